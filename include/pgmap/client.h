@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * client.h - a pool of files that many processes map with no copy: connect, open, map, pin, unmap, close. The same calls
+ * work on a pool server's socket and on a pool embedded in this program.
+ *
+ * A mapping is one contiguous address range made of pieces of the device itself: after pgmap_map() the data path has no
+ * server, no copy and no fault handler of ours. References are charged to the connection (c7.1). When the process dies,
+ * they are dropped once the kernel maps the device for it nowhere any more, and not before (c7.2).
+ *
+ * Thread safety: every call from any thread; pgmap_disconnect(), pgmap_close() and pgmap_unmap() end their handle, which
+ * no other call may be using. pgmap_pin() and pgmap_unpin() are async-signal-safe and make no message or system call,
+ * but for an unpin that somebody waits for.
+ * After fork() the child must not use the parent's handles, except to read and write mapped memory (c7.8).
+ * Errors: 0 or a negative errno; -EPIPE when the server has gone; a call that fails has changed nothing.
+ */
+#ifndef PGMAP_CLIENT_H
+#define PGMAP_CLIENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct pgmap_client;  /* opaque: a connection */
+struct pgmap_file;    /* opaque: an open file */
+struct pgmap_mapping; /* opaque: a mapped range of a file */
+
+/*
+ * pgmap_connect - target: null, the default socket ($PGMAP_SOCKET, else $XDG_RUNTIME_DIR/pgmap/pgmapd.sock, else
+ * /run/pgmap/pgmapd.sock); a path or "unix:PATH", that socket; "embedded:SPEC" (say "embedded:memfd:size=64M"), a pool
+ * of its own in this program, which ends with pgmap_disconnect(): -EBUSY, nothing changed, while its files are mapped.
+ *   -ENOENT, -ECONNREFUSED  nobody serves there     -EPROTO  another protocol version     -EINVAL  the target or spec
+ *   -EMFILE, -ENOMEM, -ENOSPC
+ */
+int pgmap_connect(const char *target, struct pgmap_client **out);
+/* A socket's: whatever is still mapped stays mapped and charged until it is unmapped or the process ends. Null: 0. */
+int pgmap_disconnect(struct pgmap_client *client);
+
+enum {
+	PGMAP_O_CREATE = 1, /* make it if it is not there */
+	PGMAP_O_EXCL = 2,   /* with CREATE: -EEXIST if it is */
+	PGMAP_O_TRUNC = 4   /* to size 0 */
+};
+/* -ENOENT, -EEXIST, -EISDIR, -ENOTDIR, -ENAMETOOLONG, -EINVAL, -ENOSPC. Paths: see fsdax.h. */
+int pgmap_open(struct pgmap_client *client, const char *path, unsigned flags, struct pgmap_file **out);
+int pgmap_close(struct pgmap_file *file); /* its mappings stay */
+
+struct pgmap_stat {
+	uint64_t ino;
+	uint64_t size_bytes;
+	uint64_t blocks; /* 4 KiB pages */
+	uint64_t extents;
+	uint64_t mappings;
+	int64_t mtime_ns;
+	uint32_t nlink;
+	uint32_t is_dir;
+	uint32_t max_order;
+	uint32_t reserved;
+};
+int pgmap_fstat(struct pgmap_file *file, struct pgmap_stat *out);
+int pgmap_truncate(struct pgmap_file *file, uint64_t size_bytes); /* as fsdax_truncate(): allocated, zeroed, deferred */
+
+enum { PGMAP_MAP_READ = 1, PGMAP_MAP_WRITE = 2 };
+/*
+ * pgmap_map - [offset, offset + len) of a file at one contiguous address range; len 0: to the end. offset is a multiple
+ * of the pool's granule. The range must lie within the file. -EINVAL, -ERANGE, -EACCES; -E2BIG more pieces than this
+ * process may map (before any effect); -ENODEV the pool is draining; -EBUSY quarantined; -ENOMEM.
+ */
+int pgmap_map(struct pgmap_file *file, uint64_t offset_bytes, uint64_t len_bytes, unsigned prot,
+	      struct pgmap_mapping **out);
+/*
+ * pgmap_open_map - open, size when size_bytes is not 0 and the file is shorter, and map all of it, in one message; the
+ * mapping keeps the file, and pgmap_unmap() takes one message. Errors of all three.
+ */
+int pgmap_open_map(struct pgmap_client *client, const char *path, unsigned flags, uint64_t size_bytes, unsigned prot,
+		   struct pgmap_mapping **out);
+/* pgmap_unmap - -EBUSY while it is pinned: nothing changes. The pages may be reused when it returns. */
+int pgmap_unmap(struct pgmap_mapping *mapping);
+
+void *pgmap_mapping_address(const struct pgmap_mapping *mapping);
+uint64_t pgmap_mapping_bytes(const struct pgmap_mapping *mapping);
+
+/* What may move the data while it is pinned (c3.16): see folio.h. */
+enum { PGMAP_PIN_LOCAL = 0, PGMAP_PIN_REMOTE = 1 };
+/*
+ * pgmap_pin - pin every folio under [offset, offset + len) of the mapping, all or none. A mapping that is pinned cannot
+ * be unmapped; LOCAL pins end with the process, REMOTE ones leave the pages quarantined if it dies (c7.5).
+ *   -EINVAL  empty or outside of the mapping, unknown kind     -EUSERS  a folio has as many pins as it can
+ *   -EAGAIN, -ENODEV, -ESTALE  the range is being taken away (c7.9)
+ * pgmap_unpin takes back exactly such a pin: -EINVAL as above, or a folio in it has no pin of that kind (nothing changes).
+ */
+int pgmap_pin(struct pgmap_mapping *mapping, uint64_t offset_bytes, uint64_t len_bytes, int kind);
+int pgmap_unpin(struct pgmap_mapping *mapping, uint64_t offset_bytes, uint64_t len_bytes, int kind);
+
+/* Names. As the fsdax_ calls of the same names. */
+int pgmap_stat(struct pgmap_client *client, const char *path, struct pgmap_stat *out);
+int pgmap_unlink(struct pgmap_client *client, const char *path);
+int pgmap_rename(struct pgmap_client *client, const char *from, const char *to);
+int pgmap_mkdir(struct pgmap_client *client, const char *path);
+int pgmap_rmdir(struct pgmap_client *client, const char *path);
+/* fn once an entry, in byte order; a non-zero answer ends the walk and is returned. fn may make other calls. */
+int pgmap_readdir(struct pgmap_client *client, const char *path,
+		  int (*fn)(void *arg, const char *name, const struct pgmap_stat *st), void *arg);
+
+struct pgmap_info {
+	uint64_t pages, used, free, waiting; /* pages of 4 KiB; used + free + waiting = pages (c6.10) */
+	uint64_t files, dirs;
+	uint64_t free_by_order[19];
+	uint64_t live_pages; /* pages held through folios */
+	uint64_t quarantined_pages;
+	uint32_t connections;
+	uint32_t holders; /* connections, and dead ones that still map or left a quarantine */
+	uint32_t granule_order;
+	uint32_t state;   /* enum pgmap_state */
+	int32_t server_pid;
+	uint32_t protocol;
+	char device[128]; /* the spec, with what "auto" chose */
+};
+int pgmap_info(struct pgmap_client *client, struct pgmap_info *out);
+
+enum pgmap_who_state {
+	PGMAP_WHO_CONNECTED = 1,
+	PGMAP_WHO_MAPPING = 2,    /* disconnected, still mapping (c7.3) */
+	PGMAP_WHO_QUARANTINED = 3 /* dead, with REMOTE pins (c7.5) */
+};
+/* One mapping of one holder; a quarantined holder: one row for each folio that it left, no path if its file has gone. */
+struct pgmap_who {
+	uint64_t holder_id;
+	int32_t pid; /* 0 where the system does not tell */
+	uint32_t uid;
+	uint32_t state;
+	char command[64];
+	char path[1024]; /* " (deleted)" appended once unlinked */
+	uint64_t offset_bytes, len_bytes; /* in the file */
+	uint64_t pages;
+	uint64_t refs; /* folio references */
+	uint64_t pins_local, pins_remote;
+	int64_t since_ns; /* CLOCK_REALTIME */
+};
+/* pgmap_who - who holds which pages, of one file or (null) of the pool; fn as for readdir. Includes this connection. */
+int pgmap_who(struct pgmap_client *client, const char *path,
+	      int (*fn)(void *arg, const struct pgmap_who *who), void *arg);
+
+/* pgmap_fence - the operator's word that nothing moves data any more for this quarantined holder (c7.5).
+ * -ENOENT no such holder, -EBUSY it is not dead. */
+int pgmap_fence(struct pgmap_client *client, uint64_t holder_id);
+
+/*
+ * pgmap_drain_pool - no new mappings; wait until nothing is held, then the server ends (an embedded pool only becomes
+ * DEAD). The caller's own mappings count. -ETIMEDOUT: they are still held, and the pool is still draining: wait again,
+ * or cancel. -ECANCELED somebody cancelled it. timeout_ms < 0: for ever. May be called again while it drains.
+ * pgmap_drain_cancel - -ENODEV too late, 0 otherwise.
+ */
+int pgmap_drain_pool(struct pgmap_client *client, int64_t timeout_ms);
+int pgmap_drain_cancel(struct pgmap_client *client);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * fsdax.h - files on a DAX device: names, extents, space. Extents belong to a file whether or not anyone maps them
+ * (c6.6); mapping gets or requests the folios of the extents that it touches; pages that a file loses while somebody
+ * holds them are reused only after their last put (c6.7 defer, c6.8). used + free + waiting = size, always (c6.10).
+ *
+ * This is the pool inside one program. Processes that share a pool use client.h, which also works embedded.
+ *
+ * Paths are absolute ("/dir/name") or relative to the root; components are 1 to FSDAX_NAME_MAX bytes, any but '/' and
+ * NUL; "." and ".." are refused with -EINVAL. Repeated and trailing slashes count as one and none.
+ *
+ * Thread safety: every call from any thread, but fsdax_destroy(), fsdax_close() and fsdax_unmap() end their handle.
+ * Errors: 0 or a negative errno; a call that fails has changed nothing.
+ */
+#ifndef PGMAP_FSDAX_H
+#define PGMAP_FSDAX_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <pgmap/dax.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define FSDAX_NAME_MAX 255 /* bytes */
+#define FSDAX_PATH_MAX 1023
+
+struct fsdax;      /* opaque: a pool of files */
+struct fsdax_file; /* opaque: an open file; it keeps its pages after unlink until closed and unmapped */
+struct fsdax_map;  /* opaque: a mapping's references */
+
+enum fsdax_type { FSDAX_REG = 1, FSDAX_DIR = 2 };
+
+struct fsdax_stat {
+	uint64_t ino;        /* never reused */
+	enum fsdax_type type;
+	uint64_t size_bytes; /* a directory: number of entries */
+	uint64_t blocks;     /* pages that it owns */
+	uint64_t extents;
+	uint64_t mappings;   /* fsdax_map() that are not yet unmapped */
+	uint32_t nlink;      /* 0: unlinked, still open or mapped */
+	unsigned max_order;  /* of its extents' folios */
+	int64_t mtime_ns;    /* CLOCK_REALTIME of its last change of size, or creation */
+};
+
+struct fsdax_statfs {
+	uint64_t pages;   /* size of the pool */
+	uint64_t used;    /* owned by files */
+	uint64_t free;    /* may be handed out */
+	uint64_t waiting; /* lost by their file, still held by somebody, or quarantined */
+	uint64_t files;
+	uint64_t dirs;    /* the root included */
+	uint64_t free_by_order[PGMAP_MAX_ORDER + 1]; /* free blocks of each order, maximal */
+	unsigned granule_order;
+};
+
+/* A mapping's range of the file was taken away (truncate): called under the pool's lock with the fsdax_map's cookie and
+ * the spans (indexes as in fsdax_map_span()) that lost pages. It may not call the pool. */
+typedef void fsdax_gone_fn(void *cookie, uint64_t first_span, uint64_t nspans);
+
+/* fsdax_create - an empty pool on a device, whose holder it becomes. -EBUSY the device is held; -EINVAL; -ENXIO. */
+int fsdax_create(struct dax_device *dax, fsdax_gone_fn *gone, struct fsdax **out);
+/* fsdax_destroy - -EBUSY while a file is open or mapped. All files go; the device is let go. Null: 0. */
+int fsdax_destroy(struct fsdax *fs);
+
+enum {
+	FSDAX_CREATE = 1, /* make it if it is not there */
+	FSDAX_EXCL = 2,   /* with CREATE: -EEXIST if it is */
+	FSDAX_TRUNC = 4   /* to size 0 */
+};
+/* fsdax_open - -ENOENT, -EEXIST, -EISDIR, -ENOTDIR, -ENAMETOOLONG, -EINVAL, -ENOMEM. */
+int fsdax_open(struct fsdax *fs, const char *path, unsigned flags, struct fsdax_file **out);
+void fsdax_close(struct fsdax_file *file);
+
+/* fsdax_truncate - pages for all of the new size are allocated and have memory behind them when it returns (c7.11);
+ * they read as zero (c6.9). Pages lost are free at once if nobody holds them, else after their last put (c6.7 defer).
+ * A kept last page is zeroed beyond the new size. -ENOSPC, -EFBIG (beyond the pool's size), -ENOMEM. */
+int fsdax_truncate(struct fsdax_file *file, uint64_t size_bytes);
+int fsdax_stat_file(struct fsdax_file *file, struct fsdax_stat *out);
+/* The path of an open file now, or, once unlinked, its last one followed by " (deleted)". Cut to buf_bytes, 0 always. */
+int fsdax_file_path(struct fsdax_file *file, char *buf, size_t buf_bytes);
+
+int fsdax_stat(struct fsdax *fs, const char *path, struct fsdax_stat *out);
+int fsdax_unlink(struct fsdax *fs, const char *path); /* -EISDIR for a directory */
+int fsdax_mkdir(struct fsdax *fs, const char *path);
+int fsdax_rmdir(struct fsdax *fs, const char *path); /* -ENOTEMPTY, -EBUSY the root */
+/* fsdax_rename - replaces a file atomically; -EINVAL into its own child; a directory replaces only an empty directory. */
+int fsdax_rename(struct fsdax *fs, const char *from, const char *to);
+/* fsdax_readdir - fn once an entry, in byte order of the names, under the pool's lock; non-zero ends and is returned. */
+int fsdax_readdir(struct fsdax *fs, const char *path,
+		  int (*fn)(void *arg, const char *name, const struct fsdax_stat *st), void *arg);
+void fsdax_statfs(struct fsdax *fs, struct fsdax_statfs *out);
+
+/*
+ * fsdax_map - references, charged to holder (null: to nobody), on every folio of the extents under [offset, offset +
+ * len). offset is a multiple of the granule; len is not 0 and may end inside a page; the range ends at the file's size
+ * rounded up to a page, at most. -EINVAL, -ERANGE beyond the end, -EBUSY quarantined pages, -ENODEV dying, -ENOMEM.
+ * The file may be closed while mapped.
+ */
+int fsdax_map(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes, struct pgmap_holder *holder,
+	      void *cookie, struct fsdax_map **out);
+/* fsdax_unmap - drop them. fsdax_unmap_ended: the holder was ended (pgmap_holder_end() dropped them): only forget. */
+void fsdax_unmap(struct fsdax_map *map);
+void fsdax_unmap_ended(struct fsdax_map *map);
+
+/* Contiguous pieces to map, ascending in the file, neighbours merged; and the folios under them, one a span. */
+struct fsdax_piece {
+	uint64_t file_offset_bytes;
+	uint64_t device_offset_bytes;
+	uint64_t len_bytes;
+};
+struct fsdax_span {
+	uint64_t file_pgoff; /* the folio's first page in the file; may lie before the mapping's start */
+	uint64_t pgoff;      /* in the pgmap */
+	unsigned order;
+	struct folio *folio;
+};
+uint64_t fsdax_map_npieces(const struct fsdax_map *map);
+void fsdax_map_piece(const struct fsdax_map *map, uint64_t i, struct fsdax_piece *out);
+uint64_t fsdax_map_nspans(const struct fsdax_map *map);
+void fsdax_map_span(const struct fsdax_map *map, uint64_t i, struct fsdax_span *out);
+struct fsdax_file *fsdax_map_file(const struct fsdax_map *map); /* valid while mapped, for stat and path */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

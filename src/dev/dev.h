@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * dev.h - gives memory: a size, a descriptor that other processes can map, a granule. One file per kind of device.
+ *
+ * A spec is KIND:KEY=VALUE,... or KIND:PATH,...; the kinds stand in dev.c's table.
+ *   memfd:size=SIZE[,page=4K|2M|1G|auto][,name=NAME]   anonymous shared memory; auto (default): the largest huge page
+ *                                          that is not above the size, divides it and has enough reserved; else 4K
+ *   memfd:fd=N                             a memfd that was inherited, say from a service manager: its size and page
+ * SIZE: a number with an optional K, M, G or T (powers of 1024).
+ *
+ * The lease (docs/lease.md): every connection gets an open file description of its own, which holds a read lock on the
+ * connection's byte; the kernel drops it with the last mapping made from it. Byte 0 is the server's (a write lock).
+ */
+#ifndef PGMAP_DEV_DEV_H
+#define PGMAP_DEV_DEV_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <pgmap/dax.h>
+
+enum { DEV_SPEC_MAX = 128, DEV_WHY_MAX = 256 };
+
+struct dev;
+
+struct dev_kind {
+	size_t kind_bytes;
+	const char *name;  /* as in the spec */
+	const char *usage; /* one line for --help and the man page */
+	int (*open)(const char *args, struct dev **out, char why[DEV_WHY_MAX]);
+};
+
+struct dev {
+	const struct dev_kind *kind;
+	const struct dax_device_ops *ops; /* with ctx = the dev */
+	int fd;                           /* read and write, close-on-exec */
+	uint64_t size_bytes;
+	unsigned granule_order;
+	char spec[DEV_SPEC_MAX]; /* normalised: what was asked for, with what "auto" chose */
+	void (*close)(struct dev *dev);
+};
+
+/*
+ * dev_open - -EINVAL unknown kind, key or value, size 0 or not a multiple of the page; -ENOMEM no huge pages reserved;
+ * -EBUSY another server has it, or clients of a dead one still map it (then nothing was touched). why gets the clause
+ * that follows "which: " in the error line.
+ */
+int dev_open(const char *spec, struct dev **out, char why[DEV_WHY_MAX]);
+void dev_close(struct dev *dev);
+
+/* dev_open_lease - the device opened anew, read and write, with the read lock on byte `byte` (1 to 2^62) held.
+ * dev_lease_probe - 1 nobody maps or holds the lease of this byte any more, 0 somebody does, or -errno. Never waits.
+ * dev_lease_wait - waits (F_OFD_SETLKW) until nobody does; 0, -EINTR or another errno. For a helper thread. */
+int dev_open_lease(struct dev *dev, uint64_t byte);
+int dev_lease_probe(struct dev *dev, uint64_t byte);
+int dev_lease_wait(struct dev *dev, uint64_t byte);
+
+/* "4K", "2M", "1G" to order; sizes with suffixes. -EINVAL. Used by specs and tools. */
+int dev_parse_size(const char *text, uint64_t *bytes);
+
+#endif
