@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# A thin face over meson: one build tree per configuration under build/. `make help` says what there is.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+INPUT ?=
+FAULT ?=
+HUGE_PAGES ?= 256
+
+demo_build = $(if $(FAULT),fault-$(FAULT),release)
+
+.PHONY: all demo test test-long bench install format lint asan ubsan tsan clean help
+
+all:
+	@scripts/deps build
+	@scripts/build release
+
+demo:
+	@scripts/deps build
+	@scripts/build $(demo_build)
+	@build/$(demo_build)/tools/pgmap demo $(if $(INPUT),'$(INPUT)')
+
+test:
+	@scripts/deps build test
+	@scripts/with-hugepages --try $(HUGE_PAGES) scripts/test
+
+test-long:
+	@scripts/deps build test
+	@scripts/with-hugepages --try $(HUGE_PAGES) scripts/test --long
+
+bench:
+	@scripts/deps build
+	@scripts/deps bench || echo 'bench: goes on without the peers that are missing'
+	@scripts/build bench
+	@scripts/with-hugepages --try 1536 bench/run --build build/bench --json build/bench.json
+
+install:
+	@scripts/deps build
+	@scripts/build release
+	@meson configure build/release -Dprefix='$(abspath $(PREFIX))' >/dev/null
+	@meson install -C build/release --quiet $(if $(DESTDIR),--destdir '$(abspath $(DESTDIR))')
+
+format:
+	@scripts/deps build test
+	@scripts/check-format --fix
+
+lint:
+	@scripts/deps build test
+	@scripts/check-format
+	@scripts/check-lengths
+	@scripts/check-tidy
+	@scripts/check-cppcheck
+
+asan ubsan tsan:
+	@scripts/deps build test
+	@scripts/test --suite $@
+
+clean:
+	@rm -rf build
+
+help:
+	@echo 'make                            build/release: libpgmap, pgmap, pgmapd'
+	@echo 'make demo [INPUT=PATH]          the demonstration on real files; FAULT=early|leak|stale plants that bug'
+	@echo 'make test                       all that CI runs; last line: N passed, N failed'
+	@echo 'make test-long                  the same with longer storms'
+	@echo 'make bench                      the table of figures, and build/bench.json'
+	@echo 'make install DESTDIR= PREFIX=   libraries, headers, programs'
+	@echo 'make format | lint              clang-format in place | format, lengths, clang-tidy, cppcheck'
+	@echo 'make asan | ubsan | tsan        the tests under one sanitizer, each in a build tree of its own'
+	@echo 'make clean                      build/ goes'
