@@ -126,8 +126,8 @@ int pgmap_destroy(struct pgmap *pgmap);
 
 enum pgmap_state pgmap_state(const struct pgmap *pgmap);
 
-/* Pages (not folios) that are held, releasing or quarantined (c2.11). Exact when nothing runs; while requests and puts
- * run, some value that never misses a page held throughout the call. Reads a fixed number of words (c2.13). */
+/* Pages (not folios) that are held, releasing or quarantined (c2.11). Exact when nothing runs; an estimate while
+ * requests and puts run on a LIVE pgmap; never too low on a DYING one. Reads a fixed number of words (c2.13). */
 uint64_t pgmap_live_pages(const struct pgmap *pgmap);
 
 /* The first pgoff that is outside of the pgmap's last range. */

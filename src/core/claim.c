@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The algorithms that claim.h describes and proves; the numbers are its steps. */
+#include "claim.h"
+
+static int claim_try(struct claim_tree *tree, const struct live *live, unsigned level, unsigned k, uint64_t i,
+		     uint64_t result);
+
+/* What a word that is in the way means for a request that has nothing to keep. */
+static inline int claim_blocked(uint64_t w)
+{
+	return word_is_firm(w) ? -EBUSY : CLAIM_AGAIN;
+}
+
+/* Step 1. */
+static inline int claim_enter(struct claim_tree *tree, const struct live *live, unsigned level, unsigned k, uint64_t i)
+{
+	if (level == CLAIM_TOP)
+		return 0;
+	word_t *parent = claim_word(tree, level + 1, i >> CLAIM_LEVEL_BITS);
+	uint64_t w = word_load(parent);
+	if (w == word_make(WORD_CLOSED, 0, 0))
+		return claim_try(tree, live, level + 1, 0, i >> CLAIM_LEVEL_BITS,
+				 word_make(WORD_OPEN, 0, claim_mask_bit(k)));
+	while (word_is_open(w)) {
+		if ((w & claim_mask_bit(k)) == claim_mask_bit(k) || word_claim(parent, &w, w | claim_mask_bit(k)))
+			return 0;
+	}
+	return w == word_make(WORD_CLOSED, 0, 0) ? CLAIM_AGAIN : claim_blocked(w);
+}
+
+/* Step 3, and the mask for step 4. */
+static inline int claim_confirm(const struct claim_tree *tree, const struct live *live, unsigned level, unsigned k,
+				uint64_t i, uint64_t *mask)
+{
+	*mask = 0;
+	if (level != CLAIM_TOP) {
+		uint64_t w = word_load(claim_word(tree, level + 1, i >> CLAIM_LEVEL_BITS));
+		if (!word_is_open(w) || (w & claim_mask_bit(k)) != claim_mask_bit(k))
+			return CLAIM_AGAIN;
+		*mask = w & WORD_LOW_MASK;
+	}
+	return live_admitted(live) ? 0 : -ENODEV;
+}
+
+/* Step 4. */
+static int claim_check_larger(const struct claim_tree *tree, unsigned level, unsigned k, uint64_t i, uint64_t mask)
+{
+	for (unsigned larger = k + 1; larger < CLAIM_LEVEL_BITS; larger++) {
+		uint64_t head = i >> larger << larger;
+		if (!(mask & claim_mask_bit(larger)) || head == i)
+			continue;
+		uint64_t w = word_load(claim_word(tree, level, head));
+		if ((word_is_firm(w) || word_is_undecided(w)) && head + (UINT64_C(1) << claim_word_k(w, level)) > i)
+			return claim_blocked(w);
+	}
+	return 0;
+}
+
+/* Step 5: wait until the words [from, to) of a level, and all below them, are CLOSED. */
+static int claim_close_words(struct claim_tree *tree, unsigned level, uint64_t from, uint64_t to)
+{
+	for (uint64_t j = from; j < to; j++) {
+		word_t *word = claim_word(tree, level, j);
+		uint64_t w = word_load(word);
+		while (w != word_make(WORD_CLOSED, 0, 0)) {
+			if (word_is_firm(w))
+				return -EBUSY;
+			uint64_t mask = w & WORD_LOW_MASK;
+			if (word_is_open(w) && level > 0 && word_claim(word, &w, word_make(WORD_CLOSING, 0, mask))) {
+				int r = claim_close_words(tree, level - 1, j << CLAIM_LEVEL_BITS,
+							  (j + 1) << CLAIM_LEVEL_BITS);
+				word_store(word, r ? word_make(WORD_OPEN, 0, mask) : word_make(WORD_CLOSED, 0, 0));
+				if (r)
+					return r;
+				break;
+			}
+			CLAIM_RELAX();
+			w = word_load(word);
+		}
+	}
+	return 0;
+}
+
+/* Step 2 over a word that is OPEN: CLOSING, and then all below it. */
+static int claim_take_open(struct claim_tree *tree, unsigned level, unsigned order, uint64_t i, uint64_t w)
+{
+	word_t *word = claim_word(tree, level, i);
+	uint64_t mask = w & WORD_LOW_MASK;
+	if (!word_claim(word, &w, word_make(WORD_CLOSING, order, mask)))
+		return CLAIM_AGAIN;
+	int r = claim_close_words(tree, level - 1, i << CLAIM_LEVEL_BITS, (i + 1) << CLAIM_LEVEL_BITS);
+	if (r)
+		word_store(word, word_make(WORD_OPEN, 0, mask));
+	return r;
+}
+
+/* Steps 3 to 5 by the claimer of word i. On an error the caller withdraws. */
+static inline int claim_decide(struct claim_tree *tree, const struct live *live, unsigned level, unsigned k, uint64_t i)
+{
+	uint64_t mask;
+	int r = claim_confirm(tree, live, level, k, i, &mask);
+	if (r == 0 && mask != 0)
+		r = claim_check_larger(tree, level, k, i, mask);
+	if (r == 0 && k != 0)
+		r = claim_close_words(tree, level, i + 1, i + (UINT64_C(1) << k));
+	return r;
+}
+
+/* Steps 1 to 6, once. `result` is what word i becomes: HELD, or OPEN when it is opened. */
+static inline int claim_once(struct claim_tree *tree, const struct live *live, unsigned level, unsigned k, uint64_t i,
+			     uint64_t result)
+{
+	int r = claim_enter(tree, live, level, k, i);
+	if (r)
+		return r;
+	word_t *word = claim_word(tree, level, i);
+	unsigned order = level * CLAIM_LEVEL_BITS + k;
+	uint64_t w = word_make(WORD_CLOSED, 0, 0);
+	if (!word_claim(word, &w, word_make(WORD_CLAIM, order, 0))) {
+		if (!word_is_open(w))
+			return claim_blocked(w);
+		if (word_is_open(result))
+			return 0; /* somebody else has opened it */
+		r = claim_take_open(tree, level, order, i, w);
+		if (r)
+			return r;
+	}
+	r = claim_decide(tree, live, level, k, i);
+	if (r == 0 && level == CLAIM_TOP && word_is_open(result) && tree->commit)
+		r = tree->commit(tree, i);
+	word_store(word, r ? word_make(WORD_CLOSED, 0, 0) : result);
+	return r;
+}
+
+static int claim_try(struct claim_tree *tree, const struct live *live, unsigned level, unsigned k, uint64_t i,
+		     uint64_t result)
+{
+	int r = claim_once(tree, live, level, k, i, result);
+	return r == 0 && word_is_open(result) ? CLAIM_AGAIN : r; /* opened: the request begins again below */
+}
+
+/*
+ * The span [pgoff, pgoff + 2^order) becomes one folio with one reference: 0, -EBUSY, -ENODEV or -ENOMEM. The caller has
+ * checked the arguments and counted the pages (live.h).
+ */
+int claim_request(struct claim_tree *tree, const struct live *live, uint64_t pgoff, unsigned order, word_t **out)
+{
+	unsigned level = claim_level(order), k = order % CLAIM_LEVEL_BITS;
+	uint64_t i = pgoff >> (level * CLAIM_LEVEL_BITS), held = word_make(WORD_HELD, order, WORD_REF);
+	int r;
+	while ((r = claim_once(tree, live, level, k, i, held)) == CLAIM_AGAIN)
+		CLAIM_RELAX();
+	if (r == 0)
+		*out = claim_word(tree, level, i);
+	return r;
+}
+
+/* One look at a level: the heads that could cover word i, from the largest. *below: look one level down. */
+static int claim_lookup_level(const struct claim_tree *tree, unsigned level, uint64_t i, uint64_t mask, bool take,
+			      word_t **out, uint64_t *below)
+{
+	for (unsigned k = CLAIM_LEVEL_BITS; k-- > 0;) {
+		if (k && !(mask & claim_mask_bit(k)))
+			continue;
+		word_t *word = claim_word(tree, level, i >> k << k);
+		unsigned order = level * CLAIM_LEVEL_BITS + k;
+		uint64_t w = word_load(word);
+		int r = take ? word_tryget(word, &w, order) : word_is_held(w) && word_order(w) >= order;
+		if (r) {
+			*out = word;
+			return r;
+		}
+		*below = w; /* the last one is word i itself */
+	}
+	return 0;
+}
+
+/*
+ * The held folio that covers pgoff: 0 with, if `take`, one more reference on it; -ENOENT; -EUSERS at WORD_MAX. Never
+ * waits: it looks again only when somebody else has got on: an exchange failed, or a split gave the parent a new bit.
+ */
+int claim_lookup(const struct claim_tree *tree, uint64_t pgoff, bool take, word_t **out)
+{
+	uint64_t parent = 0, w = 0;
+	for (unsigned level = CLAIM_LEVELS; level-- > 0;) {
+		uint64_t i = pgoff >> (level * CLAIM_LEVEL_BITS), mask;
+		do {
+			mask = parent & WORD_LOW_MASK;
+			int r = claim_lookup_level(tree, level, i, mask, take, out, &w);
+			if (r)
+				return r > 0 ? 0 : -EUSERS;
+			if (level != CLAIM_TOP)
+				parent = word_load(claim_word(tree, level + 1, i >> CLAIM_LEVEL_BITS));
+		} while (!word_is_active(parent) && (parent & WORD_LOW_MASK & ~mask) != 0);
+		if (word_is_active(w) || (word_state(w) != WORD_OPEN && word_state(w) != WORD_CLOSING))
+			return -ENOENT;
+		parent = w;
+	}
+	return -ENOENT;
+}
+
+/* A word under a firm folio, which is CLOSED but for claims that are about to be withdrawn, gets a value. */
+static void claim_install(word_t *word, uint64_t want)
+{
+	uint64_t old = word_make(WORD_CLOSED, 0, 0);
+	while (!word_claim(word, &old, want)) {
+		CLAIM_RELAX();
+		old = word_make(WORD_CLOSED, 0, 0);
+	}
+}
+
+struct claim_splitting {
+	struct claim_tree *tree;
+	unsigned new_order;
+	uint64_t part; /* the new heads' word */
+};
+
+/* New heads for the words [from, to) of a level, from the end to the beginning; OPEN words above them. */
+static void claim_split_words(const struct claim_splitting *s, unsigned level, uint64_t from, uint64_t to)
+{
+	unsigned new_level = claim_level(s->new_order), k = s->new_order % CLAIM_LEVEL_BITS;
+	uint64_t step = level == new_level ? UINT64_C(1) << k : 1;
+	for (uint64_t j = from; j < to; j += step) {
+		word_t *word = claim_word(s->tree, level, j);
+		if (level == new_level) {
+			claim_install(word, s->part);
+			continue;
+		}
+		claim_split_words(s, level - 1, j << CLAIM_LEVEL_BITS, (j + 1) << CLAIM_LEVEL_BITS);
+		claim_install(word, word_make(WORD_OPEN, 0, level == new_level + 1 ? claim_mask_bit(k) : 0));
+	}
+}
+
+/* The split did not come about: nobody has looked at the new words, as the old head covered them throughout. */
+static void claim_unsplit_words(const struct claim_splitting *s, unsigned level, uint64_t from, uint64_t to)
+{
+	unsigned new_level = claim_level(s->new_order), k = s->new_order % CLAIM_LEVEL_BITS;
+	uint64_t step = level == new_level ? UINT64_C(1) << k : 1;
+	for (uint64_t j = from; j < to; j += step) {
+		word_store(claim_word(s->tree, level, j), word_make(WORD_CLOSED, 0, 0));
+		if (level != new_level)
+			claim_unsplit_words(s, level - 1, j << CLAIM_LEVEL_BITS, (j + 1) << CLAIM_LEVEL_BITS);
+	}
+}
+
+/* The parent of a folio that is held gets a mask bit; a closer that looks at it meanwhile will open it again. */
+static void claim_set_mask(word_t *parent, unsigned k)
+{
+	uint64_t w = word_load(parent);
+	while (!word_is_open(w) ||
+	       ((w & claim_mask_bit(k)) != claim_mask_bit(k) && !word_claim(parent, &w, w | claim_mask_bit(k)))) {
+		CLAIM_RELAX();
+		w = word_load(parent);
+	}
+}
+
+/*
+ * The folio at pgoff, whose word the caller expects to be `expect` (HELD, no pin; the caller is, or answers for, all of its
+ * references), becomes folios of new_order with as many references each. 0; -EBUSY the word is another one, nothing
+ * has changed; -ENOMEM.
+ */
+int claim_split(struct claim_tree *tree, uint64_t pgoff, uint64_t expect, unsigned new_order)
+{
+	unsigned order = word_order(expect), level = claim_level(order), new_level = claim_level(new_order);
+	unsigned k = order % CLAIM_LEVEL_BITS, new_k = new_order % CLAIM_LEVEL_BITS;
+	uint64_t i = pgoff >> (level * CLAIM_LEVEL_BITS), end = i + (UINT64_C(1) << k);
+	word_t *word = claim_word(tree, level, i);
+	struct claim_splitting s = {tree, new_order, word_make(WORD_HELD, new_order, word_refs(expect))};
+	uint64_t head = s.part, first = i + (UINT64_C(1) << new_k);
+	if (level == CLAIM_TOP && new_level < level && tree->commit) {
+		int r = tree->commit(tree, i);
+		if (r)
+			return r;
+	}
+	if (new_level < level) {
+		head = word_make(WORD_OPEN, 0, level == new_level + 1 ? claim_mask_bit(new_k) : 0);
+		first = i + 1;
+		claim_split_words(&s, level - 1, i << CLAIM_LEVEL_BITS, (i + 1) << CLAIM_LEVEL_BITS);
+	} else if (level != CLAIM_TOP) {
+		claim_set_mask(claim_word(tree, level + 1, i >> CLAIM_LEVEL_BITS), new_k);
+	}
+	claim_split_words(&s, level, first, end);
+	if (word_claim(word, &expect, head))
+		return 0;
+	claim_unsplit_words(&s, level, first, end);
+	if (new_level < level)
+		claim_unsplit_words(&s, level - 1, i << CLAIM_LEVEL_BITS, (i + 1) << CLAIM_LEVEL_BITS);
+	return -EBUSY;
+}

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The life of a folio (c3): request, lookup, get, put, pin, unpin, release, private. word.h and claim.h have the proofs. */
+#include <pgmap/folio.h>
+
+#include <errno.h>
+
+#include "port/abort.h"
+#include "port/reserve.h"
+#include "port/slot.h"
+
+#include "core/map.h"
+
+_Static_assert(PGMAP_MAX_ORDER == CLAIM_MAX_ORDER && PGMAP_MAX_REFS == WORD_MAX, "one truth");
+
+static const char *state_name(enum word_state state)
+{
+	static const char *const names[] = {
+		[WORD_CLOSED] = "idle",
+		[WORD_OPEN] = "idle (open)",
+		[WORD_CLAIM] = "being requested",
+		[WORD_CLOSING] = "being requested (closing)",
+		[WORD_HELD] = "held",
+		[WORD_QUARANTINED] = "quarantined",
+		[WORD_RELEASING] = "releasing",
+	};
+	const char *name = state < sizeof(names) / sizeof(names[0]) ? names[state] : NULL;
+	return name ? name : "corrupt";
+}
+
+void map_abort(const struct folio *folio, const char *what, uint64_t word, const struct pgmap_holder *holder)
+{
+	const struct pgmap *pgmap = map_of(folio);
+	if (!pgmap)
+		port_abort("pgmap: %s: %p is no folio of any pgmap", what, (const void *)folio);
+	port_abort("pgmap: %s: %s: pgoff %#llx order %u is %s with %llu references, %llu of them pins%s%s", pgmap->name,
+		   what, (unsigned long long)map_pgoff(pgmap, folio), word_order(word), state_name(word_state(word)),
+		   (unsigned long long)word_refs(word), (unsigned long long)word_pins(word), holder ? "; holder " : "",
+		   holder ? holder->name : "");
+}
+
+/* The pgmap of a handle that somebody gave us. */
+static inline struct pgmap *handle(const struct folio *folio, const char *what)
+{
+	struct pgmap *pgmap = map_of(folio);
+	if (unlikely(!pgmap))
+		map_abort(folio, what, 0, NULL);
+	return pgmap;
+}
+
+PGMAP_PUBLIC int pgmap_request_folio(struct pgmap *pgmap, uint64_t pgoff, unsigned order, struct folio **out)
+{
+	if (unlikely(!pgmap || !out || order > PGMAP_MAX_ORDER || (pgoff & ((UINT64_C(1) << order) - 1))))
+		return -EINVAL;
+	uint64_t npages = UINT64_C(1) << order;
+	if (unlikely(!map_contains(pgmap, pgoff, npages)))
+		return -ERANGE;
+	if (unlikely(live_state_of(live_state(&pgmap->live)) != LIVE_LIVE))
+		return -ENODEV;
+	unsigned slot = port_slot();
+	word_t *word;
+	live_add(&pgmap->live, slot, (int64_t)npages);
+	int r = claim_request(&pgmap->tree, &pgmap->live, pgoff, order, &word);
+	if (unlikely(r)) {
+		map_uncount(pgmap, slot, npages);
+		return r;
+	}
+	*out = map_folio(word);
+	return 0;
+}
+
+PGMAP_PUBLIC int pgmap_get_folio(struct pgmap *pgmap, uint64_t pgoff, struct folio **out)
+{
+	if (unlikely(!pgmap || !out))
+		return -EINVAL;
+	if (unlikely(!map_contains(pgmap, pgoff, 1)))
+		return -ERANGE;
+	if (unlikely(live_state_of(live_state(&pgmap->live)) != LIVE_LIVE))
+		return -ENODEV;
+	word_t *word;
+	int r = claim_lookup(&pgmap->tree, pgoff, true, &word);
+	if (r == -EUSERS)
+		map_abort(map_folio(word), "get beyond the maximum", word_load(word), NULL);
+	if (r == 0)
+		*out = map_folio(word);
+	return r;
+}
+
+PGMAP_PUBLIC int pgmap_find_folio(struct pgmap *pgmap, uint64_t pgoff, struct folio **out)
+{
+	if (unlikely(!pgmap || !out))
+		return -EINVAL;
+	if (unlikely(!map_contains(pgmap, pgoff, 1)))
+		return -ERANGE;
+	word_t *word;
+	int r = claim_lookup(&pgmap->tree, pgoff, false, &word);
+	if (r == 0)
+		*out = map_folio(word);
+	return r;
+}
+
+/* Where folio_private() of a word lies, or null while no folio of the pgmap has any. */
+static inline _Atomic uint64_t *private_of(struct pgmap *pgmap, const word_t *word)
+{
+	char *words = atomic_load_explicit(&pgmap->private_words, memory_order_acquire);
+	return words ? (_Atomic uint64_t *)(void *)(words + ((const char *)word - pgmap->meta)) : NULL;
+}
+
+static inline void private_clear(struct pgmap *pgmap, const word_t *word)
+{
+	_Atomic uint64_t *at = private_of(pgmap, word);
+	/* Read first: what was never set shall not cost a page. */
+	if (at && atomic_load_explicit(at, memory_order_relaxed) != 0)
+		atomic_store_explicit(at, 0, memory_order_relaxed);
+}
+
+void map_finish_release(struct pgmap *pgmap, word_t *word, unsigned order, unsigned slot)
+{
+	private_clear(pgmap, word);
+	word_store(word, word_make(WORD_CLOSED, 0, 0)); /* pairs with claim.h, step 2 */
+	map_uncount(pgmap, slot, UINT64_C(1) << order);
+}
+
+void map_release(struct pgmap *pgmap, word_t *word, uint64_t old, unsigned slot)
+{
+	unsigned order = word_order(old);
+	if (unlikely(old & WORD_FENCE)) {
+		/* Kept for an ended holder's REMOTE pins; folio_free runs when that is over (holder.c). */
+		word_store(word, word_make(WORD_QUARANTINED, order, WORD_FENCE));
+		return;
+	}
+	if (pgmap->ops && pgmap->ops->folio_free &&
+	    pgmap->ops->folio_free(map_folio(word), pgmap->owner) == PGMAP_FREE_KEEP) {
+		word_store(word, word_make(WORD_QUARANTINED, order, 0));
+		return;
+	}
+	map_finish_release(pgmap, word, order, slot);
+}
+
+static inline void get_checked(struct folio *folio, uint64_t what, const char *name, const struct pgmap_holder *holder)
+{
+	uint64_t old = word_get(map_word(folio), what);
+	if (unlikely(!word_get_ok(old)))
+		map_abort(folio, name, old, holder);
+}
+
+PGMAP_PUBLIC void folio_get(struct folio *folio)
+{
+	(void)handle(folio, "get");
+	get_checked(folio, WORD_REF, "get without a reference, or beyond the maximum", NULL);
+}
+
+PGMAP_PUBLIC void folio_put(struct folio *folio)
+{
+	struct pgmap *pgmap = handle(folio, "put");
+	uint64_t old = word_put(map_word(folio), 1, 0);
+	if (unlikely(!word_put_ok(old, 1, 0)))
+		map_abort(folio, "put without a reference", old, NULL);
+	if (word_put_last(old, 1))
+		map_release(pgmap, map_word(folio), old, port_slot());
+}
+
+/* One more reference for a holder: the charge first, as it can fail. */
+static int charge_add(struct pgmap *pgmap, const struct folio *folio, struct pgmap_holder *holder, int pin_kind)
+{
+	if (holder->pgmap != pgmap)
+		return -EINVAL;
+	int r = 0;
+	sigset_t saved;
+	charge_lock(&pgmap->charges, &saved);
+	struct charge *charge = NULL;
+	if (holder->ended)
+		r = -ESHUTDOWN;
+	else if (!(charge = charge_make(&pgmap->charges, map_word(folio), holder)))
+		r = -ENOMEM;
+	if (charge) {
+		charge->refs++;
+		if (pin_kind >= 0)
+			charge->pins[pin_kind]++;
+	}
+	charge_unlock(&pgmap->charges, &saved);
+	return r;
+}
+
+static void charge_remove(struct pgmap *pgmap, const struct folio *folio, struct pgmap_holder *holder, int pin_kind)
+{
+	sigset_t saved;
+	charge_lock(&pgmap->charges, &saved);
+	struct charge *charge = charge_find(&pgmap->charges, map_word(folio), holder);
+	bool ok = charge &&
+		  (pin_kind >= 0 ? charge->pins[pin_kind] > 0 : charge->refs > charge->pins[0] + charge->pins[1]);
+	if (!ok)
+		map_abort(folio,
+			  pin_kind >= 0 ? "unpin of a holder without such a pin"
+					: "put of a holder without a reference",
+			  word_load(map_word(folio)), holder);
+	if (pin_kind >= 0)
+		charge->pins[pin_kind]--;
+	if (--charge->refs == 0)
+		charge_drop(&pgmap->charges, charge);
+	charge_unlock(&pgmap->charges, &saved);
+}
+
+PGMAP_PUBLIC int folio_get_holder(struct folio *folio, struct pgmap_holder *holder)
+{
+	struct pgmap *pgmap = handle(folio, "get");
+	int r = holder ? charge_add(pgmap, folio, holder, -1) : 0;
+	if (r == 0)
+		get_checked(folio, WORD_REF, "get without a reference, or beyond the maximum", holder);
+	return r;
+}
+
+PGMAP_PUBLIC void folio_put_holder(struct folio *folio, struct pgmap_holder *holder)
+{
+	if (holder)
+		charge_remove(handle(folio, "put"), folio, holder, -1);
+	folio_put(folio);
+}
+
+PGMAP_PUBLIC int folio_charge(struct folio *folio, struct pgmap_holder *holder)
+{
+	return holder ? charge_add(handle(folio, "charge"), folio, holder, -1) : 0;
+}
+
+PGMAP_PUBLIC int folio_pin(struct folio *folio, struct pgmap_holder *holder, enum folio_pin_kind kind)
+{
+	struct pgmap *pgmap = handle(folio, "pin");
+	if (kind != FOLIO_PIN_LOCAL && kind != FOLIO_PIN_REMOTE)
+		return -EINVAL;
+	if (pgmap->type != PGMAP_FSDAX && pgmap->type != PGMAP_GENERIC)
+		return -EPERM;
+	int r = holder ? charge_add(pgmap, folio, holder, (int)kind) : 0;
+	if (r == 0)
+		get_checked(folio, WORD_REF | WORD_PIN, "pin without a reference, or beyond the maximum", holder);
+	return r;
+}
+
+PGMAP_PUBLIC void folio_unpin(struct folio *folio, struct pgmap_holder *holder, enum folio_pin_kind kind)
+{
+	struct pgmap *pgmap = handle(folio, "unpin");
+	if (kind != FOLIO_PIN_LOCAL && kind != FOLIO_PIN_REMOTE)
+		map_abort(folio, "unpin of no known kind", word_load(map_word(folio)), holder);
+	if (holder)
+		charge_remove(pgmap, folio, holder, (int)kind);
+	uint64_t old = word_put(map_word(folio), 1, 1);
+	if (unlikely(!word_put_ok(old, 1, 1)))
+		map_abort(folio, "unpin without a pin", old, holder);
+	/* The shared slot: a signal handler may have interrupted its own thread in the middle of a plain count. */
+	if (word_put_last(old, 1))
+		map_release(pgmap, map_word(folio), old, LIVE_SHARED);
+}
+
+PGMAP_PUBLIC struct pgmap *folio_pgmap(const struct folio *folio)
+{
+	return handle(folio, "look");
+}
+
+PGMAP_PUBLIC uint64_t folio_pgoff(const struct folio *folio)
+{
+	return map_pgoff(handle(folio, "look"), folio);
+}
+
+PGMAP_PUBLIC unsigned folio_order(const struct folio *folio)
+{
+	(void)handle(folio, "look");
+	return word_order(word_load(map_word(folio)));
+}
+
+PGMAP_PUBLIC uint64_t folio_pages(const struct folio *folio)
+{
+	return UINT64_C(1) << folio_order(folio);
+}
+
+PGMAP_PUBLIC void *folio_address(const struct folio *folio)
+{
+	struct pgmap *pgmap = handle(folio, "look");
+	uint64_t offset;
+	if (!pgmap->base || pgmap->type == PGMAP_PRIVATE ||
+	    pgmap_pgoff_to_device(pgmap, map_pgoff(pgmap, folio), &offset) != 0)
+		return NULL;
+	return pgmap->base + offset;
+}
+
+PGMAP_PUBLIC uint64_t folio_refs(const struct folio *folio)
+{
+	(void)handle(folio, "look");
+	return word_refs(word_load(map_word(folio)));
+}
+
+PGMAP_PUBLIC uint64_t folio_pins(const struct folio *folio)
+{
+	(void)handle(folio, "look");
+	return word_pins(word_load(map_word(folio)));
+}
+
+PGMAP_PUBLIC uint64_t folio_private(const struct folio *folio)
+{
+	_Atomic uint64_t *at = private_of(handle(folio, "look"), map_word(folio));
+	return at ? atomic_load_explicit(at, memory_order_relaxed) : 0;
+}
+
+PGMAP_PUBLIC int folio_set_private(struct folio *folio, uint64_t value)
+{
+	struct pgmap *pgmap = handle(folio, "set private");
+	if (!private_of(pgmap, map_word(folio))) {
+		bool on_demand;
+		char *old = NULL, *words = port_reserve(pgmap->meta_bytes, PGMAP_PAGE_SIZE, &on_demand);
+		if (!words)
+			return -ENOMEM;
+		/* Readable everywhere at least, and as demanding as the words: commit below covers both cases. */
+		if (on_demand)
+			pgmap->on_demand = true;
+		if (!atomic_compare_exchange_strong_explicit(&pgmap->private_words, &old, words, memory_order_acq_rel,
+							     memory_order_acquire))
+			port_unreserve(words, pgmap->meta_bytes);
+	}
+	_Atomic uint64_t *at = private_of(pgmap, map_word(folio));
+	if (pgmap->on_demand) {
+		char *page = (char *)((uintptr_t)at & ~(uintptr_t)(PGMAP_PAGE_SIZE - 1));
+		if (port_commit(page, PGMAP_PAGE_SIZE) != 0)
+			return -ENOMEM;
+	}
+	atomic_store_explicit(at, value, memory_order_relaxed);
+	return 0;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * map.h - what a struct pgmap consists of, for the files of the core.
+ *
+ * Metadata is one reservation: the words of level 0, then of level 1, then of level 2 (claim.h), each level starting on
+ * a page. A folio handle is the address of its word, so its pgmap is found from the address: reservations start on
+ * multiples of MAP_SLOT_BYTES, and map_slots[] has a pointer for each slot of the address space. A second reservation
+ * of the same shape, made when first needed, holds folio_private().
+ *
+ * A struct pgmap is never given back to the system, only to later pgmap_create() calls: the last uncount of a page may
+ * look at the state word and the slots (live.h) after a drain has been satisfied by that very uncount, and the pgmap
+ * destroyed. What it then sees is a state of some pgmap, and what it does at worst is a wake-up too many. For the same
+ * reason generations go on counting over such a reuse.
+ *
+ * Lock order: charge_lock (charge.h) is a leaf: nothing else is taken and no callback but that of pgmap_for_each_held
+ * runs under it, and all signals are blocked while it is held.
+ */
+#ifndef PGMAP_CORE_MAP_H
+#define PGMAP_CORE_MAP_H
+
+#include <pgmap/folio.h>
+
+#include "port/barrier.h"
+
+#include "core/charge.h"
+#include "core/claim.h"
+
+#define MAP_SLOT_SHIFT   30
+#define MAP_SLOT_BYTES   (UINT64_C(1) << MAP_SLOT_SHIFT)
+#define MAP_ADDRESS_BITS 48
+#define MAP_SLOTS        (UINT64_C(1) << (MAP_ADDRESS_BITS - MAP_SLOT_SHIFT))
+#define MAP_GRID_PAGES   (UINT64_C(1) << PGMAP_MAX_ORDER) /* ranges keep their offset modulo this (c1) */
+
+struct map_range {
+	uint64_t pgoff;
+	uint64_t npages;
+	uint64_t device_page;
+};
+
+struct pgmap {
+	struct live live;
+	struct claim_tree tree;
+	uint64_t nranges;
+	struct map_range first; /* == ranges[0]: the usual pgmap has one range, and then needs no other cache line */
+	enum pgmap_type type;
+	bool on_demand; /* metadata has to be committed before it is written (port/reserve.h) */
+	const struct pgmap_ops *ops;
+	char *meta;
+	size_t meta_bytes;
+	size_t level_at[CLAIM_LEVELS]; /* byte offset of each level in meta */
+	uint64_t end;
+	_Atomic(char *) private_words;
+	struct map_range *ranges;
+	void *owner;
+	char *base;
+	char name[32];
+	struct charge_table charges;
+	struct pgmap *next_free;
+};
+
+extern _Atomic(struct pgmap *) map_slots[MAP_SLOTS];
+
+static inline word_t *map_word(const struct folio *folio)
+{
+	return (word_t *)(uintptr_t)folio;
+}
+
+static inline struct folio *map_folio(const word_t *word)
+{
+	return (struct folio *)(uintptr_t)word;
+}
+
+/* Null: no handle of any pgmap. */
+static inline struct pgmap *map_of(const struct folio *folio)
+{
+	uintptr_t at = (uintptr_t)folio, slot = at >> MAP_SLOT_SHIFT;
+	if (unlikely(slot >= MAP_SLOTS || at % sizeof(word_t) != 0))
+		return NULL;
+	struct pgmap *pgmap = atomic_load_explicit(&map_slots[slot], memory_order_acquire);
+	if (unlikely(!pgmap || at - (uintptr_t)pgmap->meta >= pgmap->meta_bytes))
+		return NULL;
+	return pgmap;
+}
+
+/* The span lies within one range. */
+static inline bool map_in_range(const struct map_range *r, uint64_t pgoff, uint64_t npages)
+{
+	return pgoff >= r->pgoff && npages <= r->npages && pgoff - r->pgoff <= r->npages - npages;
+}
+
+bool map_in_ranges(const struct pgmap *pgmap, uint64_t pgoff, uint64_t npages);
+
+static inline bool map_contains(const struct pgmap *pgmap, uint64_t pgoff, uint64_t npages)
+{
+	return likely(map_in_range(&pgmap->first, pgoff, npages)) ||
+	       (pgmap->nranges > 1 && map_in_ranges(pgmap, pgoff, npages));
+}
+
+static inline void map_locate(const struct pgmap *pgmap, const struct folio *folio, unsigned *level, uint64_t *index)
+{
+	size_t at = (size_t)((uintptr_t)folio - (uintptr_t)pgmap->meta);
+	unsigned l = at < pgmap->level_at[1] ? 0 : at < pgmap->level_at[2] ? 1 : 2;
+	*level = l;
+	*index = claim_unplace(l, (at - pgmap->level_at[l]) / sizeof(word_t));
+}
+
+static inline uint64_t map_pgoff(const struct pgmap *pgmap, const struct folio *folio)
+{
+	unsigned level;
+	uint64_t index;
+	map_locate(pgmap, folio, &level, &index);
+	return index << (level * CLAIM_LEVEL_BITS);
+}
+
+/* Uncount pages, and wake who drains if that was the last. Touches the pgmap only as the head of this file allows. */
+void map_uncount(struct pgmap *pgmap, unsigned slot, uint64_t npages);
+
+/* The last of a folio's references has gone, and `word` is RELEASING: what the word was then. */
+void map_release(struct pgmap *pgmap, word_t *word, uint64_t old, unsigned slot);
+
+/* The end of that, also for pages that the owner had kept: they are idle, and uncounted. */
+void map_finish_release(struct pgmap *pgmap, word_t *word, unsigned order, unsigned slot);
+
+/* Ends the program with the facts (c3.17). */
+_Noreturn void map_abort(const struct folio *folio, const char *what, uint64_t word, const struct pgmap_holder *holder)
+	__attribute__((cold, noinline));
+
+#endif

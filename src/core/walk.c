@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * walk.c - what is held, and by whom (c2.12): down the words that are OPEN, so that the cost grows with what is held.
+ */
+#include <pgmap/pgmap.h>
+
+#include "core/map.h"
+
+struct walk {
+	struct pgmap *pgmap;
+	int (*fn)(const struct pgmap_held *held, void *arg);
+	void *arg;
+};
+
+static enum pgmap_held_state held_state(uint64_t w)
+{
+	return word_is_held(w) ? PGMAP_HELD : word_is_active(w) ? PGMAP_RELEASING : PGMAP_QUARANTINED;
+}
+
+/* One folio: a call for each holder, and one for what is charged to nobody. */
+static int walk_folio(const struct walk *walk, word_t *word, uint64_t w, uint64_t pgoff)
+{
+	struct charge_table *table = &walk->pgmap->charges;
+	struct pgmap_held held = {.pgoff = pgoff, .order = word_order(w), .state = held_state(w)};
+	if (word_is_active(w)) {
+		held.refs = word_refs(w);
+		held.pins = word_pins(w);
+	}
+	uint64_t charged = 0, calls = 0;
+	for (struct charge *c = charge_first(table, word); c; c = charge_next(table, c))
+		charged += c->refs;
+	held.anon = held.refs > charged ? held.refs - charged : 0;
+	for (struct charge *c = charge_first(table, word); c; c = charge_next(table, c), calls++) {
+		held.holder = c->holder->name;
+		held.charge = (struct pgmap_charge){c->refs, c->pins[0], c->pins[1], UINT64_C(1) << held.order};
+		int r = walk->fn(&held, walk->arg);
+		if (r)
+			return r;
+	}
+	if (held.anon == 0 && calls > 0)
+		return 0;
+	held.holder = NULL;
+	held.charge = (struct pgmap_charge){.refs = held.anon, .pages = UINT64_C(1) << held.order};
+	return walk->fn(&held, walk->arg);
+}
+
+static int walk_words(const struct walk *walk, unsigned level, uint64_t from, uint64_t to)
+{
+	for (uint64_t i = from; i < to;) {
+		word_t *word = claim_word(&walk->pgmap->tree, level, i);
+		uint64_t w = word_load(word), step = 1;
+		int r = 0;
+		if (word_is_firm(w)) {
+			step = UINT64_C(1) << claim_word_k(w, level);
+			r = walk_folio(walk, word, w, i << (level * CLAIM_LEVEL_BITS));
+		} else if (level > 0 && (word_is_open(w) || word_state(w) == WORD_CLOSING)) {
+			r = walk_words(walk, level - 1, i << CLAIM_LEVEL_BITS, (i + 1) << CLAIM_LEVEL_BITS);
+		}
+		if (r)
+			return r;
+		i += step;
+	}
+	return 0;
+}
+
+PGMAP_PUBLIC int pgmap_for_each_held(struct pgmap *pgmap, int (*fn)(const struct pgmap_held *held, void *arg),
+				     void *arg)
+{
+	struct walk walk = {pgmap, fn, arg};
+	uint64_t top = (pgmap->end + MAP_GRID_PAGES - 1) / MAP_GRID_PAGES;
+	sigset_t saved;
+	charge_lock(&pgmap->charges, &saved);
+	int r = walk_words(&walk, CLAIM_TOP, 0, top);
+	charge_unlock(&pgmap->charges, &saved);
+	return r;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "port/reserve.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/mman.h>
+
+/* Where to ask for the next reservation, so that it is aligned as it comes; a hint, nothing depends on it. */
+static _Atomic uintptr_t reserve_hint = (uintptr_t)0x200000000000;
+
+static void *reserve_map(void *hint, size_t bytes, int prot)
+{
+	void *at = mmap(hint, bytes, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return at == MAP_FAILED ? NULL : at;
+}
+
+static void *reserve_aligned(size_t bytes, size_t align, int prot)
+{
+	uintptr_t room = (bytes + align - 1) / align * align;
+	uintptr_t hint = atomic_fetch_add_explicit(&reserve_hint, room + align, memory_order_relaxed);
+	hint = (hint + align - 1) / align * align;
+	char *at = reserve_map((void *)hint, bytes, prot);
+	if (!at || (uintptr_t)at % align == 0)
+		return at;
+	munmap(at, bytes);
+	if (bytes + align < bytes)
+		return NULL;
+	at = reserve_map(NULL, bytes + align, prot);
+	if (!at)
+		return NULL;
+	size_t before = (align - (uintptr_t)at % align) % align;
+	if (before)
+		munmap(at, before);
+	munmap(at + before + bytes, align - before);
+	return at + before;
+}
+
+void *port_reserve(size_t bytes, size_t align, bool *on_demand)
+{
+	*on_demand = false;
+	void *at = reserve_aligned(bytes, align, PROT_READ | PROT_WRITE);
+	if (!at) {
+		*on_demand = true;
+		at = reserve_aligned(bytes, align, PROT_READ);
+	}
+	if (!at)
+		return NULL;
+	(void)madvise(at, bytes, MADV_NOHUGEPAGE); /* advice: a kernel without huge pages refuses it */
+	(void)madvise(at, bytes, MADV_DONTDUMP);
+	return at;
+}
+
+int port_commit(void *at, size_t bytes)
+{
+	return mprotect(at, bytes, PROT_READ | PROT_WRITE) == 0 ? 0 : -ENOMEM;
+}
+
+void port_unreserve(void *at, size_t bytes)
+{
+	munmap(at, bytes);
+}
