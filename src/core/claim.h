@@ -139,6 +139,29 @@ static inline unsigned claim_word_k(uint64_t w, unsigned level)
 	return order > level * CLAIM_LEVEL_BITS ? order - level * CLAIM_LEVEL_BITS : 0;
 }
 
+/*
+ * The usual request in a few instructions: of a level's base order, in a block that is open and has seen no larger ones,
+ * so that steps 4 and 5 have nothing to do. False: it has left no trace, and claim_request() shall find out.
+ */
+static inline bool claim_request_base(const struct claim_tree *tree, const struct live *live, unsigned level,
+				      uint64_t i, uint64_t held, word_t **out)
+{
+	const word_t *parent = level == CLAIM_TOP ? NULL : claim_word(tree, level + 1, i >> CLAIM_LEVEL_BITS);
+	word_t *word = claim_word(tree, level, i);
+	uint64_t w = word_make(WORD_CLOSED, 0, 0), open = word_make(WORD_OPEN, 0, 0);
+	if (parent && word_load(parent) != open)
+		return false;
+	if (!word_claim(word, &w, word_make(WORD_CLAIM, level * CLAIM_LEVEL_BITS, 0)))
+		return false;
+	if ((parent && word_load(parent) != open) || !live_admitted(live)) {
+		word_store(word, word_make(WORD_CLOSED, 0, 0));
+		return false;
+	}
+	word_store(word, held);
+	*out = word;
+	return true;
+}
+
 int claim_request(struct claim_tree *tree, const struct live *live, uint64_t pgoff, unsigned order, word_t **out);
 int claim_lookup(const struct claim_tree *tree, uint64_t pgoff, bool take, word_t **out);
 int claim_split(struct claim_tree *tree, uint64_t pgoff, uint64_t expect, unsigned new_order);

@@ -47,25 +47,65 @@ static inline struct pgmap *handle(const struct folio *folio, const char *what)
 	return pgmap;
 }
 
-PGMAP_PUBLIC int pgmap_request_folio(struct pgmap *pgmap, uint64_t pgoff, unsigned order, struct folio **out)
+/* Every request but those that the short way below has done. */
+static int __attribute__((noinline)) request(struct pgmap *pgmap, uint64_t pgoff, unsigned order, struct folio **out)
 {
-	if (unlikely(!pgmap || !out || order > PGMAP_MAX_ORDER || (pgoff & ((UINT64_C(1) << order) - 1))))
+	if (!pgmap || !out || order > PGMAP_MAX_ORDER || (pgoff & ((UINT64_C(1) << order) - 1)))
 		return -EINVAL;
 	uint64_t npages = UINT64_C(1) << order;
-	if (unlikely(!map_contains(pgmap, pgoff, npages)))
+	if (!map_contains(pgmap, pgoff, npages))
 		return -ERANGE;
-	if (unlikely(live_state_of(live_state(&pgmap->live)) != LIVE_LIVE))
+	if (live_state_of(live_state(&pgmap->live)) != LIVE_LIVE)
 		return -ENODEV;
 	unsigned slot = port_slot();
 	word_t *word;
 	live_add(&pgmap->live, slot, (int64_t)npages);
 	int r = claim_request(&pgmap->tree, &pgmap->live, pgoff, order, &word);
-	if (unlikely(r)) {
+	if (r) {
 		map_uncount(pgmap, slot, npages);
 		return r;
 	}
 	*out = map_folio(word);
 	return 0;
+}
+
+/* The pages had been counted for the short way, which did not do. */
+static int __attribute__((noinline))
+request_again(struct pgmap *pgmap, uint64_t pgoff, unsigned order, struct folio **out)
+{
+	map_uncount(pgmap, port_slot(), UINT64_C(1) << order);
+	return request(pgmap, pgoff, order, out);
+}
+
+/* The short way of the usual requests, of a level's base order: all calls in it are its last, so it needs no stack.
+ * Null arguments, shared slots and all errors are request()'s. */
+static inline __attribute__((always_inline)) int request_base(struct pgmap *pgmap, uint64_t pgoff, const unsigned level,
+							      struct folio **out)
+{
+	const unsigned order = level * CLAIM_LEVEL_BITS;
+	const uint64_t npages = UINT64_C(1) << order;
+	unsigned own = port_slot_plus_one;
+	word_t *word;
+	if (unlikely(!own || !pgmap || !out || (pgoff & (npages - 1)) || !map_in_range(&pgmap->first, pgoff, npages) ||
+		     live_state_of(live_state(&pgmap->live)) != LIVE_LIVE))
+		return request(pgmap, pgoff, order, out);
+	live_add_own(&pgmap->live, own - 1, (int64_t)npages);
+	if (unlikely(!claim_request_base(&pgmap->tree, &pgmap->live, level, pgoff >> order,
+					 word_make(WORD_HELD, order, WORD_REF), &word)))
+		return request_again(pgmap, pgoff, order, out);
+	*out = map_folio(word);
+	return 0;
+}
+
+PGMAP_PUBLIC int pgmap_request_folio(struct pgmap *pgmap, uint64_t pgoff, unsigned order, struct folio **out)
+{
+	if (order == PGMAP_ORDER_PTE)
+		return request_base(pgmap, pgoff, 0, out);
+	if (order == PGMAP_ORDER_PMD)
+		return request_base(pgmap, pgoff, 1, out);
+	if (order == PGMAP_ORDER_PUD)
+		return request_base(pgmap, pgoff, 2, out);
+	return request(pgmap, pgoff, order, out);
 }
 
 PGMAP_PUBLIC int pgmap_get_folio(struct pgmap *pgmap, uint64_t pgoff, struct folio **out)
@@ -123,7 +163,7 @@ void map_finish_release(struct pgmap *pgmap, word_t *word, unsigned order, unsig
 void map_release(struct pgmap *pgmap, word_t *word, uint64_t old, unsigned slot)
 {
 	unsigned order = word_order(old);
-	if (unlikely(old & WORD_FENCE)) {
+	if (old & WORD_FENCE) {
 		/* Kept for an ended holder's REMOTE pins; folio_free runs when that is over (holder.c). */
 		word_store(word, word_make(WORD_QUARANTINED, order, WORD_FENCE));
 		return;
@@ -134,6 +174,21 @@ void map_release(struct pgmap *pgmap, word_t *word, uint64_t old, unsigned slot)
 		return;
 	}
 	map_finish_release(pgmap, word, order, slot);
+}
+
+/* The same for a put by a thread that may use its own slot; with no call in it where there is no callback. */
+static inline void release_own(struct pgmap *pgmap, word_t *word, uint64_t old)
+{
+	unsigned own = port_slot_plus_one;
+	if (unlikely(!own || (old & WORD_FENCE) || pgmap->ops ||
+		     atomic_load_explicit(&pgmap->private_words, memory_order_relaxed))) {
+		map_release(pgmap, word, old, port_slot());
+		return;
+	}
+	word_store(word, word_make(WORD_CLOSED, 0, 0)); /* pairs with claim.h, step 2 */
+	live_add_own(&pgmap->live, own - 1, -(INT64_C(1) << word_order(old)));
+	if (unlikely(live_is_dying(&pgmap->live)))
+		map_wake_if_last(pgmap);
 }
 
 static inline void get_checked(struct folio *folio, uint64_t what, const char *name, const struct pgmap_holder *holder)
@@ -153,10 +208,10 @@ PGMAP_PUBLIC void folio_put(struct folio *folio)
 {
 	struct pgmap *pgmap = handle(folio, "put");
 	uint64_t old = word_put(map_word(folio), 1, 0);
-	if (unlikely(!word_put_ok(old, 1, 0)))
+	if (unlikely(!word_put_one_ok(old)))
 		map_abort(folio, "put without a reference", old, NULL);
 	if (word_put_last(old, 1))
-		map_release(pgmap, map_word(folio), old, port_slot());
+		release_own(pgmap, map_word(folio), old);
 }
 
 /* One more reference for a holder: the charge first, as it can fail. */

@@ -21,8 +21,8 @@
  * The exchange to (g, DEAD) fails if anybody revived since (the generation is never used again): between the sum and the
  * death no request was admitted, so what was 0 still is.
  *
- * Claim 2, no lost wake-up. Uncount (live_add); light barrier; state (live_must_wake). Drain: as above. Either the sum
- * sees the uncount, or the uncounter sees DYING; then it sums too, after a full fence. Of several uncounters, the last
+ * Claim 2, no lost wake-up. Uncount (live_add); light barrier; state (live_is_dying). Drain: as above. Either the sum
+ * sees the uncount, or the uncounter sees DYING; then it sums too, after a full fence (live_was_last). Of several uncounters, the last
  * one in the order of these fences sees all of the others' uncounts: one of them finds 0 and wakes. Whoever finds 0
  * bumps the wake word before it wakes; the drainer read that word before its sum.
  *
@@ -74,15 +74,21 @@ static inline uint64_t live_state(const struct live *live)
 	return atomic_load_explicit(&live->state, memory_order_seq_cst);
 }
 
-/* Count (n > 0) or uncount. The slot is the calling thread's own, or LIVE_SHARED. */
-static inline void live_add(struct live *live, unsigned slot, int64_t n)
+/* Count (n > 0) or uncount in the calling thread's own slot. */
+static inline void live_add_own(struct live *live, unsigned slot, int64_t n)
 {
 	_Atomic int64_t *pages = &live->slots[slot].pages;
+	int64_t now = atomic_load_explicit(pages, memory_order_relaxed) + n;
+	atomic_store_explicit(pages, now, memory_order_release);
+}
+
+/* The same, or in LIVE_SHARED. */
+static inline void live_add(struct live *live, unsigned slot, int64_t n)
+{
 	if (slot == LIVE_SHARED)
-		atomic_fetch_add_explicit(pages, n, memory_order_release);
+		atomic_fetch_add_explicit(&live->slots[slot].pages, n, memory_order_release);
 	else
-		atomic_store_explicit(pages, atomic_load_explicit(pages, memory_order_relaxed) + n,
-				      memory_order_release);
+		live_add_own(live, slot, n);
 }
 
 /* Request, after its count and its claim: may it succeed? */
@@ -100,12 +106,16 @@ static inline int64_t live_sum(const struct live *live)
 	return sum;
 }
 
-/* After an uncount: is it for the caller to bump the wake word and wake the drainers? */
-static inline bool live_must_wake(const struct live *live)
+/* After an uncount: may a drainer be waiting? Then live_was_last() decides. */
+static inline bool live_is_dying(const struct live *live)
 {
 	LIVE_LIGHT();
-	if (live_state_of(live_state(live)) != LIVE_DYING)
-		return false;
+	return live_state_of(live_state(live)) == LIVE_DYING;
+}
+
+/* After an uncount that found the pgmap dying: is it for the caller to bump the wake word and wake the drainers? */
+static inline bool live_was_last(const struct live *live)
+{
 	LIVE_FENCE();
 	return live_sum(live) == 0;
 }

@@ -112,8 +112,16 @@ static inline uint64_t map_pgoff(const struct pgmap *pgmap, const struct folio *
 	return index << (level * CLAIM_LEVEL_BITS);
 }
 
-/* Uncount pages, and wake who drains if that was the last. Touches the pgmap only as the head of this file allows. */
-void map_uncount(struct pgmap *pgmap, unsigned slot, uint64_t npages);
+/* Wake who drains, after an uncount that found the pgmap dying, if that was the last. */
+void map_wake_if_last(struct pgmap *pgmap) __attribute__((cold));
+
+/* Uncount pages. Touches the pgmap only as the head of this file allows. */
+static inline void map_uncount(struct pgmap *pgmap, unsigned slot, uint64_t npages)
+{
+	live_add(&pgmap->live, slot, -(int64_t)npages);
+	if (unlikely(live_is_dying(&pgmap->live)))
+		map_wake_if_last(pgmap);
+}
 
 /* The last of a folio's references has gone, and `word` is RELEASING: what the word was then. */
 void map_release(struct pgmap *pgmap, word_t *word, uint64_t old, unsigned slot);

@@ -181,10 +181,9 @@ static void wake_drainers(struct pgmap *pgmap)
 	port_futex_wake_all(&pgmap->live.wake);
 }
 
-void map_uncount(struct pgmap *pgmap, unsigned slot, uint64_t npages)
+void map_wake_if_last(struct pgmap *pgmap)
 {
-	live_add(&pgmap->live, slot, -(int64_t)npages);
-	if (unlikely(live_must_wake(&pgmap->live)))
+	if (live_was_last(&pgmap->live))
 		wake_drainers(pgmap);
 }
 

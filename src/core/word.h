@@ -165,6 +165,12 @@ static inline bool word_put_ok(uint64_t old, uint64_t n, uint64_t pins)
 	       word_refs(old) >= n;
 }
 
+/* The same for one reference that is no pin: more references than pins. */
+static inline bool word_put_one_ok(uint64_t old)
+{
+	return word_is_active(old) && word_refs(old) > word_pins(old);
+}
+
 static inline bool word_put_last(uint64_t old, uint64_t n)
 {
 	return word_refs(old) == n;
