@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What is measured: each figure with its subjects, its unit and its target. bench/run measures, scripts/figures pastes.
+
+A subject is the command line of a program of bench/, less the prefix of its name. The pool that a figure needs is the
+spec of a server's device; {mib}, {page_kib} and {folios} are filled in by bench/run (small where it only tries itself).
+"""
+from dataclasses import dataclass, field
+from typing import Callable, Optional
+
+
+@dataclass
+class Target:
+    """A condition on the ratios: text for the table, and whether (ours, ratio_limit, ratio_peer) meets it."""
+    text: str
+    met: Callable
+
+
+@dataclass
+class Figure:
+    name: str
+    ours: str
+    unit: str = 'ns'
+    limit: Optional[str] = None
+    peers: dict = field(default_factory=dict)  # name: subject
+    target: Optional[Target] = None
+    peer_targets: dict = field(default_factory=dict)  # name: what holds against this peer instead
+    pool: Optional[str] = None
+    two_cpus: bool = False
+    scale: bool = False  # ours: how many times faster than `limit` two threads are; the limit is 2
+    fixed_peer: Optional[tuple] = None  # (name, value): published, not measured here
+
+
+def of_limit(most):
+    return Target(f'<= {most} x limit', lambda ours, limit, peer: limit <= most)
+
+
+def faster_too(most):
+    return Target(f'<= {most} x limit, faster than peer', lambda ours, limit, peer: limit <= most and peer < 1)
+
+
+def at_most(most, text):
+    return Target(f'<= {text}', lambda ours, limit, peer: ours <= most)
+
+
+def at_least(least):
+    return Target(f'>= {least}', lambda ours, limit, peer: ours >= least)
+
+
+KIB, MIB = 1 << 10, 1 << 20
+BIG = 'memfd:size={pool_mib}M,page={page}'
+SMALL_PAGES = 'memfd:size={kill_mib}M,page=4K'
+
+
+def request_figures():
+    yield Figure('core.get_put', 'core get_put', limit='limits pair', peers={'urcu_ref': 'peer_urcu get_put'},
+                 target=of_limit(1.2))
+    allocators = {'mimalloc': 'peer_mimalloc window', 'jemalloc': 'peer_jemalloc window'}
+    yield Figure('core.request_put', 'core window 0 1024', limit='limits two_pairs 1024',
+                 peers={**{name: f'{subject} 4096' for name, subject in allocators.items()},
+                        'rte_mempool': 'peer_rte window 4096', 'libpmemobj': 'peer_pmemobj window 4096'},
+                 target=of_limit(1.0), peer_targets={'libpmemobj': faster_too(1.0)})
+    yield Figure('core.request_put_2m', 'core window 9 1024', limit='limits two_pairs 1024',
+                 peers={name: f'{subject} 2097152' for name, subject in allocators.items()}, target=of_limit(1.0))
+    yield Figure('core.request_put_2m.opened', 'core opened 9', limit='limits two_pairs 1024')
+    yield Figure('core.request_put_1g', 'core window 18 1024', limit='limits two_pairs 1024', target=of_limit(1.0))
+    yield Figure('core.request_put_1g.opened', 'core opened 18', limit='limits two_pairs 1024')
+    yield Figure('core.scale_2t', 'core scale 2 interleaved', unit='x', limit='core scale 1 interleaved', two_cpus=True,
+                 scale=True, target=at_least(1.8))
+    yield Figure('core.scale_2t.disjoint', 'core scale 2 disjoint', unit='x', limit='core scale 1 disjoint', two_cpus=True,
+                 scale=True, target=at_least(1.9))
+
+
+def space_figures():
+    for name, gib, kernel_s in (('1t', 1024, 1.3), ('16t', 16384, 20.8)):
+        yield Figure(f'core.create_{name}', f'core_space create {gib}', limit=f'limits reserve {gib}', target=of_limit(10),
+                     fixed_peer=('kernel memmap (published)', kernel_s * 1e9))
+        yield Figure(f'core.create_{name}.resident', f'core_space resident {gib}', unit='B',
+                     target=at_most(256 * KIB, '256 KiB'), fixed_peer=('kernel memmap (published)', gib * 16 * MIB))
+    for name, order in (('', 0), ('_2m', 9), ('_1g', 18)):
+        page = ('struct page', 64 << order)
+        base = f'core.bytes_per_folio{name}'
+        yield Figure(base, f'core_space bytes {order} dense', unit='B', fixed_peer=page, target=at_most(10, '10 B'))
+        yield Figure(f'{base}.private', f'core_space bytes {order} dense private', unit='B', fixed_peer=page)
+        yield Figure(f'{base}.sparse', f'core_space bytes {order} sparse', unit='B', fixed_peer=page)
+    yield Figure('core.drain', 'core_space drain', target=at_most(1e6, '1 ms'))
+    yield Figure('core.drain.list', 'core_space list 1000', target=at_most(1e6, '1 ms'))
+
+
+def client_figures():
+    yield Figure('client.pin_unpin', 'client pin', limit='limits pair', peers={'round trip': 'limits round_trip'},
+                 target=of_limit(1.5), pool=BIG)
+    yield Figure('client.map', 'client map {mib}', limit='limits map {mib} {page_kib}',
+                 peers={'{page} file': 'limits file_map {mib} {page_kib}'}, target=of_limit(1.5), pool=BIG)
+    yield Figure('client.map.two_cpus', 'client map {mib}', limit='limits map {mib} {page_kib}', two_cpus=True, pool=BIG)
+    faster = Target('<= 1.03 x limit, faster than tmpfs', lambda ours, limit, peer: limit <= 1.03 and peer < 1)
+    yield Figure('client.random_read', 'client read {mib}', limit='limits read {mib} {page_kib}',
+                 peers={'tmpfs': 'limits read {mib} 4'}, target=faster, pool=BIG)
+    yield Figure('holder.kill9', 'kill9 kill {folios}', target=at_most(5e6, '5 ms'), pool=SMALL_PAGES)
+
+
+def growth_figures():
+    for size in (10**3, 10**4, 10**5, 10**6):
+        yield Figure(f'core.request_put@{size}', f'core window 0 {size}', limit=f'limits two_pairs {size}')
+    for size in (100, 1000, 10000):
+        yield Figure(f'core.request_put_2m@{size}', f'core window 9 {size}', limit=f'limits two_pairs {size}')
+    for gib in (1, 64, 1024, 16384):
+        yield Figure(f'core.create@{gib}GiB', f'core_space create {gib}', limit=f'limits reserve {gib}')
+    for held in (10, 100, 1000, 10000):
+        yield Figure(f'core.drain.list@{held}', f'core_space list {held}')
+    for mib in (64, 256, 1024):
+        yield Figure(f'client.map@{mib}MiB', f'client map {mib}', limit=f'limits map {mib} {{page_kib}}', pool=BIG)
+    for folios in (10**3, 10**4, 3 * 10**4):
+        yield Figure(f'holder.kill9@{folios}', f'kill9 kill {folios}', pool=SMALL_PAGES)
+
+
+FIGURES = [*request_figures(), *space_figures(), *client_figures()]
+GROWTH = list(growth_figures())
