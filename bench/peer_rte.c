@@ -30,7 +30,7 @@ static void prepare(int argc, char **argv)
 	/* The core that this process has been put on is core 0 to DPDK. */
 	char lcores[32];
 	snprintf(lcores, sizeof(lcores), "--lcores=0@%d", sched_getcpu());
-	char *eal[] = {"peer_rte", "--no-huge", "--in-memory",       "--no-pci", "--no-telemetry",
+	char *eal[] = {"peer_rte", "--no-huge", "--no-shconf",       "--no-pci", "--no-telemetry",
 		       "-m",       "128",       "--log-level=emerg", lcores,     NULL};
 	size_t block_bytes = subject_number(argc, argv, 0);
 	if (rte_eal_init(sizeof(eal) / sizeof(*eal) - 1, eal) < 0)
