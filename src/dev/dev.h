@@ -38,6 +38,9 @@ struct dev {
 	unsigned granule_order;
 	char spec[DEV_SPEC_MAX]; /* normalised: what was asked for, with what "auto" chose */
 	void (*close)(struct dev *dev);
+	/* Called once the guards have passed, before anything is handed out: drop what an earlier owner left. Or null. */
+	int (*take)(struct dev *dev, char why[DEV_WHY_MAX]);
+	int guard_fd; /* the open file description that holds byte 0; dev.c's */
 };
 
 /*
@@ -47,6 +50,9 @@ struct dev {
  */
 int dev_open(const char *spec, struct dev **out, char why[DEV_WHY_MAX]);
 void dev_close(struct dev *dev);
+
+/* The kinds that this build knows, for --help: null past the last. */
+const struct dev_kind *dev_kind_at(size_t i);
 
 /* dev_open_lease - the device opened anew, read and write, with the read lock on byte `byte` (1 to 2^62) held.
  * dev_lease_probe - 1 nobody maps or holds the lease of this byte any more, 0 somebody does, or -errno. Never waits.

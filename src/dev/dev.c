@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * dev.c - a spec becomes a device: the table of kinds, the reading of specs and sizes, and the order of opening.
+ *
+ * Opening has three steps, and only the last may change anything that somebody else could see: the kind opens the
+ * memory; lease.c's guards prove that no other server has it and no client of a dead one still maps it; then the kind
+ * takes it over (take), which drops what an earlier owner left. A device that is refused was not touched.
+ *
+ * Thread safety: no state of its own; a struct dev is read-only once open, so any thread may use it until dev_close().
+ */
+#include "dev/dev.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dev/kind.h"
+
+static const struct dev_kind *const kinds[] = {&dev_memfd};
+enum { NKINDS = sizeof(kinds) / sizeof(kinds[0]) };
+
+const struct dev_kind *dev_kind_at(size_t i)
+{
+	return i < NKINDS ? kinds[i] : NULL;
+}
+
+int dev_refuse(char why[DEV_WHY_MAX], int err, const char *format, ...)
+{
+	if (why) {
+		va_list args;
+		va_start(args, format);
+		(void)vsnprintf(why, DEV_WHY_MAX, format, args);
+		va_end(args);
+	}
+	return err;
+}
+
+static unsigned suffix_shift(char suffix)
+{
+	switch (suffix) {
+	case 'K':
+	case 'k':
+		return 10;
+	case 'M':
+	case 'm':
+		return 20;
+	case 'G':
+	case 'g':
+		return 30;
+	case 'T':
+	case 't':
+		return 40;
+	default:
+		return 0;
+	}
+}
+
+int dev_parse_size(const char *text, uint64_t *bytes)
+{
+	uint64_t n = 0;
+	const char *p = text;
+	if (!text || !bytes)
+		return -EINVAL;
+	for (; *p >= '0' && *p <= '9'; p++) {
+		if (__builtin_mul_overflow(n, (uint64_t)10, &n) || __builtin_add_overflow(n, (uint64_t)(*p - '0'), &n))
+			return -EINVAL;
+	}
+	if (p == text)
+		return -EINVAL;
+	unsigned shift = suffix_shift(*p);
+	if (shift)
+		p++;
+	if (*p || (n << shift) >> shift != n)
+		return -EINVAL;
+	*bytes = n << shift;
+	return 0;
+}
+
+int dev_next_arg(const char **args, struct dev_arg *arg, char why[DEV_WHY_MAX])
+{
+	const char *p = *args;
+	if (!*p)
+		return 0;
+	size_t len = strcspn(p, ",");
+	const char *eq = memchr(p, '=', len);
+	size_t key_len = eq ? (size_t)(eq - p) : 0;
+	size_t value_len = eq ? len - key_len - 1 : 0;
+	if (!key_len || !value_len || key_len >= sizeof(arg->key) || value_len >= sizeof(arg->value))
+		return dev_refuse(why, -EINVAL, "'%.*s' is not KEY=VALUE", (int)(len < 80 ? len : 80), p);
+	memcpy(arg->key, p, key_len);
+	arg->key[key_len] = 0;
+	memcpy(arg->value, eq + 1, value_len);
+	arg->value[value_len] = 0;
+	*args = p + len + (p[len] == ',');
+	return 1;
+}
+
+static int unknown_kind(const char *spec, size_t len, char why[DEV_WHY_MAX])
+{
+	char known[128] = "";
+	for (size_t i = 0; i < NKINDS; i++) {
+		size_t at = strlen(known);
+		(void)snprintf(known + at, sizeof(known) - at, "%s%s", i ? ", " : "", kinds[i]->name);
+	}
+	return dev_refuse(why, -EINVAL, "unknown kind of device '%.*s' (known: %s)", (int)(len < 32 ? len : 32), spec,
+			  known);
+}
+
+static int open_kind(const char *spec, struct dev **out, char why[DEV_WHY_MAX])
+{
+	size_t len = strcspn(spec, ":");
+	for (size_t i = 0; i < NKINDS; i++) {
+		if (strlen(kinds[i]->name) == len && memcmp(kinds[i]->name, spec, len) == 0)
+			return kinds[i]->open(spec + len + (spec[len] == ':'), out, why);
+	}
+	return unknown_kind(spec, len, why);
+}
+
+int dev_open(const char *spec, struct dev **out, char why[DEV_WHY_MAX])
+{
+	struct dev *dev;
+	if (why)
+		why[0] = 0;
+	if (!spec || !out)
+		return dev_refuse(why, -EINVAL, "no device given");
+	int err = open_kind(spec, &dev, why);
+	if (err)
+		return err;
+	err = dev_guard(dev, why);
+	if (!err && dev->take)
+		err = dev->take(dev, why);
+	if (err) {
+		dev_close(dev);
+		return err;
+	}
+	*out = dev;
+	return 0;
+}
+
+void dev_close(struct dev *dev)
+{
+	if (!dev)
+		return;
+	if (dev->guard_fd >= 0)
+		(void)close(dev->guard_fd);
+	dev->close(dev);
+}

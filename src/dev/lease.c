@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * lease.c - who still maps the device, told by the kernel (docs/lease.md).
+ *
+ * A lease is an open file description: the device opened anew, with a read lock (F_OFD_SETLK) on the holder's own
+ * byte. Every descriptor and every mapping made from it, in whatever process, by fork or by sending it on, keeps that
+ * description open, and an OFD lock goes only with its description. So the write lock on the byte can be had exactly
+ * when no process has a descriptor or a mapping of the lease any more: no clock, no trust, no pid.
+ *
+ * Byte 0 is the server's, write-locked through guard_fd for as long as the device is open: a second server finds it
+ * taken. A server that finds byte 0 free but a lock on any other byte has a dead predecessor with clients that still
+ * map the device, and must not touch it.
+ *
+ * The probes go through guard_fd as well. They conflict with others' descriptions only, so byte 0's own lock is never
+ * in the way, and a wait that got its write lock gives it back at once: a byte is never given to two holders while the
+ * first is waited for.
+ *
+ * Thread safety: any thread. dev_lease_wait() blocks; it is for a helper thread, and ends with -EINTR on a signal.
+ */
+#include "dev/dev.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "dev/kind.h"
+
+/* The device again, as an open file description of its own. */
+static int reopen(int fd)
+{
+	char path[40];
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	int again = open(path, O_RDWR | O_CLOEXEC);
+	return again >= 0 ? again : -errno;
+}
+
+static struct flock lock_of(short type, uint64_t start, uint64_t len)
+{
+	struct flock lock = {
+		.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)start, .l_len = (off_t)len, /* 0: to infinity */
+	};
+	return lock;
+}
+
+static int set_lock(int fd, short type, uint64_t byte)
+{
+	struct flock lock = lock_of(type, byte, 1);
+	return fcntl(fd, F_OFD_SETLK, &lock) == 0 ? 0 : -errno;
+}
+
+/* 1: nobody else has a lock in this range. */
+static int probe(int fd, uint64_t start, uint64_t len)
+{
+	struct flock lock = lock_of(F_WRLCK, start, len);
+	if (fcntl(fd, F_OFD_GETLK, &lock) != 0)
+		return -errno;
+	return lock.l_type == F_UNLCK;
+}
+
+int dev_guard(struct dev *dev, char why[DEV_WHY_MAX])
+{
+	int guard = reopen(dev->fd);
+	if (guard < 0)
+		return dev_refuse(why, guard, "cannot be opened again through /proc/self/fd");
+	int err = set_lock(guard, F_WRLCK, 0);
+	if (err) {
+		err = err == -EAGAIN || err == -EACCES ? -EBUSY : err;
+		(void)dev_refuse(why, err, err == -EBUSY ? "another server has it" : "cannot be locked");
+	} else {
+		int nobody = probe(guard, 1, 0);
+		if (nobody < 0)
+			err = dev_refuse(why, nobody, "its locks cannot be read");
+		else if (!nobody)
+			err = dev_refuse(why, -EBUSY, "processes of a dead server still map it");
+	}
+	if (err)
+		(void)close(guard);
+	else
+		dev->guard_fd = guard;
+	return err;
+}
+
+static int byte_ok(uint64_t byte)
+{
+	return byte >= 1 && byte <= UINT64_C(1) << 62;
+}
+
+int dev_open_lease(struct dev *dev, uint64_t byte)
+{
+	if (!byte_ok(byte))
+		return -EINVAL;
+	int fd = reopen(dev->fd);
+	if (fd < 0)
+		return fd;
+	int err = set_lock(fd, F_RDLCK, byte);
+	if (err) {
+		(void)close(fd);
+		return err;
+	}
+	return fd;
+}
+
+int dev_lease_probe(struct dev *dev, uint64_t byte)
+{
+	return byte_ok(byte) ? probe(dev->guard_fd, byte, 1) : -EINVAL;
+}
+
+int dev_lease_wait(struct dev *dev, uint64_t byte)
+{
+	if (!byte_ok(byte))
+		return -EINVAL;
+	struct flock lock = lock_of(F_WRLCK, byte, 1);
+	if (fcntl(dev->guard_fd, F_OFD_SETLKW, &lock) != 0)
+		return -errno;
+	return set_lock(dev->guard_fd, F_UNLCK, byte);
+}

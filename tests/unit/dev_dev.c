@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Specs and sizes: what is read, what is refused, and that the refusal says which and why. */
+#include "dev/dev.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void assert_refused(const char *spec, int err, const char *words)
+{
+	struct dev *dev = NULL;
+	char why[DEV_WHY_MAX] = "";
+	assert_int_equal(dev_open(spec, &dev, why), err);
+	assert_null(dev);
+	if (!strstr(why, words))
+		fail_msg("'%s': \"%s\" does not say \"%s\"", spec, why, words);
+	assert_null(strchr(why, '\n'));
+}
+
+static void sizes_are_numbers_with_a_power_of_1024(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		uint64_t bytes;
+	} good[] = {{"0", 0},
+		    {"4096", 4096},
+		    {"4K", 4096},
+		    {"2M", 2 << 20},
+		    {"1G", 1 << 30},
+		    {"3t", UINT64_C(3) << 40},
+		    {"16777215T", UINT64_C(16777215) << 40},
+		    {"18446744073709551615", UINT64_MAX}};
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		uint64_t n = 1;
+		assert_int_equal(dev_parse_size(good[i].text, &n), 0);
+		assert_true(n == good[i].bytes);
+	}
+}
+
+static void sizes_that_are_none_are_refused(void **state)
+{
+	(void)state;
+	static const char *const bad[] = {
+		"",   "K", "-1", "+1", " 1", "1 ", "1KB", "1.5G", "0x10", "16777216T", "18446744073709551616",
+		"1P", "M2"};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		uint64_t n = 77;
+		assert_int_equal(dev_parse_size(bad[i], &n), -EINVAL);
+		assert_true(n == 77);
+	}
+	assert_int_equal(dev_parse_size(NULL, NULL), -EINVAL);
+}
+
+static void bad_specs_are_refused_and_say_why(void **state)
+{
+	(void)state;
+	assert_refused(NULL, -EINVAL, "no device");
+	assert_refused("", -EINVAL, "unknown kind");
+	assert_refused("floppy:size=1M", -EINVAL, "unknown kind of device 'floppy'");
+	assert_refused("floppy:size=1M", -EINVAL, "memfd");
+	assert_refused("memfd", -EINVAL, "no size=");
+	assert_refused("memfd:", -EINVAL, "no size=");
+	assert_refused("memfd:size", -EINVAL, "'size' is not KEY=VALUE");
+	assert_refused("memfd:size=", -EINVAL, "KEY=VALUE");
+	assert_refused("memfd:=4K", -EINVAL, "KEY=VALUE");
+	assert_refused("memfd:size=1M,,page=4K", -EINVAL, "KEY=VALUE");
+	assert_refused("memfd:size=0", -EINVAL, "size is 0");
+	assert_refused("memfd:size=1X", -EINVAL, "size=1X is not a size");
+	assert_refused("memfd:size=9000000T", -EINVAL, "not a size");
+	assert_refused("memfd:size=5000,page=4K", -EINVAL, "size 5000 is not a multiple of the page, 4K");
+	assert_refused("memfd:size=3M,page=2M", -EINVAL, "not a multiple of the page, 2M");
+	assert_refused("memfd:size=1M,page=8K", -EINVAL, "page=8K is not");
+	assert_refused("memfd:size=1M,colour=red", -EINVAL, "unknown key 'colour'");
+	assert_refused("memfd:fd=x", -EINVAL, "fd=x");
+	assert_refused("memfd:fd=0,size=1M", -EINVAL, "takes no other key");
+}
+
+static void the_kinds_can_be_listed(void **state)
+{
+	(void)state;
+	assert_string_equal(dev_kind_at(0)->name, "memfd");
+	for (size_t i = 0; dev_kind_at(i); i++)
+		assert_non_null(strstr(dev_kind_at(i)->usage, dev_kind_at(i)->name));
+	assert_null(dev_kind_at(1000));
+}
+
+static void close_of_nothing_is_nothing(void **state)
+{
+	(void)state;
+	dev_close(NULL);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sizes_are_numbers_with_a_power_of_1024),
+		cmocka_unit_test(sizes_that_are_none_are_refused),
+		cmocka_unit_test(bad_specs_are_refused_and_say_why),
+		cmocka_unit_test(the_kinds_can_be_listed),
+		cmocka_unit_test(close_of_nothing_is_nothing),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
