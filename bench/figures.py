@@ -46,6 +46,16 @@ def at_least(least):
     return Target(f'>= {least}', lambda ours, limit, peer: ours >= least)
 
 
+def human(value, unit):
+    """A value with a unit that suits it."""
+    if value is None:
+        return '-'
+    steps = {'ns': [(1e9, 's'), (1e6, 'ms'), (1e3, 'us'), (1, 'ns')],
+             'B': [(1 << 30, 'GiB'), (1 << 20, 'MiB'), (1 << 10, 'KiB'), (1, 'B')]}.get(unit, [(1, unit)])
+    scale, name = next((step for step in steps if value >= step[0]), steps[-1])
+    return f'{value / scale:.3g} {name}' if value / scale < 1000 else f'{value / scale:.0f} {name}'
+
+
 KIB, MIB = 1 << 10, 1 << 20
 BIG = 'memfd:size={pool_mib}M,page={page}'
 SMALL_PAGES = 'memfd:size={kill_mib}M,page=4K'
