@@ -42,10 +42,10 @@ static inline int claim_confirm(const struct claim_tree *tree, const struct live
 	return live_admitted(live) ? 0 : -ENODEV;
 }
 
-/* Step 4. */
+/* Step 4, from the largest, as splits make heads smaller. */
 static int claim_check_larger(const struct claim_tree *tree, unsigned level, unsigned k, uint64_t i, uint64_t mask)
 {
-	for (unsigned larger = k + 1; larger < CLAIM_LEVEL_BITS; larger++) {
+	for (unsigned larger = CLAIM_LEVEL_BITS - 1; larger > k; larger--) {
 		uint64_t head = i >> larger << larger;
 		if (!(mask & claim_mask_bit(larger)) || head == i)
 			continue;
@@ -97,10 +97,15 @@ static int claim_take_open(struct claim_tree *tree, unsigned level, unsigned ord
 /* Steps 3 to 5 by the claimer of word i. On an error the caller withdraws. */
 static inline int claim_decide(struct claim_tree *tree, const struct live *live, unsigned level, unsigned k, uint64_t i)
 {
-	uint64_t mask;
+	uint64_t mask, seen;
 	int r = claim_confirm(tree, live, level, k, i, &mask);
-	if (r == 0 && mask != 0)
-		r = claim_check_larger(tree, level, k, i, mask);
+	do {
+		seen = mask;
+		if (r == 0 && mask != 0)
+			r = claim_check_larger(tree, level, k, i, mask);
+		if (r == 0 && mask != 0)
+			r = claim_confirm(tree, live, level, k, i, &mask);
+	} while (r == 0 && (mask & ~seen) != 0);
 	if (r == 0 && k != 0)
 		r = claim_close_words(tree, level, i + 1, i + (UINT64_C(1) << k));
 	return r;
@@ -175,11 +180,8 @@ static int claim_lookup_level(const struct claim_tree *tree, unsigned level, uin
 	return 0;
 }
 
-/*
- * The held folio that covers pgoff: 0 with, if `take`, one more reference on it; -ENOENT; -EUSERS at WORD_MAX. Never
- * waits: it looks again only when somebody else has got on: an exchange failed, or a split gave the parent a new bit.
- */
-int claim_lookup(const struct claim_tree *tree, uint64_t pgoff, bool take, word_t **out)
+/* Down the levels, once; as claim_lookup(), but what it takes may be a part of a split that is undecided. */
+static int claim_find(const struct claim_tree *tree, uint64_t pgoff, bool take, word_t **out)
 {
 	uint64_t parent = 0, w = 0;
 	for (unsigned level = CLAIM_LEVELS; level-- > 0;) {
@@ -197,6 +199,20 @@ int claim_lookup(const struct claim_tree *tree, uint64_t pgoff, bool take, word_
 		parent = w;
 	}
 	return -ENOENT;
+}
+
+/*
+ * The held folio that covers pgoff: 0 with, if `take`, one more reference on it; -ENOENT; -EUSERS at WORD_MAX; CLAIM_AGAIN
+ * with a reference that the caller shall put, and then look again. Never waits: it looks again only when somebody else
+ * has got on: an exchange failed, or a split gave the parent a new bit, or was met before its decision (claim.h, claim 5).
+ */
+int claim_lookup(const struct claim_tree *tree, uint64_t pgoff, bool take, word_t **out)
+{
+	word_t *again;
+	int r = claim_find(tree, pgoff, take, out);
+	if (r != 0 || !take || (claim_find(tree, pgoff, false, &again) == 0 && again == *out))
+		return r;
+	return CLAIM_AGAIN;
 }
 
 /* A word under a firm folio, which is CLOSED but for claims that are about to be withdrawn, gets a value. */
@@ -231,15 +247,32 @@ static void claim_split_words(const struct claim_splitting *s, unsigned level, u
 	}
 }
 
-/* The split did not come about: nobody has looked at the new words, as the old head covered them throughout. */
+/* Back to CLOSED, when only what the split had put there is left: a lookup's reference and a request's mask bit or claim
+ * are passing. */
+static void claim_uninstall(word_t *word, uint64_t part)
+{
+	uint64_t w = part;
+	while (!word_claim(word, &w, word_make(WORD_CLOSED, 0, 0))) {
+		CLAIM_RELAX();
+		w = word_load(word);
+		if (!word_is_open(w) || word_is_active(part))
+			w = part;
+	}
+}
+
+/* The split did not come about. From above: what is below an OPEN word must be taken, what is below a CLOSED one not. */
 static void claim_unsplit_words(const struct claim_splitting *s, unsigned level, uint64_t from, uint64_t to)
 {
 	unsigned new_level = claim_level(s->new_order), k = s->new_order % CLAIM_LEVEL_BITS;
 	uint64_t step = level == new_level ? UINT64_C(1) << k : 1;
 	for (uint64_t j = from; j < to; j += step) {
-		word_store(claim_word(s->tree, level, j), word_make(WORD_CLOSED, 0, 0));
-		if (level != new_level)
-			claim_unsplit_words(s, level - 1, j << CLAIM_LEVEL_BITS, (j + 1) << CLAIM_LEVEL_BITS);
+		word_t *word = claim_word(s->tree, level, j);
+		if (level == new_level) {
+			claim_uninstall(word, s->part);
+			continue;
+		}
+		claim_uninstall(word, word_make(WORD_OPEN, 0, level == new_level + 1 ? claim_mask_bit(k) : 0));
+		claim_unsplit_words(s, level - 1, j << CLAIM_LEVEL_BITS, (j + 1) << CLAIM_LEVEL_BITS);
 	}
 }
 

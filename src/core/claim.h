@@ -14,7 +14,8 @@
  *   2. h: exchange CLOSED for CLAIM, or OPEN for CLOSING and then close what is below (5.). Firm: -EBUSY.
  *      Undecided: again.
  *   3. P again: no longer OPEN, or without bit k: withdraw, again. Dying: withdraw, -ENODEV.
- *   4. Heads of larger k, by P's mask, that cover h. Firm: withdraw, -EBUSY. Undecided: withdraw, again.
+ *   4. Heads of larger k, by P's mask, from the largest, that cover h. Firm: withdraw, -EBUSY. Undecided: withdraw, again. Then 3. once more:
+ *      a new bit in the mask: 4. again.
  *   5. The other words of the span (and, of an OPEN one, all below): firm: withdraw, -EBUSY. Undecided: wait, keeping the
  *      claim. OPEN: close it.
  *   6. Store HELD with one reference (or OPEN, when opening).
@@ -36,6 +37,10 @@
  *   A, then loads h1 (5.). Whichever exchange is first in S is seen by the other's load. In the second, A was CLOSED
  *   between X1 and 3. or small does not pass 3.; it was CLOSED only by a 5. that saw h1 CLOSED after A had left OPEN.
  *   Two levels apart: by way of the word between: it must be OPEN for the smaller to pass 3., and 5. closes it first.
+ *   A split makes heads without looking at the words of their spans. Where it makes them at the old head's level, small
+ *   may have read the old head after it shrank: then the new ones are there, and step 4 comes to them later. It may have
+ *   read P before the new bit: the bit was set before the head shrank, so small's second look at P finds it. Where it makes them below, small is a request of the old head's level, on a word that the split
+ *   waits for (claim_install) before it shrinks the head, or enters by a word that the split opens after all heads.
  * Claim 2: every -EBUSY has seen a firm word whose folio overlaps the span, while the request ran (1, 2, 4, 5).
  * Claim 3: nobody waits in a circle. Who waits in 5. holds a claim and waits only for words inside of its own span:
  * strictly smaller claims. Such a claim either has passed its own 3. and 4., and then waits, if at all, for words inside
@@ -45,6 +50,14 @@
  * the smallest, and a split writes the new heads before it shrinks the old one (both in modification order of what the
  * lookup acquires), and sets the parent's bit before both: the lookup reads the mask again when it has found nothing.
  * It looks below words that are CLOSING as well as OPEN: whether they close is undecided.
+ *
+ * Claim 5: a split that fails loses no reference. Its parts stand in their words, HELD, before the exchange of the head
+ * decides; a lookup whose mask was read before the head's bit was set can meet such a part, and take a reference. So a
+ * lookup that has taken one looks again from above: the head's bit and word were there before the part, and it finds the
+ * head if the split is undecided. It then puts that reference, like any other (the split may be decided, and everybody
+ * else gone, by then), and looks once more. If it finds the part, the split was decided for it, or the part is no part.
+ * A split that fails takes its parts back by exchanging just what it had put there, and waits for such references to be
+ * put. From above to below: what lies below a word that is OPEN must be firm or claimable, so that word closes first.
  *
  * Stores of 6. and of withdrawals are releases, and pair with the loads and exchanges of 1 to 5 and of the lookup.
  * The proof leans on no order between them and later loads of the same thread.

@@ -117,7 +117,9 @@ PGMAP_PUBLIC int pgmap_get_folio(struct pgmap *pgmap, uint64_t pgoff, struct fol
 	if (unlikely(live_state_of(live_state(&pgmap->live)) != LIVE_LIVE))
 		return -ENODEV;
 	word_t *word;
-	int r = claim_lookup(&pgmap->tree, pgoff, true, &word);
+	int r;
+	while ((r = claim_lookup(&pgmap->tree, pgoff, true, &word)) == CLAIM_AGAIN)
+		folio_put(map_folio(word));
 	if (r == -EUSERS)
 		map_abort(map_folio(word), "get beyond the maximum", word_load(word), NULL);
 	if (r == 0)
