@@ -3,6 +3,8 @@
 # A thin face over meson: one build tree per configuration under build/. `make help` says what there is.
 
 PREFIX ?= /usr/local
+# In the loader's path for every PREFIX that is; what meson would guess is not.
+LIBDIR ?= lib
 DESTDIR ?=
 INPUT ?=
 FAULT ?=
@@ -38,8 +40,10 @@ bench:
 install:
 	@scripts/deps build
 	@scripts/build release
-	@meson configure build/release -Dprefix='$(abspath $(PREFIX))' >/dev/null
-	@meson install -C build/release --quiet $(if $(DESTDIR),--destdir '$(abspath $(DESTDIR))')
+	@meson configure build/release -Dprefix='$(abspath $(PREFIX))' -Dlibdir='$(LIBDIR)' >/dev/null
+	@scripts/build release
+	@meson install -C build/release --quiet --no-rebuild $(if $(DESTDIR),--destdir '$(abspath $(DESTDIR))')
+	@[ -n '$(DESTDIR)' ] || [ "$$(id -u)" != 0 ] || ldconfig
 
 format:
 	@scripts/deps build test
