@@ -34,8 +34,7 @@ test-long:
 bench:
 	@scripts/deps build
 	@scripts/deps bench || echo 'bench: goes on without the peers that are missing'
-	@scripts/build bench
-	@scripts/with-hugepages --try 1664 bench/run --build build/bench --json build/bench.json
+	@scripts/with-hugepages --try 1664 bench/run
 
 install:
 	@scripts/deps build
