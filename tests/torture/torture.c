@@ -34,7 +34,7 @@
 
 #include <pgmap/folio.h>
 
-/* A put has returned while its last store still waits in its processor's store buffer: others see it that much later. */
+/* A call has returned while its last store still waits in its processor's store buffer: others see it that much later. */
 enum { SLACK_NS = 2000 };
 
 /* TAKEN and SHARED are holds: by a request, or one of its parts, and by a lookup. */
@@ -311,7 +311,7 @@ static void look(const struct event *all, uint64_t n, uint64_t at, uint64_t long
 			break;
 		if (i != at && is_hold(h) && overlap(h, e) && h->drop_ret + SLACK_NS >= e->call) {
 			*possible = true;
-			if (h->ret < e->call && h->drop_call > e->ret) {
+			if (h->ret + SLACK_NS < e->call && h->drop_call > e->ret) {
 				*known = true;
 				*witness = h;
 			}
@@ -400,6 +400,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: torture SEED OPERATIONS THREADS\n");
 		return 2;
 	}
+	lookups = seed % 2 == 1;
 	struct pgmap_range range = {0, UINT64_C(2) << 30};
 	struct pgmap_ops ops = {.ops_bytes = sizeof(ops), .folio_free = count_free};
 	struct pgmap_params params = {.params_bytes = sizeof(params),
