@@ -50,10 +50,7 @@ format:
 
 lint:
 	@scripts/deps build test
-	@scripts/check-format
-	@scripts/check-lengths
-	@scripts/check-tidy
-	@scripts/check-cppcheck
+	@scripts/test --suite lint
 
 asan ubsan tsan:
 	@scripts/deps build test
