@@ -38,39 +38,39 @@ PGMAP_PUBLIC int pgmap_holder_create(struct pgmap *pgmap, const char *name, stru
 	return 0;
 }
 
-/* Takes all references of one charge out of the account; the charge goes, or stays as a mark. */
-static struct charge take_charge(struct charge_table *table, struct charge *charge)
+/* What one charge held, out of the account and not yet put. */
+struct taken {
+	word_t *word;
+	uint64_t refs;
+	uint64_t pins;
+};
+
+enum { TAKE_AT_ONCE = 256 };
+
+/* Takes all references of one charge out of the account; the charge goes, or stays as a mark in `marks`. */
+static struct taken take_charge(struct charge_table *table, struct charge *charge, struct charge_list *marks)
 {
-	struct charge taken = *charge;
+	uint64_t pins = (uint64_t)charge->pins[FOLIO_PIN_LOCAL] + charge->pins[FOLIO_PIN_REMOTE];
+	struct taken taken = {(word_t *)(uintptr_t)charge->word, charge->refs, pins};
 	if (charge->pins[FOLIO_PIN_REMOTE]) {
-		(void)word_mark((word_t *)(uintptr_t)charge->word, WORD_FENCE);
-		charge->refs = charge->pins[0] = charge->pins[1] = 0;
+		(void)word_mark(taken.word, WORD_FENCE);
+		charge->refs = charge->pins[FOLIO_PIN_LOCAL] = charge->pins[FOLIO_PIN_REMOTE] = 0;
 		charge->mark = true;
+		LIST_REMOVE(charge, by_holder);
+		LIST_INSERT_HEAD(marks, charge, by_holder);
 	} else {
 		charge_drop(table, charge);
 	}
 	return taken;
 }
 
-/* The next charge that still has references; marks are kept in the list behind those. */
-static struct charge *next_unended(struct pgmap_holder *holder)
+static void put_taken(struct pgmap *pgmap, const struct taken *taken, const struct pgmap_holder *holder)
 {
-	struct charge *charge;
-	LIST_FOREACH(charge, &holder->charges, by_holder)
-	if (!charge->mark)
-		return charge;
-	return NULL;
-}
-
-static void put_taken(struct pgmap *pgmap, const struct charge *taken)
-{
-	word_t *word = (word_t *)(uintptr_t)taken->word;
-	uint64_t n = taken->refs, pins = (uint64_t)taken->pins[0] + taken->pins[1];
-	uint64_t old = word_put(word, n, pins);
-	if (!word_put_ok(old, n, pins))
-		map_abort(map_folio(word), "end of a holder with more charges than references", old, taken->holder);
-	if (word_put_last(old, n))
-		map_release(pgmap, word, old, port_slot());
+	uint64_t old = word_put(taken->word, taken->refs, taken->pins);
+	if (!word_put_ok(old, taken->refs, taken->pins))
+		map_abort(map_folio(taken->word), "end of a holder with more charges than references", old, holder);
+	if (word_put_last(old, taken->refs))
+		map_release(pgmap, taken->word, old, port_slot());
 }
 
 static void free_holder(struct pgmap *pgmap, struct pgmap_holder *holder)
@@ -86,23 +86,23 @@ PGMAP_PUBLIC int64_t pgmap_holder_end(struct pgmap_holder *holder)
 {
 	struct pgmap *pgmap = holder->pgmap;
 	struct charge_list marks = LIST_HEAD_INITIALIZER(marks);
+	struct taken taken[TAKE_AT_ONCE];
+	struct charge *charge;
 	int64_t marked_pages = 0;
+	unsigned n;
 	sigset_t saved;
 	charge_lock(&pgmap->charges, &saved);
 	holder->ended = true;
-	struct charge *charge;
-	while ((charge = next_unended(holder)) != NULL) {
-		struct charge taken = take_charge(&pgmap->charges, charge);
-		if (taken.pins[FOLIO_PIN_REMOTE]) {
-			marked_pages += INT64_C(1) << word_order(word_load(taken.word));
-			LIST_REMOVE(charge, by_holder); /* out of the way of next_unended() */
-			LIST_INSERT_HEAD(&marks, charge, by_holder);
-		}
+	do {
+		for (n = 0; n < TAKE_AT_ONCE && (charge = LIST_FIRST(&holder->charges)) != NULL; n++)
+			taken[n] = take_charge(&pgmap->charges, charge, &marks);
 		charge_unlock(&pgmap->charges, &saved);
-		put_taken(pgmap, &taken);
+		for (unsigned i = 0; i < n; i++)
+			put_taken(pgmap, &taken[i], holder);
 		charge_lock(&pgmap->charges, &saved);
-	}
+	} while (n == TAKE_AT_ONCE);
 	while ((charge = LIST_FIRST(&marks)) != NULL) {
+		marked_pages += INT64_C(1) << word_order(word_load(charge->word));
 		LIST_REMOVE(charge, by_holder);
 		LIST_INSERT_HEAD(&holder->charges, charge, by_holder);
 	}
