@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * extent.h - the blocks of a file, by file page. Each block is one extent and at most one folio (ARCHITECTURE 11); a
+ * block's first file page is a multiple of its size, as its device page is, so that huge pages can map it.
+ * Thread safety: the pool's namespace lock.
+ */
+#ifndef PGMAP_FS_EXTENT_H
+#define PGMAP_FS_EXTENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fs/block.h"
+
+struct extents {
+	struct block_tree tree;
+	uint64_t count;     /* blocks */
+	uint64_t pages;     /* the file owns pages [0, pages) */
+	unsigned max_order; /* of the blocks, while known */
+	bool max_known;
+};
+
+void extents_init(struct extents *extents);
+/* extents_add - take all blocks of the list. */
+void extents_add(struct extents *extents, struct block_list *blocks);
+/* extents_cut - blocks from this page on go to *lost, ascending; one that straddles it is halved as often as it takes,
+ * with spares of which extents_cut_spares() are needed. */
+unsigned extents_cut_spares(struct extents *extents, uint64_t page);
+void extents_cut(struct extents *extents, uint64_t page, struct block_list *spares, struct block_list *lost);
+unsigned extents_max_order(struct extents *extents);
+
+#endif

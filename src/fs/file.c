@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * file.c - open files, and their size.
+ *
+ * A handle counts its open and its mappings; an inode counts its handles; an unlinked inode without handles is dropped,
+ * and its pages go the way of all lost pages (space.h). All under the namespace lock.
+ *
+ * Bytes behind a file's size are its own, and a mapping can write them as far as its last granule goes. They read as
+ * zero all the same when the file grows over them: shrinking wipes them to the end of the granule, and growing wipes
+ * what it makes part of the file. The address to wipe through is got before anything changes, so that this cannot fail.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "fs/fs.h"
+#include "fs/name.h"
+
+int64_t file_now_ns(void)
+{
+	struct timespec now;
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int file_new(struct fsdax *fs, struct inode *inode, struct fsdax_file **out)
+{
+	struct fsdax_file *file = malloc(sizeof(*file));
+	if (!file)
+		return -ENOMEM;
+	*file = (struct fsdax_file){.fs = fs, .inode = inode, .refs = 1};
+	inode->nhandles++;
+	fs->nhandles++;
+	*out = file;
+	return 0;
+}
+
+void file_drop_if_unused(struct fsdax *fs, struct inode *inode)
+{
+	if (inode->nlink || inode->nhandles)
+		return;
+	const struct fs_record record = {.op = FS_DROP, .ino = inode->ino};
+	(void)fs_apply(fs, &record, NULL);
+}
+
+void file_put(struct fsdax_file *file)
+{
+	if (--file->refs)
+		return;
+	file->inode->nhandles--;
+	file->fs->nhandles--;
+	file_drop_if_unused(file->fs, file->inode);
+	free(file);
+}
+
+void fsdax_close(struct fsdax_file *file)
+{
+	if (!file)
+		return;
+	struct fsdax *fs = file->fs;
+	(void)pthread_mutex_lock(&fs->lock);
+	file_put(file);
+	(void)pthread_mutex_unlock(&fs->lock);
+}
+
+/* Bytes of one granule of a file, to be wiped once nothing can fail any more. */
+struct wipe {
+	char *from;
+	size_t len_bytes;
+	void *mapped; /* null: the device is mapped anyway */
+	size_t mapped_bytes;
+};
+
+/* [from, to) of the file's bytes, within one granule that it owns. */
+static int wipe_prepare(struct fsdax *fs, struct inode *inode, uint64_t from, uint64_t to, struct wipe *out)
+{
+	*out = (struct wipe){0};
+	if (from >= to)
+		return 0;
+	uint64_t granule_bytes = PGMAP_PAGE_SIZE << fs->space.granule_order;
+	uint64_t file_page = from >> PGMAP_PAGE_SHIFT;
+	const struct block *extent = block_covering(&inode->extents.tree, file_page);
+	uint64_t page = extent->off + (file_page - extent->key) - fs->space.base;
+	uint64_t at = (page << PGMAP_PAGE_SHIFT) + from % PGMAP_PAGE_SIZE; /* byte of the device */
+	out->len_bytes = to - from;
+	if (fs->span.addr) {
+		out->from = (char *)fs->span.addr + at;
+		return 0;
+	}
+	uint64_t within = at % granule_bytes;
+	out->mapped_bytes = granule_bytes;
+	out->mapped = mmap(NULL, granule_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fs->span.fd,
+			   (off_t)(fs->span.fd_offset_bytes + at - within));
+	if (out->mapped == MAP_FAILED)
+		return -errno;
+	out->from = (char *)out->mapped + within;
+	return 0;
+}
+
+static void wipe_end(struct wipe *wipe, int err)
+{
+	if (!err && wipe->len_bytes)
+		memset(wipe->from, 0, wipe->len_bytes);
+	if (wipe->mapped)
+		(void)munmap(wipe->mapped, wipe->mapped_bytes);
+}
+
+/* What a change of size makes visible or leaves behind in the granule that stays the file's last, or was it. */
+static int wipe_for_size(struct fsdax *fs, struct inode *inode, uint64_t size, struct wipe *out)
+{
+	uint64_t granule_bytes = PGMAP_PAGE_SIZE << fs->space.granule_order, old = inode->size_bytes;
+	uint64_t from = size < old ? size : old;
+	uint64_t end = (from + granule_bytes - 1) / granule_bytes * granule_bytes;
+	uint64_t seen = (size + PGMAP_PAGE_SIZE - 1) / PGMAP_PAGE_SIZE * PGMAP_PAGE_SIZE;
+	if (size > old && seen < end)
+		end = seen;
+	return wipe_prepare(fs, inode, from, size == old ? from : end, out);
+}
+
+/* The record's extents; only when there is a log to write them to. */
+static int list_extents(const struct fsdax *fs, struct block_list *blocks, struct fs_record *record)
+{
+	struct block *block;
+	uint64_t n = 0;
+	if (!fs->log || STAILQ_EMPTY(blocks))
+		return 0;
+	STAILQ_FOREACH(block, blocks, list)
+	n++;
+	struct fs_extent *extents = calloc(n, sizeof(*extents));
+	if (!extents)
+		return -ENOMEM;
+	record->extents = extents;
+	record->nextents = n;
+	STAILQ_FOREACH(block, blocks, list)
+	*extents++ = (struct fs_extent){block->key, block->off - fs->space.base, block->order};
+	return 0;
+}
+
+static int set_size(struct fsdax *fs, struct inode *inode, uint64_t size, struct block_list *blocks)
+{
+	struct fs_record record = {.op = FS_SIZE, .ino = inode->ino, .size_bytes = size, .mtime_ns = file_now_ns()};
+	int err = list_extents(fs, blocks, &record);
+	if (!err)
+		err = fs_apply(fs, &record, blocks);
+	free((void *)(uintptr_t)record.extents);
+	return err;
+}
+
+int file_truncate(struct fsdax *fs, struct inode *inode, uint64_t size)
+{
+	struct block_list blocks = STAILQ_HEAD_INITIALIZER(blocks);
+	unsigned shift = PGMAP_PAGE_SHIFT + fs->space.granule_order;
+	struct wipe wipe;
+	if (size > fs->space.pages << PGMAP_PAGE_SHIFT)
+		return -EFBIG;
+	uint64_t old_pages = inode->extents.pages;
+	uint64_t pages = (size + (UINT64_C(1) << shift) - 1) >> shift << fs->space.granule_order;
+	int err = wipe_for_size(fs, inode, size, &wipe);
+	if (err)
+		return err;
+	if (pages > old_pages)
+		err = space_alloc(&fs->space, old_pages, pages - old_pages, &blocks);
+	if (!err)
+		err = set_size(fs, inode, size, &blocks);
+	if (!STAILQ_EMPTY(&blocks))
+		space_give_back(&fs->space, &blocks);
+	wipe_end(&wipe, err);
+	return err;
+}
+
+int fsdax_truncate(struct fsdax_file *file, uint64_t size_bytes)
+{
+	if (!file)
+		return -EINVAL;
+	(void)pthread_mutex_lock(&file->fs->lock);
+	int err = file_truncate(file->fs, file->inode, size_bytes);
+	(void)pthread_mutex_unlock(&file->fs->lock);
+	return err;
+}
+
+int fsdax_stat_file(struct fsdax_file *file, struct fsdax_stat *out)
+{
+	if (!file || !out)
+		return -EINVAL;
+	(void)pthread_mutex_lock(&file->fs->lock);
+	inode_stat(file->inode, out);
+	(void)pthread_mutex_unlock(&file->fs->lock);
+	return 0;
+}
+
+int fsdax_file_path(struct fsdax_file *file, char *buf, size_t buf_bytes)
+{
+	if (!file || !buf)
+		return -EINVAL;
+	(void)pthread_mutex_lock(&file->fs->lock);
+	(void)name_path(file->inode, buf, buf_bytes);
+	(void)pthread_mutex_unlock(&file->fs->lock);
+	return 0;
+}

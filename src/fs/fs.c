@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * fs.c - a pool of files: its beginning and end, and the calls that take paths.
+ * Each call checks what it must under the namespace lock, and changes the pool through fs_apply() (log.h) only.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs/fs.h"
+#include "fs/name.h"
+
+static int folio_freed(void *holder, uint64_t pgoff, uint64_t npages)
+{
+	struct fsdax *fs = holder;
+	space_folio_free(&fs->space, fs->space.base + pgoff, npages);
+	return PGMAP_FREE_IDLE;
+}
+
+/* Nothing to do when the device dies: populating and mapping answer by themselves, and pages still come back. */
+static const struct dax_holder_ops holder_ops = {
+	.ops_bytes = sizeof(struct dax_holder_ops),
+	.folio_free = folio_freed,
+};
+
+/* The device's one span, and the parts of the pool that can fail. */
+static int set_up(struct fsdax *fs)
+{
+	uint64_t npages = dax_npages(fs->dax);
+	int64_t n = dax_direct_access(fs->dax, 0, (int64_t)npages, &fs->span);
+	if (n < 0)
+		return (int)n;
+	if ((uint64_t)n != npages || !fs->span.pgmap)
+		return -EINVAL; /* a stack of devices, or one that cannot have folios */
+	fs->pgmap = fs->span.pgmap;
+	int err = pgmap_holder_create(fs->pgmap, "fsdax", &fs->holder);
+	if (err)
+		return err;
+	fs->root = inode_alloc(1, FSDAX_DIR);
+	err = fs->root ? space_init(&fs->space, fs->dax, fs->pgmap, fs->span.pgmap_pgoff) : -ENOMEM;
+	if (err) {
+		(void)pgmap_holder_end(fs->holder);
+		if (fs->root)
+			inode_free(fs->root);
+		return err;
+	}
+	fs->root->nlink = 1;
+	fs->root->mtime_ns = file_now_ns();
+	inode_insert(&fs->inodes, fs->root);
+	fs->next_ino = 2;
+	fs->ndirs = 1;
+	return 0;
+}
+
+int fsdax_create(struct dax_device *dax, fsdax_gone_fn *gone, struct fsdax **out)
+{
+	if (!dax || !out)
+		return -EINVAL;
+	struct fsdax *fs = calloc(1, sizeof(*fs));
+	if (!fs)
+		return -ENOMEM;
+	fs->dax = dax;
+	fs->gone = gone;
+	int err = set_up(fs);
+	if (err) {
+		free(fs);
+		return err;
+	}
+	(void)pthread_mutex_init(&fs->lock, NULL);
+	err = dax_hold(dax, fs, &holder_ops);
+	if (err) {
+		(void)pgmap_holder_end(fs->holder);
+		space_exit(&fs->space);
+		inode_free(fs->root);
+		(void)pthread_mutex_destroy(&fs->lock);
+		free(fs);
+		return err;
+	}
+	*out = fs;
+	return 0;
+}
+
+static void free_inode(struct fsdax *fs, struct inode *inode)
+{
+	struct block_list none = STAILQ_HEAD_INITIALIZER(none), blocks = STAILQ_HEAD_INITIALIZER(blocks);
+	extents_cut(&inode->extents, 0, &none, &blocks);
+	block_free_list(&blocks);
+	inode_remove(&fs->inodes, inode);
+	inode_free(inode);
+}
+
+int fsdax_destroy(struct fsdax *fs)
+{
+	if (!fs)
+		return 0;
+	(void)pthread_mutex_lock(&fs->lock);
+	bool busy = fs->nhandles != 0 || pgmap_live_pages(fs->pgmap) != 0;
+	(void)pthread_mutex_unlock(&fs->lock);
+	if (busy)
+		return -EBUSY;
+	(void)dax_release(fs->dax, fs);
+	if (fs->space.used || fs->space.nwaiting)
+		(void)dax_discard(fs->dax, 0, dax_npages(fs->dax));
+	struct inode *inode;
+	while ((inode = inode_first(&fs->inodes)) != NULL)
+		free_inode(fs, inode);
+	space_exit(&fs->space);
+	(void)pgmap_holder_end(fs->holder);
+	(void)pthread_mutex_destroy(&fs->lock);
+	free(fs);
+	return 0;
+}
+
+static int make(struct fsdax *fs, const struct name_at *at, enum fsdax_type type, struct inode **out)
+{
+	const struct fs_record record = {
+		.op = FS_MAKE,
+		.type = type,
+		.ino = fs->next_ino,
+		.parent = at->dir->ino,
+		.name = {at->name, at->name_len},
+		.mtime_ns = file_now_ns(),
+	};
+	int err = fs_apply(fs, &record, NULL);
+	if (!err)
+		*out = inode_find(&fs->inodes, record.ino);
+	return err;
+}
+
+static int remove_name(struct fsdax *fs, struct inode *inode)
+{
+	const struct fs_record record = {
+		.op = FS_REMOVE,
+		.ino = inode->ino,
+		.parent = inode->parent->ino,
+		.name = {inode->name, inode->name_len},
+	};
+	int err = fs_apply(fs, &record, NULL);
+	if (!err)
+		file_drop_if_unused(fs, inode);
+	return err;
+}
+
+static int open_locked(struct fsdax *fs, const char *path, unsigned flags, struct fsdax_file **out)
+{
+	struct name_at at;
+	struct fsdax_file *file;
+	int err = name_walk(fs->root, path, &at);
+	if (err)
+		return err;
+	if (at.inode && at.inode->type == FSDAX_DIR)
+		return -EISDIR;
+	if (at.inode && (flags & FSDAX_CREATE) && (flags & FSDAX_EXCL))
+		return -EEXIST;
+	if (!at.inode && !(flags & FSDAX_CREATE))
+		return -ENOENT;
+	bool made = !at.inode;
+	if (made)
+		err = make(fs, &at, FSDAX_REG, &at.inode);
+	if (err)
+		return err;
+	err = file_new(fs, at.inode, &file);
+	if (err) {
+		if (made)
+			(void)remove_name(fs, at.inode);
+		return err;
+	}
+	if ((flags & FSDAX_TRUNC) && at.inode->size_bytes)
+		err = file_truncate(fs, at.inode, 0);
+	if (err)
+		file_put(file);
+	else
+		*out = file;
+	return err;
+}
+
+int fsdax_open(struct fsdax *fs, const char *path, unsigned flags, struct fsdax_file **out)
+{
+	if (!fs || !out || (flags & ~(unsigned)(FSDAX_CREATE | FSDAX_EXCL | FSDAX_TRUNC)))
+		return -EINVAL;
+	(void)pthread_mutex_lock(&fs->lock);
+	int err = open_locked(fs, path, flags, out);
+	(void)pthread_mutex_unlock(&fs->lock);
+	return err;
+}
+
+int fsdax_stat(struct fsdax *fs, const char *path, struct fsdax_stat *out)
+{
+	struct name_at at;
+	if (!fs || !out)
+		return -EINVAL;
+	(void)pthread_mutex_lock(&fs->lock);
+	int err = name_walk(fs->root, path, &at);
+	if (!err && !at.inode)
+		err = -ENOENT;
+	if (!err)
+		inode_stat(at.inode, out);
+	(void)pthread_mutex_unlock(&fs->lock);
+	return err;
+}
+
+static int unlink_locked(struct fsdax *fs, const char *path)
+{
+	struct name_at at;
+	int err = name_walk(fs->root, path, &at);
+	if (err)
+		return err;
+	if (!at.inode)
+		return -ENOENT;
+	return at.inode->type == FSDAX_DIR ? -EISDIR : remove_name(fs, at.inode);
+}
+
+static int rmdir_locked(struct fsdax *fs, const char *path)
+{
+	struct name_at at;
+	int err = name_walk(fs->root, path, &at);
+	if (err)
+		return err;
+	if (!at.inode)
+		return -ENOENT;
+	if (at.inode->type != FSDAX_DIR)
+		return -ENOTDIR;
+	if (at.inode == fs->root)
+		return -EBUSY;
+	return at.inode->nchildren ? -ENOTEMPTY : remove_name(fs, at.inode);
+}
+
+static int mkdir_locked(struct fsdax *fs, const char *path)
+{
+	struct name_at at;
+	int err = name_walk(fs->root, path, &at);
+	if (err)
+		return err;
+	return at.inode ? -EEXIST : make(fs, &at, FSDAX_DIR, &at.inode);
+}
+
+static int with_path(struct fsdax *fs, const char *path, int (*fn)(struct fsdax *fs, const char *path))
+{
+	if (!fs)
+		return -EINVAL;
+	(void)pthread_mutex_lock(&fs->lock);
+	int err = fn(fs, path);
+	(void)pthread_mutex_unlock(&fs->lock);
+	return err;
+}
+
+int fsdax_unlink(struct fsdax *fs, const char *path)
+{
+	return with_path(fs, path, unlink_locked);
+}
+
+int fsdax_rmdir(struct fsdax *fs, const char *path)
+{
+	return with_path(fs, path, rmdir_locked);
+}
+
+int fsdax_mkdir(struct fsdax *fs, const char *path)
+{
+	return with_path(fs, path, mkdir_locked);
+}
+
+static bool is_above(const struct inode *inode, const struct inode *dir)
+{
+	for (; dir; dir = dir->parent) {
+		if (dir == inode)
+			return true;
+	}
+	return false;
+}
+
+static int check_replace(const struct inode *from, const struct inode *to)
+{
+	if (from->type != FSDAX_DIR)
+		return to->type == FSDAX_DIR ? -EISDIR : 0;
+	if (to->type != FSDAX_DIR)
+		return -ENOTDIR;
+	return to->nchildren ? -ENOTEMPTY : 0;
+}
+
+static int check_rename(const struct fsdax *fs, const struct name_at *from, const struct name_at *to)
+{
+	if (!from->inode)
+		return -ENOENT;
+	if (from->inode == fs->root || to->inode == fs->root)
+		return -EBUSY;
+	if (from->inode == to->inode)
+		return 0;
+	if (is_above(from->inode, to->dir))
+		return -EINVAL;
+	return to->inode ? check_replace(from->inode, to->inode) : 0;
+}
+
+static int rename_locked(struct fsdax *fs, const char *from_path, const char *to_path)
+{
+	struct name_at from, to;
+	int err = name_walk(fs->root, from_path, &from);
+	if (!err)
+		err = name_walk(fs->root, to_path, &to);
+	if (!err)
+		err = check_rename(fs, &from, &to);
+	if (err || from.inode == to.inode)
+		return err;
+	const struct fs_record record = {
+		.op = FS_RENAME,
+		.ino = from.inode->ino,
+		.parent = from.dir->ino,
+		.name = {from.name, from.name_len},
+		.to_parent = to.dir->ino,
+		.to_name = {to.name, to.name_len},
+	};
+	err = fs_apply(fs, &record, NULL);
+	if (!err && to.inode)
+		file_drop_if_unused(fs, to.inode);
+	return err;
+}
+
+int fsdax_rename(struct fsdax *fs, const char *from, const char *to)
+{
+	if (!fs)
+		return -EINVAL;
+	(void)pthread_mutex_lock(&fs->lock);
+	int err = rename_locked(fs, from, to);
+	(void)pthread_mutex_unlock(&fs->lock);
+	return err;
+}
+
+static int readdir_locked(struct fsdax *fs, const char *path,
+			  int (*fn)(void *arg, const char *name, const struct fsdax_stat *st), void *arg)
+{
+	struct name_at at;
+	struct fsdax_stat st;
+	int err = name_walk(fs->root, path, &at);
+	if (err)
+		return err;
+	if (!at.inode)
+		return -ENOENT;
+	if (at.inode->type != FSDAX_DIR)
+		return -ENOTDIR;
+	for (struct inode *child = inode_first_child(at.inode); child && !err; child = inode_next_child(child)) {
+		inode_stat(child, &st);
+		err = fn(arg, child->name, &st);
+	}
+	return err;
+}
+
+int fsdax_readdir(struct fsdax *fs, const char *path,
+		  int (*fn)(void *arg, const char *name, const struct fsdax_stat *st), void *arg)
+{
+	if (!fs || !fn)
+		return -EINVAL;
+	(void)pthread_mutex_lock(&fs->lock);
+	int err = readdir_locked(fs, path, fn, arg);
+	(void)pthread_mutex_unlock(&fs->lock);
+	return err;
+}
+
+void fsdax_statfs(struct fsdax *fs, struct fsdax_statfs *out)
+{
+	(void)pthread_mutex_lock(&fs->lock);
+	out->files = fs->nfiles;
+	out->dirs = fs->ndirs;
+	(void)pthread_mutex_unlock(&fs->lock);
+	space_statfs(&fs->space, out);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * log.h - every change of names, sizes and extents is a record, and goes through fs_apply(): the one place where a
+ * metadata log hooks in, and the one that replay uses. The pool after any records is the pool after the calls that
+ * made them, extents included.
+ *
+ * fs_apply() has three steps: prepare all memory that the change needs (may fail, changes nothing); hand the record to
+ * the log (may fail, the same); change the pool (cannot fail). So what is logged is done, and what failed is neither.
+ * The lengths of what a record points to are in it, and the pointers are valid during the call only.
+ *
+ * Thread safety: the namespace lock.
+ */
+#ifndef PGMAP_FS_LOG_H
+#define PGMAP_FS_LOG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <pgmap/fsdax.h>
+
+#include "fs/block.h"
+
+enum fs_op {
+	FS_MAKE = 1,   /* a file or directory `ino` of this type: name in parent */
+	FS_REMOVE = 2, /* the name; `ino` lives on while used */
+	FS_RENAME = 3, /* name in parent, to to_name in to_parent, replacing what is there */
+	FS_SIZE = 4,   /* size of `ino`; extents are added behind its last, or cut to whole granules of the size */
+	FS_DROP = 5    /* an unlinked `ino` is used no more: its pages go */
+};
+
+struct fs_extent {
+	uint64_t file_page;
+	uint64_t page; /* of the device */
+	unsigned order;
+};
+
+struct fs_name {
+	const char *text;
+	size_t len;
+};
+
+struct fs_record {
+	enum fs_op op;
+	enum fsdax_type type;
+	uint64_t ino;
+	uint64_t parent, to_parent; /* inos */
+	struct fs_name name, to_name;
+	uint64_t size_bytes;
+	int64_t mtime_ns;
+	const struct fs_extent *extents;
+	uint64_t nextents;
+};
+
+typedef int fs_log_fn(void *arg, const struct fs_record *record);
+
+/* fs_set_log - the hook: 0, or an error that the call then answers with. Null: none. */
+void fs_set_log(struct fsdax *fs, fs_log_fn *log, void *arg);
+
+/* fs_apply - blocks: the nodes of record->extents, which are taken when it succeeds. */
+int fs_apply(struct fsdax *fs, const struct fs_record *record, struct block_list *blocks);
+
+/* fs_replay - apply a record that was logged; its extents are taken from the free space (and hold what the device
+ * holds). Takes the namespace lock. Besides fs_apply()'s: -EINVAL a record that does not fit the pool. */
+int fs_replay(struct fsdax *fs, const struct fs_record *record);
+
+#endif

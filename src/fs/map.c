@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * map.c - a mapping's references: one on every folio under a range of a file, charged to its holder; the pieces of the
+ * device to map; and what a truncate means to both.
+ *
+ * Spans are numbered when the mapping is made, and never renumbered. When a folio is split under a span, the span is
+ * marked: its holder has one reference on each part (c3.18), which are found again by offset. Everything but span.split
+ * and the queries below is guarded by the namespace lock; what the queries read does not change while mapped.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "fs/fs.h"
+#include "port/abort.h"
+
+/* One reference, charged, on the folio of this extent, or on the bigger one that still covers it. */
+static int activate(struct fsdax *fs, const struct block *extent, struct pgmap_holder *holder, struct folio **out)
+{
+	struct folio *folio;
+	for (;;) {
+		int err = pgmap_request_folio(fs->pgmap, extent->off, extent->order, &folio);
+		if (err == -EBUSY)
+			err = pgmap_get_folio(fs->pgmap, extent->off, &folio);
+		if (!err)
+			break;
+		if (err != -ENOENT)
+			return err;
+		if (pgmap_release_quarantined(fs->pgmap, extent->off) == -EBUSY)
+			return -EBUSY;
+		(void)sched_yield(); /* its last put runs: it will be idle */
+	}
+	int err = holder ? folio_charge(folio, holder) : 0;
+	if (err)
+		folio_put(folio);
+	else
+		*out = folio;
+	return err;
+}
+
+static bool covers(const struct map_span *span, uint64_t pgoff)
+{
+	return pgoff >= span->pgoff && pgoff - span->pgoff < UINT64_C(1) << span->order;
+}
+
+static int add_span(struct fsdax *fs, struct fsdax_map *map, const struct block *extent)
+{
+	struct map_span *span = &map->spans[map->nspans];
+	if (map->nspans && covers(span - 1, extent->off))
+		return 0;
+	int err = activate(fs, extent, map->holder, &span->folio);
+	if (err)
+		return err;
+	span->pgoff = folio_pgoff(span->folio);
+	span->order = folio_order(span->folio);
+	span->file_pgoff = extent->key - (extent->off - span->pgoff);
+	atomic_init(&span->split, 0);
+	map->nspans++;
+	return 0;
+}
+
+static void add_piece(const struct fsdax *fs, struct fsdax_map *map, const struct block *extent)
+{
+	uint64_t from = extent->key > map->first_page ? extent->key : map->first_page;
+	uint64_t end = block_end(extent) < map->end_page ? block_end(extent) : map->end_page;
+	uint64_t page = extent->off + (from - extent->key) - fs->space.base;
+	struct fsdax_piece piece = {
+		.file_offset_bytes = from << PGMAP_PAGE_SHIFT,
+		.device_offset_bytes = fs->span.fd_offset_bytes + (page << PGMAP_PAGE_SHIFT),
+		.len_bytes = (end - from) << PGMAP_PAGE_SHIFT,
+	};
+	struct fsdax_piece *last = map->npieces ? &map->pieces[map->npieces - 1] : NULL;
+	if (last && last->device_offset_bytes + last->len_bytes == piece.device_offset_bytes)
+		last->len_bytes += piece.len_bytes;
+	else
+		map->pieces[map->npieces++] = piece;
+}
+
+/* Each part of a span that was split has a reference of this mapping's holder. */
+static void put_parts(struct fsdax *fs, const struct map_span *span, struct pgmap_holder *holder)
+{
+	uint64_t end = span->pgoff + (UINT64_C(1) << span->order);
+	for (uint64_t pgoff = span->pgoff; pgoff < end;) {
+		struct folio *part;
+		int err = pgmap_find_folio(fs->pgmap, pgoff, &part);
+		if (err)
+			port_abort("fsdax: page %" PRIu64 " of span %" PRIu64 " order %u is not held: %d", pgoff,
+				   span->pgoff, span->order, err);
+		pgoff += folio_pages(part);
+		folio_put_holder(part, holder);
+	}
+}
+
+static void put_spans(struct fsdax *fs, struct fsdax_map *map)
+{
+	for (uint64_t i = 0; i < map->nspans; i++) {
+		const struct map_span *span = &map->spans[i];
+		if (atomic_load_explicit(&span->split, memory_order_acquire))
+			put_parts(fs, span, map->holder);
+		else
+			folio_put_holder(span->folio, map->holder);
+	}
+}
+
+static struct fsdax_map *map_alloc(uint64_t nextents)
+{
+	struct fsdax_map *map;
+	size_t bytes;
+	if (__builtin_mul_overflow(nextents, sizeof(struct map_span) + sizeof(struct fsdax_piece), &bytes) ||
+	    __builtin_add_overflow(bytes, sizeof(*map), &bytes))
+		return NULL;
+	map = malloc(bytes);
+	if (!map)
+		return NULL;
+	*map = (struct fsdax_map){.spans = (struct map_span *)(map + 1)};
+	map->pieces = (struct fsdax_piece *)(map->spans + nextents);
+	return map;
+}
+
+static int fill(struct fsdax *fs, struct fsdax_map *map, struct inode *inode)
+{
+	int err = 0;
+	struct block *extent = block_covering(&inode->extents.tree, map->first_page);
+	for (; extent && extent->key < map->end_page && !err; extent = block_next(extent)) {
+		err = add_span(fs, map, extent);
+		if (!err)
+			add_piece(fs, map, extent);
+	}
+	if (err)
+		put_spans(fs, map);
+	return err;
+}
+
+/* The range in file pages, whole granules; or why there is none. */
+static int check_range(const struct fsdax *fs, const struct inode *inode, uint64_t offset, uint64_t len,
+		       uint64_t *first, uint64_t *end)
+{
+	uint64_t granule_bytes = PGMAP_PAGE_SIZE << fs->space.granule_order, end_bytes;
+	if (!len || offset % granule_bytes)
+		return -EINVAL;
+	uint64_t most = (inode->size_bytes + PGMAP_PAGE_SIZE - 1) / PGMAP_PAGE_SIZE * PGMAP_PAGE_SIZE;
+	if (__builtin_add_overflow(offset, len, &end_bytes) || end_bytes > most)
+		return -ERANGE;
+	*first = offset >> PGMAP_PAGE_SHIFT;
+	*end = (end_bytes + granule_bytes - 1) / granule_bytes << fs->space.granule_order;
+	return 0;
+}
+
+static uint64_t count_extents(struct inode *inode, uint64_t first, uint64_t end)
+{
+	uint64_t n = 0;
+	struct block *extent = block_covering(&inode->extents.tree, first);
+	for (; extent && extent->key < end; extent = block_next(extent))
+		n++;
+	return n;
+}
+
+static int map_locked(struct fsdax_file *file, uint64_t offset, uint64_t len, struct pgmap_holder *holder, void *cookie,
+		      struct fsdax_map **out)
+{
+	struct inode *inode = file->inode;
+	uint64_t first, end;
+	int err = check_range(file->fs, inode, offset, len, &first, &end);
+	if (err)
+		return err;
+	if (!dax_alive(file->fs->dax))
+		return -ENODEV;
+	struct fsdax_map *map = map_alloc(count_extents(inode, first, end));
+	if (!map)
+		return -ENOMEM;
+	map->file = file;
+	map->holder = holder;
+	map->cookie = cookie;
+	map->first_page = first;
+	map->end_page = end;
+	err = fill(file->fs, map, inode);
+	if (err) {
+		free(map);
+		return err;
+	}
+	file->refs++;
+	inode->nmaps++;
+	LIST_INSERT_HEAD(&inode->maps, map, link);
+	*out = map;
+	return 0;
+}
+
+int fsdax_map(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes, struct pgmap_holder *holder,
+	      void *cookie, struct fsdax_map **out)
+{
+	if (!file || !out)
+		return -EINVAL;
+	(void)pthread_mutex_lock(&file->fs->lock);
+	int err = map_locked(file, offset_bytes, len_bytes, holder, cookie, out);
+	(void)pthread_mutex_unlock(&file->fs->lock);
+	return err;
+}
+
+static void unmap(struct fsdax_map *map, bool ended)
+{
+	struct fsdax *fs = map->file->fs;
+	(void)pthread_mutex_lock(&fs->lock);
+	LIST_REMOVE(map, link);
+	map->file->inode->nmaps--;
+	if (!ended)
+		put_spans(fs, map);
+	file_put(map->file);
+	(void)pthread_mutex_unlock(&fs->lock);
+	free(map);
+}
+
+void fsdax_unmap(struct fsdax_map *map)
+{
+	if (map)
+		unmap(map, false);
+}
+
+void fsdax_unmap_ended(struct fsdax_map *map)
+{
+	if (map)
+		unmap(map, true);
+}
+
+/* The first span that ends behind this file page. A span ends where the next begins, if not before. */
+static uint64_t span_at(const struct fsdax_map *map, uint64_t file_page)
+{
+	uint64_t low = 0, high = map->nspans;
+	while (low < high) {
+		uint64_t mid = low + (high - low) / 2;
+		uint64_t end = map->spans[mid].file_pgoff + (UINT64_C(1) << map->spans[mid].order);
+		if (mid + 1 < map->nspans && map->spans[mid + 1].file_pgoff < end)
+			end = map->spans[mid + 1].file_pgoff;
+		if (end > file_page)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return low;
+}
+
+void map_lost(struct fsdax *fs, struct inode *inode, uint64_t from, uint64_t to)
+{
+	struct fsdax_map *map;
+	LIST_FOREACH(map, &inode->maps, link)
+	{
+		uint64_t first = from > map->first_page ? from : map->first_page;
+		uint64_t end = to < map->end_page ? to : map->end_page;
+		if (first >= end)
+			continue;
+		uint64_t first_span = span_at(map, first), last_span = span_at(map, end - 1);
+		map->end_page = first;
+		if (fs->gone)
+			fs->gone(map->cookie, first_span, last_span - first_span + 1);
+	}
+}
+
+/* Mark the spans that are this folio. */
+static void mark_split(struct inode *inode, uint64_t pgoff, unsigned order)
+{
+	struct fsdax_map *map;
+	LIST_FOREACH(map, &inode->maps, link)
+	{
+		for (uint64_t i = 0; i < map->nspans; i++) {
+			struct map_span *span = &map->spans[i];
+			if (span->pgoff == pgoff && span->order == order)
+				atomic_store_explicit(&span->split, 1, memory_order_release);
+		}
+	}
+}
+
+/* Halve a folio on which the pool itself has a charged reference, and give up that reference on both halves. */
+static int halve(struct fsdax *fs, struct inode *inode, struct folio *folio)
+{
+	uint64_t pgoff = folio_pgoff(folio), half = folio_pages(folio) / 2;
+	unsigned order = folio_order(folio);
+	int err = folio_split(folio, order - 1);
+	if (err)
+		return err;
+	mark_split(inode, pgoff, order);
+	for (uint64_t at = pgoff; at <= pgoff + half; at += half) {
+		struct folio *part;
+		err = pgmap_find_folio(fs->pgmap, at, &part);
+		if (err)
+			port_abort("fsdax: no folio at page %" PRIu64 " after a split of %" PRIu64 " order %u: %d", at,
+				   pgoff, order, err);
+		folio_put_holder(part, fs->holder);
+	}
+	return 0;
+}
+
+void map_split_folio_at(struct fsdax *fs, struct inode *inode, uint64_t pgoff)
+{
+	struct folio *folio;
+	while (pgmap_get_folio(fs->pgmap, pgoff, &folio) == 0) {
+		if (folio_pgoff(folio) == pgoff || folio_charge(folio, fs->holder) != 0) {
+			folio_put(folio);
+			return;
+		}
+		if (halve(fs, inode, folio) != 0) {
+			folio_put_holder(folio, fs->holder); /* pinned, or held by nobody known: it goes as a whole */
+			return;
+		}
+	}
+}
+
+uint64_t fsdax_map_npieces(const struct fsdax_map *map)
+{
+	return map->npieces;
+}
+
+void fsdax_map_piece(const struct fsdax_map *map, uint64_t i, struct fsdax_piece *out)
+{
+	*out = map->pieces[i];
+}
+
+uint64_t fsdax_map_nspans(const struct fsdax_map *map)
+{
+	return map->nspans;
+}
+
+void fsdax_map_span(const struct fsdax_map *map, uint64_t i, struct fsdax_span *out)
+{
+	const struct map_span *span = &map->spans[i];
+	*out = (struct fsdax_span){span->file_pgoff, span->pgoff, span->order, span->folio};
+	if (atomic_load_explicit(&span->split, memory_order_acquire))
+		(void)pgmap_find_folio(map->file->fs->pgmap, span->pgoff, &out->folio);
+}
+
+struct fsdax_file *fsdax_map_file(const struct fsdax_map *map)
+{
+	return map->file;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * space.h - who owns each page of the pool's device: a file (used), nobody (free), or nobody yet (waiting: lost by its
+ * file, but still held, quarantined, or not yet wiped). used + free + waiting = pages whenever the lock is free (c6.10).
+ *
+ * The way back to free is one-way and exact (c6.8, c6.9). space_lose() first puts the block in the waiting set, under
+ * the lock, and only then asks the core whether it is held. Whoever takes it out of the set again, under the lock,
+ * wipes it and frees it: the callback of a last put (space_folio_free), or space_lose() itself.
+ *   - Held when asked: its last put comes later than the question, so its callback finds the block waiting.
+ *   - Idle: space_lose() claims the pages as one folio, so nobody else has them, and its own put does it.
+ *   - Releasing: the callback that runs may have looked before the block was there. It ends soon: ask again.
+ *   - Quarantined: the callback runs when it is released.
+ *   - The pgmap is dying, and the pages are not held: no request can succeed any more, so they are nobody's.
+ *
+ * Every block is covered by at most one folio: a folio is requested for a whole block, and a block is only cut where
+ * its folio was cut first, or stays whole and covers the cut blocks (then they all wait for it).
+ *
+ * Lock order: a pool's namespace lock, then the core's calls, then space.lock. No put is made under space.lock, nor
+ * does memory come or go under it. Thread safety: every call from any thread.
+ */
+#ifndef PGMAP_FS_SPACE_H
+#define PGMAP_FS_SPACE_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+#include <pgmap/dax.h>
+#include <pgmap/fsdax.h>
+
+#include "fs/buddy.h"
+
+struct space {
+	pthread_mutex_t lock;
+	struct buddy buddy;        /* in pgoffs of the pgmap, so that alignment here is alignment of folios */
+	struct block_tree waiting; /* lost, and maybe held */
+	struct block_list unwiped; /* held by nobody, but the device could not wipe them yet */
+	uint64_t used;             /* pages */
+	uint64_t nwaiting;         /* pages: in `waiting`, in `unwiped`, or being wiped */
+	uint64_t pages;            /* of the device */
+	uint64_t base;             /* pgoff of the device's page 0 */
+	unsigned granule_order;
+	struct dax_device *dax;
+	struct pgmap *pgmap;
+};
+
+int space_init(struct space *space, struct dax_device *dax, struct pgmap *pgmap, uint64_t base);
+void space_exit(struct space *space);
+
+/* space_alloc - npages (whole granules) for a file from its page file_page on, with memory behind them that reads as
+ * zero: appended to *out in ascending order, keyed by file page, as big and aligned as the size allows. -ENOSPC,
+ * -ENOMEM, or what the device says: nothing changed. */
+int space_alloc(struct space *space, uint64_t file_page, uint64_t npages, struct block_list *out);
+/* space_take - the block at this pgoff, for replay; not populated. */
+int space_take(struct space *space, uint64_t pgoff, unsigned order, uint64_t file_page, struct block_list *out);
+/* space_give_back - blocks that no file ever had. space_lose - blocks that a file had. Both take the nodes. */
+void space_give_back(struct space *space, struct block_list *blocks);
+void space_lose(struct space *space, struct block_list *blocks);
+/* space_folio_free - nobody holds these pages any more: those of them that are waiting become free. */
+void space_folio_free(struct space *space, uint64_t pgoff, uint64_t npages);
+
+void space_statfs(struct space *space, struct fsdax_statfs *out);
+
+#endif
