@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * address.c - one contiguous address range made of pieces of a device.
+ *
+ * The machine maps 2 MiB or 1 GiB with one entry only where address and device offset are congruent modulo that size. So
+ * the range begins at an address that is congruent for its first piece that is as large as that; all pieces begin at
+ * multiples of the granule, so that every piece is congruent modulo the granule at least. A single piece that the system
+ * happens to place well costs one call; else the range is reserved first, with room to move, and the pieces are put into
+ * it: nobody else can get in between.
+ */
+#include "client/address.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/mman.h>
+
+enum { FEW_PIECES = 64 };
+
+static const uint64_t alignments[] = {UINT64_C(1) << 30, UINT64_C(1) << 21};
+
+struct congruence {
+	uint64_t modulus, remainder; /* of the range's first address */
+};
+
+static struct congruence wanted(const struct address_plan *plan)
+{
+	for (unsigned a = 0; a < sizeof(alignments) / sizeof(alignments[0]); a++) {
+		uint64_t size = alignments[a];
+		for (uint64_t i = 0; i < plan->npieces && size > plan->granule_bytes; i++) {
+			const struct proto_piece *p = &plan->pieces[i];
+			if (p->len_bytes >= size)
+				return (struct congruence){
+					size, (p->device_offset_bytes - (p->file_offset_bytes - plan->offset_bytes)) &
+						      (size - 1)};
+		}
+	}
+	return (struct congruence){plan->granule_bytes, 0};
+}
+
+static uint64_t round_up(uint64_t n, uint64_t to)
+{
+	return (n + to - 1) & ~(to - 1);
+}
+
+/* The pieces make the range exactly, in whole granules but for the file's last page. */
+static int check_pieces(const struct address_plan *plan)
+{
+	uint64_t at = plan->offset_bytes;
+	if (plan->npieces == 0 || plan->len_bytes == 0 || plan->len_bytes > INT64_MAX)
+		return -EPROTO;
+	for (uint64_t i = 0; i < plan->npieces; i++) {
+		const struct proto_piece *p = &plan->pieces[i];
+		if (p->file_offset_bytes != at || p->len_bytes == 0 || p->device_offset_bytes % plan->granule_bytes ||
+		    (p->len_bytes % plan->granule_bytes && i + 1 < plan->npieces))
+			return -EPROTO;
+		if (__builtin_add_overflow(at, p->len_bytes, &at))
+			return -EPROTO;
+	}
+	return at - plan->offset_bytes >= plan->len_bytes ? 0 : -EPROTO;
+}
+
+/* Mappings that this process has, and may have. False: the system does not tell. */
+static int count_mappings(uint64_t *have, uint64_t *most)
+{
+	unsigned long long limit;
+	FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
+	if (!file)
+		return 0;
+	int found = fscanf(file, "%llu", &limit) == 1;
+	(void)fclose(file);
+	file = found ? fopen("/proc/self/maps", "re") : NULL;
+	if (!file)
+		return 0;
+	*have = 0;
+	for (int c; (c = getc_unlocked(file)) != EOF;)
+		*have += c == '\n';
+	(void)fclose(file);
+	*most = limit;
+	return 1;
+}
+
+static int too_many(uint64_t npieces)
+{
+	uint64_t have, most;
+	return count_mappings(&have, &most) && have + npieces + 2 > most;
+}
+
+static int congruent(const void *address, struct congruence want)
+{
+	return ((uintptr_t)address & (want.modulus - 1)) == want.remainder;
+}
+
+/* One piece, where the system likes to put it; null: not where we need it. */
+static void *map_simple(const struct address_plan *plan, uint64_t bytes, struct congruence want)
+{
+	void *at = mmap(NULL, bytes, plan->prot, MAP_SHARED, plan->fd, (off_t)plan->pieces[0].device_offset_bytes);
+	if (at == MAP_FAILED)
+		return NULL;
+	if (congruent(at, want))
+		return at;
+	(void)munmap(at, bytes);
+	return NULL;
+}
+
+static void *reserve(uint64_t bytes, struct congruence want)
+{
+	uint64_t room = bytes + want.modulus;
+	char *at = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (at == MAP_FAILED)
+		return NULL;
+	uint64_t before = (want.remainder - (uintptr_t)at) & (want.modulus - 1);
+	uint64_t after = room - before - bytes;
+	if (before)
+		(void)munmap(at, before);
+	if (after)
+		(void)munmap(at + before + bytes, after);
+	return at + before;
+}
+
+static int map_pieces(const struct address_plan *plan, char *start)
+{
+	for (uint64_t i = 0; i < plan->npieces; i++) {
+		const struct proto_piece *p = &plan->pieces[i];
+		if (mmap(start + (p->file_offset_bytes - plan->offset_bytes),
+			 round_up(p->len_bytes, plan->granule_bytes), plan->prot, MAP_SHARED | MAP_FIXED, plan->fd,
+			 (off_t)p->device_offset_bytes) == MAP_FAILED)
+			return -errno;
+	}
+	return 0;
+}
+
+int address_map(const struct address_plan *plan, struct address *out)
+{
+	int err = check_pieces(plan);
+	if (err)
+		return err;
+	const struct proto_piece *last = &plan->pieces[plan->npieces - 1];
+	uint64_t bytes = round_up(last->file_offset_bytes - plan->offset_bytes + last->len_bytes, plan->granule_bytes);
+	struct congruence want = wanted(plan);
+	if (plan->npieces > FEW_PIECES && too_many(plan->npieces))
+		return -E2BIG;
+	void *start = plan->npieces == 1 ? map_simple(plan, bytes, want) : NULL;
+	if (!start) {
+		start = reserve(bytes, want);
+		err = start ? map_pieces(plan, start) : -ENOMEM;
+	}
+	if (err && start)
+		(void)munmap(start, bytes);
+	if (err)
+		return err == -ENOMEM && too_many(plan->npieces) ? -E2BIG : err;
+	*out = (struct address){start, bytes};
+	return 0;
+}
+
+int address_unmap(const struct address *address)
+{
+	return munmap(address->start, address->bytes) == 0 ? 0 : -errno;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* address.h - one contiguous address range made of pieces of a device. Thread safety: any thread. */
+#ifndef PGMAP_CLIENT_ADDRESS_H
+#define PGMAP_CLIENT_ADDRESS_H
+
+#include <stdint.h>
+
+#include "server/protocol.h"
+
+struct address {
+	void *start;
+	uint64_t bytes; /* whole granules */
+};
+
+/* What is to be mapped: the pieces, ascending and without a gap, from file offset offset_bytes on. */
+struct address_plan {
+	const struct proto_piece *pieces;
+	uint64_t npieces;
+	uint64_t offset_bytes, len_bytes;
+	uint64_t granule_bytes;
+	int fd;
+	int prot; /* of mmap */
+};
+
+/* -E2BIG more pieces than this process may map; -ENOMEM; -EPROTO pieces that do not make a range. Then nothing is mapped. */
+int address_map(const struct address_plan *plan, struct address *out);
+int address_unmap(const struct address *address);
+
+#endif

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* connection.c - a connection: hello, calls, fork, the end. See connection.h for locks and lifetimes. */
+#include "client/connection.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+atomic_uint client_generation = 1;
+
+static LIST_HEAD(, pgmap_client) connections = LIST_HEAD_INITIALIZER(connections);
+static pthread_mutex_t connections_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+
+static void before_fork(void)
+{
+	(void)pthread_mutex_lock(&connections_lock);
+}
+
+static void after_fork_parent(void)
+{
+	(void)pthread_mutex_unlock(&connections_lock);
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		(void)close(*fd);
+	*fd = -1;
+}
+
+/* Another thread of the parent may have been anywhere: only what is stable under connections_lock is looked at. */
+static void after_fork_child(void)
+{
+	struct pgmap_client *client;
+	(void)atomic_fetch_add_explicit(&client_generation, 1, memory_order_relaxed);
+	LIST_FOREACH(client, &connections, link)
+	{
+		client->transport->ops->forked(client->transport);
+		close_fd(&client->lease_fd);
+		close_fd(&client->event_fd);
+	}
+	LIST_INIT(&connections); /* a grandchild has nothing left to close */
+	(void)pthread_mutex_unlock(&connections_lock);
+}
+
+static void install_fork_handlers(void)
+{
+	(void)pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
+
+static int map_words(struct pgmap_client *client, int fd, uint64_t nwords)
+{
+	struct stat st;
+	if (nwords == 0 || nwords > UINT64_MAX / sizeof(pinword_t) || fstat(fd, &st) != 0 ||
+	    (uint64_t)st.st_size < nwords * sizeof(pinword_t))
+		return -EPROTO;
+	void *words = mmap(NULL, nwords * sizeof(pinword_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (words == MAP_FAILED)
+		return -errno;
+	(void)madvise(words, nwords * sizeof(pinword_t), MADV_DONTFORK);
+	(void)madvise(words, nwords * sizeof(pinword_t), MADV_DONTDUMP);
+	client->words = words;
+	client->nwords = nwords;
+	return 0;
+}
+
+static int hello(struct pgmap_client *client)
+{
+	struct proto_req req = {.type = PROTO_HELLO};
+	struct transport_reply reply;
+	int err = connection_call(client, &req, &reply);
+	if (err)
+		return err;
+	err = reply.nfds == PROTO_MAX_FDS ? map_words(client, reply.fds[1], reply.rep.u.hello.words) : -EPROTO;
+	if (err) {
+		while (reply.nfds)
+			(void)close(reply.fds[--reply.nfds]);
+		return err;
+	}
+	client->lease_fd = reply.fds[0];
+	(void)close(reply.fds[1]);
+	client->event_fd = reply.fds[2];
+	client->granule_bytes = UINT64_C(4096) << (reply.rep.u.hello.granule_order & 31);
+	return 0;
+}
+
+int connection_open(struct transport *transport, struct pgmap_client **out)
+{
+	struct pgmap_client *client = calloc(1, sizeof(*client));
+	if (!client)
+		return -ENOMEM;
+	(void)pthread_once(&fork_once, install_fork_handlers);
+	(void)pthread_mutex_init(&client->lock, NULL);
+	client->transport = transport;
+	client->generation = atomic_load_explicit(&client_generation, memory_order_relaxed);
+	client->lease_fd = client->event_fd = -1;
+	atomic_init(&client->refs, 1);
+	int err = hello(client);
+	if (err) {
+		(void)pthread_mutex_destroy(&client->lock);
+		free(client);
+		return err;
+	}
+	(void)pthread_mutex_lock(&connections_lock);
+	LIST_INSERT_HEAD(&connections, client, link);
+	(void)pthread_mutex_unlock(&connections_lock);
+	*out = client;
+	return 0;
+}
+
+void connection_get(struct pgmap_client *client)
+{
+	(void)atomic_fetch_add_explicit(&client->refs, 1, memory_order_relaxed);
+}
+
+/* Acquire-release: what every other handle's user did comes before the end. */
+void connection_put(struct pgmap_client *client)
+{
+	if (atomic_fetch_sub_explicit(&client->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	(void)munmap(client->words, client->nwords * sizeof(pinword_t));
+	close_fd(&client->event_fd);
+	(void)pthread_mutex_destroy(&client->lock);
+	free(client);
+}
+
+int connection_disconnect(struct pgmap_client *client)
+{
+	if (!client_is_ours(client))
+		return -EPERM;
+	(void)pthread_mutex_lock(&connections_lock);
+	(void)pthread_mutex_lock(&client->lock);
+	int err = client->transport->ops->close(client->transport);
+	if (!err) {
+		client->transport = NULL;
+		LIST_REMOVE(client, link);
+		close_fd(&client->lease_fd); /* what is mapped keeps the lease */
+	}
+	(void)pthread_mutex_unlock(&client->lock);
+	(void)pthread_mutex_unlock(&connections_lock);
+	if (!err)
+		connection_put(client);
+	return err;
+}
+
+int connection_call(struct pgmap_client *client, struct proto_req *req, struct transport_reply *reply)
+{
+	if (!client_is_ours(client))
+		return -EPERM;
+	req->magic = PROTO_MAGIC;
+	req->version = PROTO_VERSION;
+	(void)pthread_mutex_lock(&client->lock);
+	req->seq = ++client->seq;
+	int err = client->transport ? client->transport->ops->call(client->transport, req, reply) : -EPIPE;
+	(void)pthread_mutex_unlock(&client->lock);
+	if (err || reply->rep.error == 0)
+		return err;
+	while (reply->nfds)
+		(void)close(reply->fds[--reply->nfds]);
+	return reply->rep.error < 0 ? reply->rep.error : -EPROTO;
+}
+
+int connection_ask(struct pgmap_client *client, struct proto_req *req, struct proto_rep *rep)
+{
+	struct transport_reply reply;
+	int err = connection_call(client, req, &reply);
+	if (err)
+		return err;
+	while (reply.nfds)
+		(void)close(reply.fds[--reply.nfds]);
+	if (rep)
+		*rep = reply.rep;
+	return 0;
+}
+
+int connection_drain(struct pgmap_client *client, int64_t timeout_ms)
+{
+	return client_is_ours(client) ? client->transport->ops->drain(client->transport, timeout_ms) : -EPERM;
+}
+
+int connection_set_path(char field[PROTO_PATH_MAX], const char *path)
+{
+	if (!path)
+		return -EINVAL;
+	size_t len = strnlen(path, PROTO_PATH_MAX);
+	if (len == PROTO_PATH_MAX)
+		return -ENAMETOOLONG;
+	memcpy(field, path, len + 1);
+	return 0;
+}
+
+int connection_read_fd(struct transport_reply *reply, uint64_t min_bytes, struct connection_bytes *out)
+{
+	struct stat st;
+	int err = 0;
+	out->at = NULL;
+	out->len = 0;
+	if (reply->nfds != 1)
+		return -EPROTO;
+	if (fstat(reply->fds[0], &st) != 0)
+		err = -errno;
+	else if (st.st_size <= 0 || (uint64_t)st.st_size < min_bytes)
+		err = -EPROTO;
+	if (!err) {
+		void *at = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, reply->fds[0], 0);
+		if (at == MAP_FAILED)
+			err = -errno;
+		else
+			*out = (struct connection_bytes){at, (uint64_t)st.st_size};
+	}
+	(void)close(reply->fds[0]);
+	reply->nfds = 0;
+	return err;
+}
+
+void connection_bytes_exit(struct connection_bytes *bytes)
+{
+	if (bytes->at)
+		(void)munmap((void *)(uintptr_t)bytes->at, bytes->len);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * connection.h - the inside of the client: a connection, and the handles that keep it.
+ *
+ * A struct pgmap_client lives as long as the user's handle on it, its files and its mappings. Its lock guards the transport
+ * and the sequence number; it is the innermost lock but for that of the list of connections (fork), which is taken before.
+ * Pins take no lock.
+ *
+ * Fork: the handles are the parent's. In the child, a handler that runs before fork() returns closes the connection's
+ * descriptors, so that the server sees the parent's end when it comes, and counts up client_generation; every call with a
+ * handle of an earlier generation answers -EPERM. The pin segment is not inherited (MADV_DONTFORK); mappings are.
+ */
+#ifndef PGMAP_CLIENT_CONNECTION_H
+#define PGMAP_CLIENT_CONNECTION_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <pgmap/client.h>
+
+#include "client/transport.h"
+#include "core/pinword.h"
+
+struct pgmap_client {
+	LIST_ENTRY(pgmap_client) link;
+	pthread_mutex_t lock;
+	struct transport *transport; /* null: disconnected */
+	atomic_uint refs;
+	unsigned generation;
+	uint32_t seq;
+	pinword_t *words;
+	uint64_t nwords;
+	uint64_t granule_bytes;
+	int lease_fd;
+	int event_fd;
+};
+
+struct pgmap_file {
+	struct pgmap_client *client;
+	uint64_t id;
+};
+
+extern atomic_uint client_generation;
+
+static inline bool client_is_ours(const struct pgmap_client *client)
+{
+	return client->generation == atomic_load_explicit(&client_generation, memory_order_relaxed);
+}
+
+/* A connection that says hello; one reference. */
+int connection_open(struct transport *transport, struct pgmap_client **out);
+void connection_get(struct pgmap_client *client);
+void connection_put(struct pgmap_client *client);
+int connection_disconnect(struct pgmap_client *client);
+
+/* A request, and its reply: 0, what the reply says, -EPIPE, -EPERM in a forked child. On an error the reply's descriptors
+ * are closed. connection_ask: the same, when there is no descriptor to expect. */
+int connection_call(struct pgmap_client *client, struct proto_req *req, struct transport_reply *reply);
+int connection_ask(struct pgmap_client *client, struct proto_req *req, struct proto_rep *rep);
+int connection_drain(struct pgmap_client *client, int64_t timeout_ms);
+
+/* A request with a path; -EINVAL null, -ENAMETOOLONG. */
+int connection_set_path(char field[PROTO_PATH_MAX], const char *path);
+
+/* The bytes of a reply's memfd, mapped; the descriptor is closed. Less than min_bytes: -EPROTO. */
+struct connection_bytes {
+	const void *at;
+	uint64_t len;
+};
+int connection_read_fd(struct transport_reply *reply, uint64_t min_bytes, struct connection_bytes *out);
+void connection_bytes_exit(struct connection_bytes *bytes);
+
+#endif

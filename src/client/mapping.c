@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * mapping.c - map and unmap. One message each; the order is what makes it safe: references first (the server's reply), then
+ * addresses; and the other way round at the end, after the words have been closed to pins, so that the pages are never
+ * free while they can be touched here.
+ */
+#include <pgmap/client.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "client/mapping.h"
+#include "port/compiler.h"
+
+/* What a reply says about a mapping, checked: no index of it leads outside of our segment or of its own arrays. */
+static int check_reply(const struct pgmap_client *client, const struct proto_map *map)
+{
+	if (map->nspans == 0 || map->nspans > client->nwords || map->first_word > client->nwords - map->nspans)
+		return -EPROTO;
+	if (map->nruns == 0 || map->nruns > map->nspans || map->npieces == 0 || map->npieces > UINT32_MAX)
+		return -EPROTO;
+	return 0;
+}
+
+/* Whatever page of the mapping is looked up leads to a span of it. */
+static int check_runs(const struct proto_run *runs, const struct proto_map *map)
+{
+	if (runs[0].first_span != 0 || runs[0].file_pgoff > map->offset_bytes >> 12)
+		return -EPROTO;
+	for (uint64_t i = 0; i < map->nruns; i++) {
+		bool last = i + 1 == map->nruns;
+		uint64_t end_span = last ? map->nspans : runs[i + 1].first_span;
+		uint64_t end_page = last ? (map->offset_bytes + map->len_bytes + 4095) >> 12 : runs[i + 1].file_pgoff;
+		if (runs[i].order > 18 || runs[i].first_span >= end_span || end_span > map->nspans ||
+		    runs[i].file_pgoff >= end_page ||
+		    (end_page - 1 - runs[i].file_pgoff) >> runs[i].order >= end_span - runs[i].first_span)
+			return -EPROTO;
+	}
+	return 0;
+}
+
+static int keep_runs(struct pgmap_mapping *mapping, const struct proto_run *runs, const struct proto_map *map)
+{
+	int err = check_runs(runs, map);
+	struct proto_run *to = mapping->few_runs;
+	if (!err && map->nruns > MAPPING_FEW_RUNS) {
+		to = mapping->many_runs = malloc(map->nruns * sizeof(*runs));
+		if (!to)
+			err = -ENOMEM;
+	}
+	if (err)
+		return err;
+	memcpy(to, runs, map->nruns * sizeof(*runs));
+	mapping->runs = to;
+	mapping->nruns = map->nruns;
+	return 0;
+}
+
+static void mapping_free(struct pgmap_mapping *mapping)
+{
+	free(mapping->many_runs);
+	free(mapping->reasons);
+	free(mapping);
+}
+
+static int fill(struct pgmap_mapping *mapping, struct pgmap_client *client, const struct proto_map *map,
+		const struct proto_piece *pieces, const struct proto_run *runs, unsigned prot)
+{
+	struct address_plan plan = {
+		.pieces = pieces,
+		.npieces = map->npieces,
+		.offset_bytes = map->offset_bytes,
+		.len_bytes = map->len_bytes,
+		.granule_bytes = client->granule_bytes,
+		.fd = client->lease_fd,
+		.prot = prot & PGMAP_MAP_WRITE ? PROT_READ | PROT_WRITE : PROT_READ,
+	};
+	int err = keep_runs(mapping, runs, map);
+	if (err)
+		return err;
+	mapping->reasons = malloc(map->nspans);
+	if (!mapping->reasons)
+		return -ENOMEM;
+	mapping->client = client;
+	mapping->words = client->words + map->first_word;
+	mapping->nspans = map->nspans;
+	mapping->bytes = map->len_bytes;
+	mapping->file_offset_bytes = map->offset_bytes;
+	return address_map(&plan, &mapping->address);
+}
+
+/* The pieces and runs of a reply, inline or in its memfd. */
+static int take_reply(struct pgmap_mapping *mapping, struct pgmap_client *client, struct transport_reply *reply,
+		      unsigned prot)
+{
+	const struct proto_map *map = &reply->rep.u.map;
+	struct connection_bytes bytes;
+	int err = check_reply(client, map);
+	if (!err && map->npieces <= PROTO_INLINE_PIECES && map->nruns <= PROTO_INLINE_RUNS)
+		return fill(mapping, client, map, map->pieces, map->runs, prot);
+	uint64_t pieces_bytes = map->npieces * sizeof(struct proto_piece);
+	if (!err)
+		err = connection_read_fd(reply, pieces_bytes + map->nruns * sizeof(struct proto_run), &bytes);
+	if (err)
+		return err;
+	const struct proto_piece *pieces = bytes.at;
+	err = fill(mapping, client, map, pieces, (const struct proto_run *)(pieces + map->npieces), prot);
+	connection_bytes_exit(&bytes);
+	return err;
+}
+
+static void give_back(struct pgmap_client *client, uint64_t id)
+{
+	struct proto_req req = {.type = PROTO_UNMAP, .handle = id};
+	(void)connection_ask(client, &req, NULL);
+}
+
+static int map_with(struct pgmap_client *client, struct proto_req *req, struct pgmap_mapping **out)
+{
+	struct transport_reply reply;
+	struct pgmap_mapping *mapping = calloc(1, sizeof(*mapping));
+	if (!mapping)
+		return -ENOMEM;
+	int err = connection_call(client, req, &reply);
+	if (err) {
+		free(mapping);
+		return err;
+	}
+	err = take_reply(mapping, client, &reply, req->prot);
+	if (err) {
+		give_back(client, reply.rep.handle);
+		mapping_free(mapping);
+		return err;
+	}
+	mapping->id = reply.rep.handle;
+	connection_get(client);
+	*out = mapping;
+	return 0;
+}
+
+static int check_prot(unsigned prot)
+{
+	return prot != 0 && (prot & ~(unsigned)(PGMAP_MAP_READ | PGMAP_MAP_WRITE)) == 0 ? 0 : -EINVAL;
+}
+
+PGMAP_PUBLIC int pgmap_map(struct pgmap_file *file, uint64_t offset_bytes, uint64_t len_bytes, unsigned prot,
+			   struct pgmap_mapping **out)
+{
+	struct proto_req req = {.type = PROTO_MAP, .offset_bytes = offset_bytes, .len_bytes = len_bytes, .prot = prot};
+	if (!file || !out || check_prot(prot) != 0)
+		return -EINVAL;
+	req.handle = file->id;
+	return map_with(file->client, &req, out);
+}
+
+PGMAP_PUBLIC int pgmap_open_map(struct pgmap_client *client, const char *path, unsigned flags, uint64_t size_bytes,
+				unsigned prot, struct pgmap_mapping **out)
+{
+	struct proto_req req = {.type = PROTO_OPEN_MAP, .flags = flags, .len_bytes = size_bytes, .prot = prot};
+	if (!client || !out || check_prot(prot) != 0)
+		return -EINVAL;
+	int err = connection_set_path(req.path, path);
+	return err ? err : map_with(client, &req, out);
+}
+
+PGMAP_PUBLIC int pgmap_unmap(struct pgmap_mapping *mapping)
+{
+	if (!mapping)
+		return 0;
+	struct pgmap_client *client = mapping->client;
+	if (!client_is_ours(client))
+		return -EPERM;
+	int err = mapping_close_words(mapping);
+	if (err)
+		return err;
+	err = address_unmap(&mapping->address);
+	if (err) {
+		mapping_reopen_words(mapping, mapping->nspans);
+		return err;
+	}
+	/* A server that has gone, or a connection that we have ended, has nothing to be told: the lease says it. */
+	struct proto_req req = {.type = PROTO_UNMAP, .handle = mapping->id};
+	err = connection_ask(client, &req, NULL);
+	mapping_free(mapping);
+	connection_put(client);
+	return err == -EPIPE ? 0 : err;
+}
+
+PGMAP_PUBLIC void *pgmap_mapping_address(const struct pgmap_mapping *mapping)
+{
+	return mapping->address.start;
+}
+
+PGMAP_PUBLIC uint64_t pgmap_mapping_bytes(const struct pgmap_mapping *mapping)
+{
+	return mapping->bytes;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * pins.c - pins: a compare-and-swap on the word of each folio under a range (core/pinword.h), and no message.
+ *
+ * All or none: a range is pinned in ascending order; the first word that refuses makes the words before it be unpinned
+ * again. An unpin first looks whether every word has such a pin. Async-signal-safe: loads, compare-and-swaps, and (an
+ * unpin that somebody waits for) write(2) on the eventfd.
+ */
+#include <pgmap/client.h>
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "client/mapping.h"
+#include "port/compiler.h"
+
+/* The last run that begins at or before this page of the file. */
+static const struct proto_run *run_of(const struct pgmap_mapping *mapping, uint64_t pgoff)
+{
+	uint64_t low = 0, high = mapping->nruns;
+	while (high - low > 1) {
+		uint64_t middle = low + (high - low) / 2;
+		if (mapping->runs[middle].file_pgoff <= pgoff)
+			low = middle;
+		else
+			high = middle;
+	}
+	return &mapping->runs[low];
+}
+
+static inline uint64_t span_of(const struct pgmap_mapping *mapping, uint64_t offset_bytes)
+{
+	uint64_t pgoff = (mapping->file_offset_bytes + offset_bytes) >> 12;
+	const struct proto_run *run = likely(mapping->nruns == 1) ? mapping->runs : run_of(mapping, pgoff);
+	return run->first_span + ((pgoff - run->file_pgoff) >> run->order);
+}
+
+static inline int check_range(const struct pgmap_mapping *mapping, uint64_t offset_bytes, uint64_t len_bytes, int kind)
+{
+	if (unlikely(!mapping || (unsigned)kind > PGMAP_PIN_REMOTE || len_bytes == 0 ||
+		     offset_bytes >= mapping->bytes || len_bytes > mapping->bytes - offset_bytes))
+		return -EINVAL;
+	return likely(client_is_ours(mapping->client)) ? 0 : -EPERM;
+}
+
+/* Somebody waits for the end of this pin. A write that fails (full: it is signalled already) is none the worse. */
+__attribute__((noinline, cold)) static void tell_drained(const struct pgmap_mapping *mapping)
+{
+	int saved = errno;
+	(void)!write(mapping->client->event_fd, &(uint64_t){1}, sizeof(uint64_t));
+	errno = saved;
+}
+
+static inline int unpin_word(struct pgmap_mapping *mapping, uint64_t span, int kind)
+{
+	int rc = pinword_unpin(&mapping->words[span], kind);
+	if (unlikely(rc == PINWORD_DRAINED))
+		tell_drained(mapping);
+	return rc < 0 ? rc : 0;
+}
+
+static int pin_many(struct pgmap_mapping *mapping, uint64_t first, uint64_t last, int kind)
+{
+	for (uint64_t i = first + 1; i <= last; i++) {
+		int err = pinword_pin(&mapping->words[i], kind);
+		if (!err)
+			continue;
+		while (i-- > first)
+			(void)unpin_word(mapping, i, kind);
+		return err;
+	}
+	return 0;
+}
+
+PGMAP_PUBLIC int pgmap_pin(struct pgmap_mapping *mapping, uint64_t offset_bytes, uint64_t len_bytes, int kind)
+{
+	int err = check_range(mapping, offset_bytes, len_bytes, kind);
+	if (unlikely(err))
+		return err;
+	uint64_t first = span_of(mapping, offset_bytes), last = span_of(mapping, offset_bytes + len_bytes - 1);
+	err = pinword_pin(&mapping->words[first], kind);
+	return likely(err || first == last) ? err : pin_many(mapping, first, last, kind);
+}
+
+static int has_pins(const struct pgmap_mapping *mapping, uint64_t first, uint64_t last, int kind)
+{
+	for (uint64_t i = first; i <= last; i++) {
+		struct pinword_counts counts = pinword_read(&mapping->words[i]);
+		if ((kind == PGMAP_PIN_REMOTE ? counts.remote : counts.local) == 0)
+			return 0;
+	}
+	return 1;
+}
+
+PGMAP_PUBLIC int pgmap_unpin(struct pgmap_mapping *mapping, uint64_t offset_bytes, uint64_t len_bytes, int kind)
+{
+	int err = check_range(mapping, offset_bytes, len_bytes, kind);
+	if (unlikely(err))
+		return err;
+	uint64_t first = span_of(mapping, offset_bytes), last = span_of(mapping, offset_bytes + len_bytes - 1);
+	if (likely(first == last))
+		return unpin_word(mapping, first, kind);
+	if (!has_pins(mapping, first, last, kind))
+		return -EINVAL;
+	for (uint64_t i = first; i <= last && !err; i++)
+		err = unpin_word(mapping, i, kind);
+	return err;
+}
+
+/*
+ * As pinword_close(), but it tells the reason that it replaces, for mapping_reopen_words(). The server may set another
+ * reason over CLOSING at any moment: a compare-and-swap that puts the old one back then fails, and the server's stays.
+ */
+static int close_word(pinword_t *word, uint8_t *reason)
+{
+	uint64_t old = atomic_load_explicit(word, memory_order_relaxed);
+	do {
+		if ((old << (64 - PINWORD_REASON)) != 0)
+			return -EBUSY;
+	} while (!atomic_compare_exchange_weak_explicit(word, &old, (uint64_t)PINWORD_CLOSING << PINWORD_REASON,
+							memory_order_acq_rel, memory_order_relaxed));
+	*reason = (uint8_t)(old >> PINWORD_REASON);
+	return 0;
+}
+
+int mapping_close_words(struct pgmap_mapping *mapping)
+{
+	for (uint64_t i = 0; i < mapping->nspans; i++) {
+		if (close_word(&mapping->words[i], &mapping->reasons[i]) == 0)
+			continue;
+		mapping_reopen_words(mapping, i);
+		return -EBUSY;
+	}
+	return 0;
+}
+
+void mapping_reopen_words(struct pgmap_mapping *mapping, uint64_t nwords)
+{
+	for (uint64_t i = 0; i < nwords; i++) {
+		uint64_t closing = (uint64_t)PINWORD_CLOSING << PINWORD_REASON;
+		(void)atomic_compare_exchange_strong_explicit(&mapping->words[i], &closing,
+							      (uint64_t)mapping->reasons[i] << PINWORD_REASON,
+							      memory_order_release, memory_order_relaxed);
+	}
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * transport.h - how a request reaches the service, and its reply comes back: through a socket, or by a call.
+ *
+ * A transport is used by one thread at a time (the connection's lock), but for drain(), which may run beside call().
+ */
+#ifndef PGMAP_CLIENT_TRANSPORT_H
+#define PGMAP_CLIENT_TRANSPORT_H
+
+#include <stdint.h>
+
+#include "server/protocol.h"
+
+/* A reply, and the descriptors that came with it: the receiver's to close. */
+struct transport_reply {
+	struct proto_rep rep;
+	int fds[PROTO_MAX_FDS];
+	unsigned nfds;
+};
+
+struct transport;
+
+struct transport_ops {
+	/* 0, and the reply's own error in it; -EPIPE nobody answers; -EPROTO what answers is something else. */
+	int (*call)(struct transport *transport, const struct proto_req *req, struct transport_reply *reply);
+	/* pgmap_drain_pool(): may wait. */
+	int (*drain)(struct transport *transport, int64_t timeout_ms);
+	/* The end. -EBUSY, nothing changed: an embedded pool whose files are mapped. */
+	int (*close)(struct transport *transport);
+	/* In a forked child: let go of what belongs to the parent. Async-signal-safe. */
+	void (*forked)(struct transport *transport);
+};
+
+struct transport {
+	const struct transport_ops *ops;
+};
+
+int transport_socket_open(const char *path, struct transport **out); /* path null: the default */
+int transport_embedded_open(const char *spec, struct transport **out);
+
+#endif

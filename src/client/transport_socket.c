@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * transport_socket.c - requests through the server's socket: one out, one back.
+ *
+ * A drain waits for long, and other threads must be able to unmap meanwhile, so it has a connection of its own, which says
+ * that it will hold nothing (PROTO_HELLO_CONTROL).
+ */
+#include "client/transport.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "server/sockpath.h"
+
+struct socket_transport {
+	struct transport transport;
+	struct sockaddr_un addr;
+	int fd;
+};
+
+static struct socket_transport *of(struct transport *transport)
+{
+	return (struct socket_transport *)transport;
+}
+
+static int connect_to(const struct sockaddr_un *addr)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	int rc;
+	do
+		rc = connect(fd, (const struct sockaddr *)addr, sizeof(*addr));
+	while (rc != 0 && errno == EINTR);
+	if (rc != 0 && errno != EISCONN) {
+		int err = errno == EPROTOTYPE ? -EPROTO : -errno;
+		(void)close(fd);
+		return err;
+	}
+	return fd;
+}
+
+static int gone(int err)
+{
+	return err == ECONNRESET || err == EPIPE || err == ENOTCONN || err == EBADF ? -EPIPE : -err;
+}
+
+static int send_request(int fd, const struct proto_req *req)
+{
+	ssize_t n;
+	do
+		n = send(fd, req, sizeof(*req), MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? gone(errno) : 0;
+}
+
+static void take_fds(struct msghdr *msg, struct transport_reply *reply)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+			if (reply->nfds < PROTO_MAX_FDS)
+				reply->fds[reply->nfds++] = fd;
+			else
+				(void)close(fd);
+		}
+	}
+}
+
+static int receive_reply(int fd, struct transport_reply *reply)
+{
+	union {
+		char bytes[CMSG_SPACE(PROTO_MAX_FDS * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = {.iov_base = &reply->rep, .iov_len = sizeof(reply->rep)};
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control)};
+	ssize_t n;
+	reply->nfds = 0;
+	do
+		n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return n < 0 ? gone(errno) : -EPIPE;
+	take_fds(&msg, reply);
+	if (msg.msg_flags & MSG_CTRUNC)
+		return -EMFILE;
+	return n >= PROTO_HEADER_BYTES && reply->rep.magic == PROTO_MAGIC ? (int)n : -EPROTO;
+}
+
+static int exchange(int fd, const struct proto_req *req, struct transport_reply *reply)
+{
+	int sent = send_request(fd, req);
+	if (sent && sent != -EPIPE)
+		return sent;
+	/* A server that turned us away may have said why before it closed. */
+	int n = receive_reply(fd, reply);
+	int err = n < 0 ? n : 0;
+	if (sent && err)
+		err = sent;
+	if (!err && reply->rep.error == 0 && (n != (int)sizeof(reply->rep) || reply->rep.version != PROTO_VERSION))
+		err = -EPROTO;
+	if (!err && reply->rep.error == 0 && reply->rep.seq != req->seq)
+		err = -EPROTO;
+	if (err)
+		while (reply->nfds)
+			(void)close(reply->fds[--reply->nfds]);
+	return err;
+}
+
+static int socket_call(struct transport *transport, const struct proto_req *req, struct transport_reply *reply)
+{
+	return exchange(of(transport)->fd, req, reply);
+}
+
+static int control_call(int fd, struct proto_req *req)
+{
+	struct transport_reply reply;
+	req->magic = PROTO_MAGIC;
+	req->version = PROTO_VERSION;
+	int err = exchange(fd, req, &reply);
+	while (!err && reply.nfds)
+		(void)close(reply.fds[--reply.nfds]);
+	return err ? err : reply.rep.error;
+}
+
+static int socket_drain(struct transport *transport, int64_t timeout_ms)
+{
+	struct proto_req hello = {.type = PROTO_HELLO, .flags = PROTO_HELLO_CONTROL};
+	struct proto_req drain = {.type = PROTO_DRAIN, .timeout_ms = timeout_ms};
+	int fd = connect_to(&of(transport)->addr);
+	if (fd < 0)
+		return fd == -ENOENT || fd == -ECONNREFUSED ? -EPIPE : fd;
+	int err = control_call(fd, &hello);
+	if (!err)
+		err = control_call(fd, &drain);
+	(void)close(fd);
+	return err;
+}
+
+static int socket_close(struct transport *transport)
+{
+	if (of(transport)->fd >= 0)
+		(void)close(of(transport)->fd);
+	free(transport);
+	return 0;
+}
+
+/* Else the server would not see the parent's end before the child's. */
+static void socket_forked(struct transport *transport)
+{
+	(void)close(of(transport)->fd);
+	of(transport)->fd = -1;
+}
+
+static const struct transport_ops socket_ops = {socket_call, socket_drain, socket_close, socket_forked};
+
+int transport_socket_open(const char *path, struct transport **out)
+{
+	struct sockaddr_un addr;
+	int err = sockpath_resolve(path, &addr);
+	if (err)
+		return err;
+	int fd = connect_to(&addr);
+	if (fd < 0)
+		return fd;
+	struct socket_transport *t = calloc(1, sizeof(*t));
+	if (!t) {
+		(void)close(fd);
+		return -ENOMEM;
+	}
+	t->transport.ops = &socket_ops;
+	t->addr = addr;
+	t->fd = fd;
+	*out = &t->transport;
+	return 0;
+}

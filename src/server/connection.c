@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * connection.c - the sockets of clients: what comes in is handed to the service, what goes out never waits.
+ *
+ * A client may connect and say nothing, stop reading, send anything, or vanish at any point: it costs its descriptor and
+ * a small session. Descriptors that it sends are never installed here, as we offer no room for them. A reply that its
+ * socket does not take at once ends the connection, as if it had closed it. A flood of requests gets one answer per round.
+ */
+#include "server/loop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { REPLIES_IN_FLIGHT_BYTES = 16384 };
+
+static int watch_fd(struct loop *loop, int fd, uint32_t events, struct watch *watch)
+{
+	struct epoll_event event = {.events = events, .data = {.ptr = watch}};
+	return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
+}
+
+/* Out of descriptors: the spare one lets us take the next client, tell it so, and let it go. */
+static void turn_away(struct loop *loop)
+{
+	struct service_reply reply;
+	(void)close(loop->spare_fd);
+	int fd = accept4(loop->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd >= 0) {
+		service_refuse(&reply, NULL, -EMFILE);
+		(void)send(fd, &reply.rep, sizeof(reply.rep), MSG_DONTWAIT | MSG_NOSIGNAL);
+		(void)close(fd);
+	}
+	loop->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static struct conn *conn_new(struct loop *loop, int fd)
+{
+	struct ucred peer = {0};
+	socklen_t len = sizeof(peer);
+	int sndbuf = REPLIES_IN_FLIGHT_BYTES;
+	struct conn *conn = calloc(1, sizeof(*conn));
+	if (!conn)
+		return NULL;
+	(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf));
+	conn->watch = (struct watch){WATCH_CONN, conn};
+	conn->pins_watch = (struct watch){WATCH_PINS, conn};
+	conn->fd = fd;
+	conn->session = service_connect(loop->service, peer.pid, peer.uid);
+	if (!conn->session || watch_fd(loop, fd, EPOLLIN, &conn->watch) != 0) {
+		if (conn->session)
+			(void)service_disconnect(conn->session);
+		free(conn);
+		return NULL;
+	}
+	TAILQ_INSERT_TAIL(&loop->conns, conn, link);
+	return conn;
+}
+
+void conn_accept(struct loop *loop)
+{
+	int fd = accept4(loop->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE)
+			turn_away(loop);
+		return;
+	}
+	if (!conn_new(loop, fd))
+		(void)close(fd);
+}
+
+void conn_drop(struct loop *loop, struct conn *conn)
+{
+	if (conn->fd < 0)
+		return;
+	if (conn->drain_deadline_ns)
+		LIST_REMOVE(conn, waiting);
+	int event_fd = service_session_event(conn->session);
+	if (event_fd >= 0)
+		(void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, event_fd, NULL);
+	(void)close(conn->fd);
+	conn->fd = -1;
+	TAILQ_REMOVE(&loop->conns, conn, link);
+	TAILQ_INSERT_TAIL(&loop->dropped, conn, link);
+	if (!service_disconnect(conn->session))
+		waiting_lease(loop, conn->session);
+	conn->session = NULL;
+}
+
+/* Events of this round may still point to them before. */
+void conn_free_dropped(struct loop *loop)
+{
+	struct conn *conn;
+	while ((conn = TAILQ_FIRST(&loop->dropped)) != NULL) {
+		TAILQ_REMOVE(&loop->dropped, conn, link);
+		free(conn);
+	}
+}
+
+static bool send_reply(int fd, const struct service_reply *reply)
+{
+	union {
+		char bytes[CMSG_SPACE(PROTO_MAX_FDS * sizeof(int))];
+		struct cmsghdr align;
+	} control = {0};
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)&reply->rep, .iov_len = sizeof(reply->rep)};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	if (reply->nfds) {
+		size_t bytes = reply->nfds * sizeof(int);
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = CMSG_SPACE(bytes);
+		struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+		cmsg->cmsg_level = SOL_SOCKET;
+		cmsg->cmsg_type = SCM_RIGHTS;
+		cmsg->cmsg_len = CMSG_LEN(bytes);
+		memcpy(CMSG_DATA(cmsg), reply->fds, bytes);
+	}
+	return sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof(reply->rep);
+}
+
+void conn_reply(struct loop *loop, struct conn *conn, struct service_reply *reply)
+{
+	bool sent = send_reply(conn->fd, reply);
+	while (reply->nfds)
+		(void)close(reply->fds[--reply->nfds]);
+	if (!sent)
+		conn_drop(loop, conn);
+}
+
+/*
+ * The eventfd is edge-triggered and never read: each write of the client wakes the loop once. Client and server share its
+ * open file description, so a client could make it block, and empty it under us: a read of it could wait for ever.
+ */
+static bool watch_pins(struct loop *loop, struct conn *conn)
+{
+	int event_fd = service_session_event(conn->session);
+	return event_fd < 0 || watch_fd(loop, event_fd, EPOLLIN | EPOLLET, &conn->pins_watch) == 0;
+}
+
+static void handle(struct loop *loop, struct conn *conn, const struct proto_req *req, size_t len)
+{
+	struct service_reply reply;
+	bool greeted = service_session_event(conn->session) >= 0;
+	enum service_next next = service_handle(conn->session, req, len, &reply);
+	if (next == SERVICE_WAIT) {
+		waiting_drain(loop, conn, req);
+		return;
+	}
+	if (!greeted && !watch_pins(loop, conn))
+		next = SERVICE_CLOSE;
+	conn_reply(loop, conn, &reply);
+	if (next == SERVICE_CLOSE)
+		conn_drop(loop, conn);
+}
+
+void conn_readable(struct loop *loop, struct conn *conn)
+{
+	struct proto_req req;
+	struct iovec iov = {.iov_base = &req, .iov_len = sizeof(req)};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	if (conn->fd < 0)
+		return;
+	memset(&req, 0, PROTO_HEADER_BYTES);
+	ssize_t n = recvmsg(conn->fd, &msg, MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		conn_drop(loop, conn);
+		return;
+	}
+	/* Too long, with descriptors, or a second request while a drain is waited for: no client of ours does that. */
+	if ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || conn->drain_deadline_ns) {
+		struct service_reply reply;
+		service_refuse(&reply, (size_t)n >= PROTO_HEADER_BYTES ? &req : NULL, -EPROTO);
+		conn_reply(loop, conn, &reply);
+		conn_drop(loop, conn);
+		return;
+	}
+	handle(loop, conn, &req, (size_t)n);
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * loop.h - the inside of the server's loop: connections, drains that are waited for, leases that are waited for.
+ *
+ * One thread runs all of it. Helper threads wait for what can only be waited for by blocking (a lease's byte, the pool's
+ * death); they touch no state but the list of answers under answers_lock, and wake the loop through answers_fd.
+ */
+#ifndef PGMAP_SERVER_LOOP_H
+#define PGMAP_SERVER_LOOP_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "server/listen.h"
+#include "server/service.h"
+
+/* What an event of epoll is about. */
+enum watch_kind { WATCH_LISTENER, WATCH_SIGNAL, WATCH_ANSWERS, WATCH_CONN, WATCH_PINS };
+struct conn;
+struct watch {
+	enum watch_kind kind;
+	struct conn *conn; /* of CONN and PINS */
+};
+
+struct conn {
+	struct watch watch;      /* the socket */
+	struct watch pins_watch; /* the eventfd of its session */
+	TAILQ_ENTRY(conn) link;
+	LIST_ENTRY(conn) waiting; /* in loop.drains while drain_deadline_ns is not 0 */
+	struct session *session;
+	uint64_t drain_deadline_ns; /* of CLOCK_MONOTONIC; 0: it waits for no drain */
+	struct proto_req drain_req; /* only its header: what the reply repeats */
+	int fd;                     /* -1: it has gone, and is freed when this round of events is over */
+};
+
+/* A lease that somebody still has. */
+struct lease {
+	TAILQ_ENTRY(lease) link;
+	struct loop *loop;
+	struct session *session;
+	uint64_t byte;
+	bool watched; /* a thread waits for it */
+	int answer;   /* of dev_lease_wait() */
+};
+
+TAILQ_HEAD(lease_list, lease);
+TAILQ_HEAD(conn_list, conn);
+
+struct loop {
+	struct service *service;
+	struct listener listener;
+	struct watch listener_watch, signal_watch, answers_watch;
+	int epoll_fd, signal_fd, answers_fd, spare_fd;
+	bool quiet, ended, drain_thread;
+	int signals;
+	int exit_code;
+	struct conn_list conns, dropped;
+	LIST_HEAD(, conn) drains;
+	struct lease_list unwatched; /* no thread could be made: asked again, once a second */
+	pthread_mutex_t answers_lock;
+	struct lease_list answers; /* whose threads are done */
+	bool drain_answer;
+	char waits_for[512]; /* as last said */
+};
+
+/* connection.c */
+void conn_accept(struct loop *loop);
+void conn_readable(struct loop *loop, struct conn *conn);
+void conn_drop(struct loop *loop, struct conn *conn);
+void conn_free_dropped(struct loop *loop);
+void conn_reply(struct loop *loop, struct conn *conn, struct service_reply *reply); /* closes its descriptors */
+
+/* waiting.c */
+void waiting_lease(struct loop *loop, struct session *session);
+void waiting_retry(struct loop *loop);   /* the leases that no thread watches */
+void waiting_answers(struct loop *loop); /* answers_fd has become readable */
+void waiting_drain(struct loop *loop, struct conn *conn, const struct proto_req *req);
+void waiting_start_drain(struct loop *loop);  /* a thread that waits for the pool's death, unless there is one */
+void waiting_check_drains(struct loop *loop); /* after anything happened: who can be answered, who is waited for */
+int waiting_timeout_ms(struct loop *loop);
+
+#endif

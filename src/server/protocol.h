@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * protocol.h - what a client and the server say to each other: the one place where the wire format stands.
+ *
+ * SOCK_SEQPACKET; every request is a struct proto_req and every reply a struct proto_rep, whole, in the byte order of
+ * the machine (both ends run on it). The first 16 bytes of both keep their meaning in every version, so that a client of
+ * another version can be told so. The first request is HELLO; a client sends one request and reads its reply before it
+ * sends the next; the reply to DRAIN may come after other clients' replies, so DRAIN has a connection of its own.
+ *
+ * Descriptors travel only from the server to a client: three with the reply to HELLO (lease, pin segment, eventfd), one
+ * with a reply whose answer does not fit: a sealed memfd that holds arrays of the records below, one after the other.
+ *
+ * What comes from a client is never trusted: service.c checks lengths, magic, version, type, flags, reserved fields,
+ * terminated paths; handles are looked up in that session's tables only; ranges are checked by the file system.
+ */
+#ifndef PGMAP_SERVER_PROTOCOL_H
+#define PGMAP_SERVER_PROTOCOL_H
+
+#include <assert.h>
+#include <stdint.h>
+
+#define PROTO_MAGIC   UINT32_C(0x706d6750) /* "Pgmp" */
+#define PROTO_VERSION 1
+
+enum {
+	PROTO_PATH_MAX = 1024, /* the NUL included */
+	PROTO_NAME_MAX = 256,  /* the NUL included */
+	PROTO_MAX_FDS = 3,
+	PROTO_INLINE_PIECES = 16,
+	PROTO_INLINE_RUNS = 8
+};
+
+enum proto_type {
+	PROTO_HELLO = 1, /* flags: PROTO_HELLO_CONTROL */
+	PROTO_OPEN,      /* path, flags -> handle */
+	PROTO_CLOSE,     /* handle */
+	PROTO_FSTAT,     /* handle -> stat */
+	PROTO_TRUNCATE,  /* handle, len */
+	PROTO_MAP,       /* handle, offset, len, prot -> handle, map */
+	PROTO_OPEN_MAP,  /* path, flags, len (size), prot -> handle, map */
+	PROTO_UNMAP,     /* handle */
+	PROTO_STAT,      /* path -> stat */
+	PROTO_UNLINK,    /* path */
+	PROTO_RENAME,    /* path, path2 */
+	PROTO_MKDIR,     /* path */
+	PROTO_RMDIR,     /* path */
+	PROTO_READDIR,   /* path -> count, memfd of proto_dirent */
+	PROTO_INFO,      /* -> info */
+	PROTO_WHO,       /* path or "" -> count, memfd of proto_who, then strings */
+	PROTO_FENCE,     /* handle (holder id) */
+	PROTO_DRAIN,     /* timeout_ms; the reply comes when it has ended */
+	PROTO_DRAIN_CANCEL,
+	PROTO_NTYPES
+};
+
+/* A connection that holds nothing: no holder, no lease, no segment; it may ask about the pool and drain it. */
+enum { PROTO_HELLO_CONTROL = 1 };
+
+struct proto_req {
+	uint32_t magic;
+	uint16_t version;
+	uint16_t type;
+	uint32_t seq;
+	uint32_t flags;
+	uint64_t handle;
+	uint64_t offset_bytes;
+	uint64_t len_bytes;
+	int64_t timeout_ms;
+	uint32_t prot;
+	uint32_t reserved[3]; /* 0 */
+	char path[PROTO_PATH_MAX];
+	char path2[PROTO_PATH_MAX];
+};
+static_assert(sizeof(struct proto_req) == 64 + 2 * PROTO_PATH_MAX, "no hidden padding");
+
+/* As struct pgmap_stat and struct pgmap_info of client.h, which assert it. */
+struct proto_stat {
+	uint64_t ino, size_bytes, blocks, extents, mappings;
+	int64_t mtime_ns;
+	uint32_t nlink, is_dir, max_order, reserved;
+};
+static_assert(sizeof(struct proto_stat) == 64, "no hidden padding");
+
+struct proto_info {
+	uint64_t pages, used, free, waiting;
+	uint64_t files, dirs;
+	uint64_t free_by_order[19];
+	uint64_t live_pages;
+	uint64_t quarantined_pages;
+	uint32_t connections;
+	uint32_t holders;
+	uint32_t granule_order;
+	uint32_t state;
+	int32_t server_pid;
+	uint32_t protocol;
+	char device[128];
+};
+static_assert(sizeof(struct proto_info) == 27 * 8 + 6 * 4 + 128, "no hidden padding");
+
+/* A contiguous piece of the device, to be mapped at (file_offset - the mapping's offset). */
+struct proto_piece {
+	uint64_t file_offset_bytes;
+	uint64_t device_offset_bytes;
+	uint64_t len_bytes;
+};
+
+/* Folio spans of one order, one after the other in the file: span i of the run begins at file_pgoff + (i << order), and
+ * its pin word is number first_span + i of the mapping's words. A page belongs to the last run that begins at or before
+ * it; the first run may begin before the mapping. */
+struct proto_run {
+	uint64_t file_pgoff;
+	uint64_t first_span;
+	uint32_t order;
+	uint32_t reserved;
+};
+static_assert(sizeof(struct proto_piece) == 24 && sizeof(struct proto_run) == 24, "no hidden padding");
+
+struct proto_hello {
+	uint64_t holder_id; /* also the byte of the lease */
+	uint64_t words;     /* in the pin segment */
+	uint32_t granule_order;
+	int32_t server_pid;
+};
+
+/* Pieces and runs lie inline when both fit, else in a memfd: all pieces, then all runs. */
+struct proto_map {
+	uint64_t offset_bytes;
+	uint64_t len_bytes;
+	uint64_t first_word;
+	uint64_t nspans;
+	uint64_t npieces;
+	uint64_t nruns;
+	struct proto_piece pieces[PROTO_INLINE_PIECES];
+	struct proto_run runs[PROTO_INLINE_RUNS];
+};
+
+struct proto_rep {
+	uint32_t magic;
+	uint16_t version;
+	uint16_t type;
+	uint32_t seq;
+	int32_t error; /* 0 or a negative errno */
+	uint64_t handle;
+	uint64_t count; /* records in the memfd */
+	union {
+		struct proto_hello hello;
+		struct proto_map map;
+		struct proto_stat stat;
+		struct proto_info info;
+	} u;
+};
+static_assert(sizeof(struct proto_rep) == 32 + 48 + 24 * (PROTO_INLINE_PIECES + PROTO_INLINE_RUNS),
+	      "no hidden padding");
+
+/* What every version keeps: magic, version, type, seq, and in a reply the error. */
+enum { PROTO_HEADER_BYTES = 16 };
+
+struct proto_dirent {
+	struct proto_stat stat;
+	char name[PROTO_NAME_MAX];
+};
+
+enum proto_who_state { PROTO_WHO_CONNECTED = 1, PROTO_WHO_MAPPING = 2, PROTO_WHO_QUARANTINED = 3 };
+
+/* Strings are offsets into what follows the last record of the memfd; each ends with a NUL. */
+struct proto_who {
+	uint64_t holder_id;
+	int32_t pid;
+	uint32_t uid;
+	uint32_t state;
+	uint32_t reserved;
+	uint64_t command;
+	uint64_t path;
+	uint64_t offset_bytes, len_bytes;
+	uint64_t pages;
+	uint64_t refs;
+	uint64_t pins_local, pins_remote;
+	int64_t since_ns;
+};
+static_assert(sizeof(struct proto_who) == 12 * 8, "no hidden padding");
+static_assert(sizeof(struct proto_dirent) == 64 + PROTO_NAME_MAX, "no hidden padding");
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* request_file.c - names and files: a request becomes a call of the file system. See requests.h. */
+#include "server/requests.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "server/records.h"
+
+static struct proto_stat wire_stat(const struct fsdax_stat *st)
+{
+	struct proto_stat out = {
+		.ino = st->ino,
+		.size_bytes = st->size_bytes,
+		.blocks = st->blocks,
+		.extents = st->extents,
+		.mappings = st->mappings,
+		.mtime_ns = st->mtime_ns,
+		.nlink = st->nlink,
+		.is_dir = st->type == FSDAX_DIR,
+		.max_order = st->max_order,
+	};
+	return out;
+}
+
+int request_open(struct session *session, const struct proto_req *req, struct service_reply *out)
+{
+	struct fsdax_file *file;
+	int err = handles_reserve(&session->files);
+	if (!err)
+		err = fsdax_open(session->service->fs, req->path, req->flags, &file);
+	if (!err)
+		out->rep.handle = handles_add(&session->files, file);
+	return err;
+}
+
+int request_close(struct session *session, const struct proto_req *req, struct service_reply *out)
+{
+	(void)out;
+	struct fsdax_file *file = handles_get(&session->files, req->handle);
+	if (!file)
+		return -EBADF;
+	handles_remove(&session->files, req->handle);
+	fsdax_close(file);
+	return 0;
+}
+
+int request_fstat(struct session *session, const struct proto_req *req, struct service_reply *out)
+{
+	struct fsdax_stat st;
+	struct fsdax_file *file = handles_get(&session->files, req->handle);
+	int err = file ? fsdax_stat_file(file, &st) : -EBADF;
+	if (!err)
+		out->rep.u.stat = wire_stat(&st);
+	return err;
+}
+
+int request_truncate(struct session *session, const struct proto_req *req, struct service_reply *out)
+{
+	(void)out;
+	struct fsdax_file *file = handles_get(&session->files, req->handle);
+	return file ? fsdax_truncate(file, req->len_bytes) : -EBADF;
+}
+
+int request_stat(struct session *session, const struct proto_req *req, struct service_reply *out)
+{
+	struct fsdax_stat st;
+	int err = fsdax_stat(session->service->fs, req->path, &st);
+	if (!err)
+		out->rep.u.stat = wire_stat(&st);
+	return err;
+}
+
+int request_unlink(struct session *session, const struct proto_req *req, struct service_reply *out)
+{
+	(void)out;
+	return fsdax_unlink(session->service->fs, req->path);
+}
+
+int request_rename(struct session *session, const struct proto_req *req, struct service_reply *out)
+{
+	(void)out;
+	return fsdax_rename(session->service->fs, req->path, req->path2);
+}
+
+int request_mkdir(struct session *session, const struct proto_req *req, struct service_reply *out)
+{
+	(void)out;
+	return fsdax_mkdir(session->service->fs, req->path);
+}
+
+int request_rmdir(struct session *session, const struct proto_req *req, struct service_reply *out)
+{
+	(void)out;
+	return fsdax_rmdir(session->service->fs, req->path);
+}
+
+struct listing {
+	struct records records;
+	uint64_t count;
+};
+
+static int add_entry(void *arg, const char *name, const struct fsdax_stat *st)
+{
+	struct listing *listing = arg;
+	struct proto_dirent entry = {.stat = wire_stat(st)};
+	memcpy(entry.name, name, strnlen(name, sizeof(entry.name) - 1));
+	listing->count++;
+	return records_add(&listing->records, &entry, sizeof(entry));
+}
+
+int request_readdir(struct session *session, const struct proto_req *req, struct service_reply *out)
+{
+	struct listing listing = {0};
+	int err = fsdax_readdir(session->service->fs, req->path, add_entry, &listing);
+	if (!err && listing.count) {
+		int fd = records_seal(&listing.records);
+		err = fd < 0 ? fd : 0;
+		if (!err)
+			out->fds[out->nfds++] = fd;
+	}
+	out->rep.count = listing.count;
+	records_exit(&listing.records);
+	return err;
+}

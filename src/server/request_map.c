@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* request_map.c - map, open and map in one message, unmap: a mapping's references, and what the client needs to make its
+ * address range of it. See requests.h. */
+#include "server/requests.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "server/records.h"
+
+/*
+ * Where each span begins in the mapping. Mostly that is where its folio begins in the file; but a folio that is still held
+ * from before a truncate may reach beyond the extent that lies in it, on both sides. So the spans are walked along the
+ * pieces: a span ends with the first page that is not in its folio.
+ */
+struct walk {
+	const struct session_map *map;
+	struct fsdax_piece piece;
+	uint64_t piece_index;
+	uint64_t page; /* of the file */
+};
+
+static void walk_begin(struct walk *walk, const struct session_map *map)
+{
+	walk->map = map;
+	walk->piece_index = 0;
+	walk->page = map->offset_bytes >> PGMAP_PAGE_SHIFT;
+	fsdax_map_piece(map->map, 0, &walk->piece);
+}
+
+/* Past the pages of this span. pgoff and device page are the same number: service.c makes one range, from 0. */
+static void walk_over(struct walk *walk, const struct fsdax_span *span)
+{
+	while (walk->piece_index < fsdax_map_npieces(walk->map->map)) {
+		uint64_t first = walk->piece.file_offset_bytes >> PGMAP_PAGE_SHIFT;
+		uint64_t end = first + (walk->piece.len_bytes >> PGMAP_PAGE_SHIFT);
+		uint64_t in_folio =
+			(walk->piece.device_offset_bytes >> PGMAP_PAGE_SHIFT) + (walk->page - first) - span->pgoff;
+		uint64_t left = (UINT64_C(1) << span->order) - in_folio;
+		if (in_folio >= UINT64_C(1) << span->order)
+			return;
+		walk->page += left < end - walk->page ? left : end - walk->page;
+		if (walk->page == end && ++walk->piece_index < fsdax_map_npieces(walk->map->map))
+			fsdax_map_piece(walk->map->map, walk->piece_index, &walk->piece);
+	}
+}
+
+static bool continues(const struct proto_run *run, uint64_t index, uint64_t page, unsigned order)
+{
+	return run->order == order && run->file_pgoff + ((index - run->first_span) << order) == page;
+}
+
+/* The spans as runs of one order: the first few into inlined, all of them into records when these are given. */
+static uint64_t make_runs(const struct session_map *map, struct proto_run *inlined, struct records *records, int *err)
+{
+	struct proto_run run = {0};
+	uint64_t nruns = 0;
+	struct walk walk;
+	walk_begin(&walk, map);
+	for (uint64_t i = 0; i < map->nspans; i++) {
+		struct fsdax_span span;
+		fsdax_map_span(map->map, i, &span);
+		uint64_t page = i == 0 && span.file_pgoff < walk.page ? span.file_pgoff : walk.page;
+		walk_over(&walk, &span);
+		if (nruns && continues(&run, i, page, span.order))
+			continue;
+		run = (struct proto_run){.file_pgoff = page, .first_span = i, .order = span.order};
+		if (nruns < PROTO_INLINE_RUNS)
+			inlined[nruns] = run;
+		nruns++;
+		if (records && !*err)
+			*err = records_add(records, &run, sizeof(run));
+	}
+	return nruns;
+}
+
+static struct proto_piece wire_piece(const struct session_map *map, uint64_t i)
+{
+	struct fsdax_piece piece;
+	fsdax_map_piece(map->map, i, &piece);
+	return (struct proto_piece){
+		.file_offset_bytes = piece.file_offset_bytes,
+		.device_offset_bytes = piece.device_offset_bytes,
+		.len_bytes = piece.len_bytes,
+	};
+}
+
+static int long_answer(const struct session_map *map, struct service_reply *out)
+{
+	struct records records = {0};
+	struct proto_run unused[PROTO_INLINE_RUNS];
+	int err = 0;
+	for (uint64_t i = 0; i < out->rep.u.map.npieces && !err; i++) {
+		struct proto_piece piece = wire_piece(map, i);
+		err = records_add(&records, &piece, sizeof(piece));
+	}
+	(void)make_runs(map, unused, &records, &err);
+	if (!err) {
+		int fd = records_seal(&records);
+		err = fd < 0 ? fd : 0;
+		if (!err)
+			out->fds[out->nfds++] = fd;
+	}
+	records_exit(&records);
+	return err;
+}
+
+static int answer(const struct session_map *map, struct service_reply *out)
+{
+	struct proto_map *body = &out->rep.u.map;
+	int err = 0;
+	body->offset_bytes = map->offset_bytes;
+	body->len_bytes = map->len_bytes;
+	body->first_word = map->first_word;
+	body->nspans = map->nspans;
+	body->npieces = fsdax_map_npieces(map->map);
+	body->nruns = make_runs(map, body->runs, NULL, &err);
+	out->rep.handle = map->id;
+	if (body->npieces > PROTO_INLINE_PIECES || body->nruns > PROTO_INLINE_RUNS)
+		return long_answer(map, out);
+	for (uint64_t i = 0; i < body->npieces; i++)
+		body->pieces[i] = wire_piece(map, i);
+	return 0;
+}
+
+static int map_file(struct session *session, struct fsdax_file *file, const struct proto_req *req, uint64_t len_bytes,
+		    struct service_reply *out)
+{
+	struct session_map *map;
+	int err = session_map(session, file, req->offset_bytes, len_bytes, &map);
+	if (err)
+		return err;
+	err = answer(map, out);
+	if (err)
+		(void)session_unmap(session, map); /* nobody knows its words yet: no pin can stand */
+	return err;
+}
+
+int request_map(struct session *session, const struct proto_req *req, struct service_reply *out)
+{
+	struct fsdax_file *file = handles_get(&session->files, req->handle);
+	return file ? map_file(session, file, req, req->len_bytes, out) : -EBADF;
+}
+
+/* Grow and map an open file; on failure it has the size that it had. */
+static int grow_and_map(struct session *session, struct fsdax_file *file, const struct proto_req *req,
+			struct service_reply *out)
+{
+	struct fsdax_stat st;
+	int err = fsdax_stat_file(file, &st);
+	if (err)
+		return err;
+	bool grow = req->len_bytes > st.size_bytes;
+	if (grow)
+		err = fsdax_truncate(file, req->len_bytes);
+	if (err)
+		return err;
+	err = map_file(session, file, req, 0, out);
+	if (err && grow)
+		(void)fsdax_truncate(file, st.size_bytes);
+	return err;
+}
+
+/* What fails has changed nothing: a file that was made goes again, and one that grew shrinks. Only a truncation that was
+ * asked for (PGMAP_O_TRUNC) is not undone, so what can be foreseen is checked before it. */
+int request_open_map(struct session *session, const struct proto_req *req, struct service_reply *out)
+{
+	struct fsdax *fs = session->service->fs;
+	struct fsdax_stat st;
+	struct fsdax_file *file;
+	if (req->offset_bytes)
+		return -EINVAL;
+	if (pgmap_state(session->service->pgmap) != PGMAP_LIVE)
+		return -ENODEV;
+	bool made = fsdax_stat(fs, req->path, &st) == -ENOENT;
+	if ((made || (req->flags & FSDAX_TRUNC)) && !req->len_bytes && (req->flags & FSDAX_CREATE || !made))
+		return -ERANGE; /* an empty file has nothing to map */
+	int err = fsdax_open(fs, req->path, req->flags, &file);
+	if (err)
+		return err;
+	err = grow_and_map(session, file, req, out);
+	fsdax_close(file); /* the mapping keeps it */
+	if (err && made)
+		(void)fsdax_unlink(fs, req->path);
+	return err;
+}
+
+int request_unmap(struct session *session, const struct proto_req *req, struct service_reply *out)
+{
+	(void)out;
+	struct session_map *map = handles_get(&session->maps, req->handle);
+	return map ? session_unmap(session, map) : -EBADF;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * requests.h - one function per kind of request. Called by service_handle() with the service's lock held, with a request
+ * whose paths end within their fields; they fill in the reply. 0 or -errno; -EINPROGRESS: the reply comes later.
+ */
+#ifndef PGMAP_SERVER_REQUESTS_H
+#define PGMAP_SERVER_REQUESTS_H
+
+#include "server/service.h"
+#include "server/session.h"
+
+typedef int request_fn(struct session *session, const struct proto_req *req, struct service_reply *out);
+
+request_fn request_open, request_close, request_fstat, request_truncate; /* request_file.c */
+request_fn request_stat, request_unlink, request_rename, request_mkdir, request_rmdir, request_readdir;
+request_fn request_map, request_open_map, request_unmap; /* request_map.c */
+request_fn request_info, request_who, request_fence;     /* request_pool.c */
+
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* server.c - the pool server: start, the loop, signals, the end. See loop.h for the threads. */
+#include "server/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <pgmap/pgmap.h>
+
+#include "server/loop.h"
+
+enum { EVENTS_PER_ROUND = 64 };
+
+static int complain(const char *what, const char *which, const char *why)
+{
+	(void)fprintf(stderr, "pgmapd: %s: %s: %s\n", what, which, why);
+	return 1;
+}
+
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static bool watch(struct loop *loop, int fd, struct watch *watch, enum watch_kind kind)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = watch}};
+	watch->kind = kind;
+	return fd >= 0 && epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+/* Before any helper thread is made, so that these signals come to the loop only. */
+static int open_signals(void)
+{
+	sigset_t set;
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static bool loop_init(struct loop *loop)
+{
+	TAILQ_INIT(&loop->conns);
+	TAILQ_INIT(&loop->dropped);
+	TAILQ_INIT(&loop->unwatched);
+	TAILQ_INIT(&loop->answers);
+	LIST_INIT(&loop->drains);
+	(void)pthread_mutex_init(&loop->answers_lock, NULL);
+	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	loop->signal_fd = open_signals();
+	loop->answers_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	loop->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return loop->epoll_fd >= 0 && loop->spare_fd >= 0 &&
+	       watch(loop, loop->listener.fd, &loop->listener_watch, WATCH_LISTENER) &&
+	       watch(loop, loop->signal_fd, &loop->signal_watch, WATCH_SIGNAL) &&
+	       watch(loop, loop->answers_fd, &loop->answers_watch, WATCH_ANSWERS);
+}
+
+/* The first signal drains, the second ends at once: what clients have mapped stays theirs. */
+static void take_signal(struct loop *loop)
+{
+	struct signalfd_siginfo info;
+	while (read(loop->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+		loop->signals++;
+	if (loop->signals > 1) {
+		loop->ended = true;
+		loop->exit_code = 1;
+		(void)complain("second signal", loop->listener.addr.sun_path,
+			       "ended without a drain (mappings stay, a new server waits for them)");
+		return;
+	}
+	service_drain(loop->service);
+	(void)pgmap_drain(service_pgmap(loop->service), 0); /* nothing held: DEAD at once */
+}
+
+static void dispatch(struct loop *loop, struct watch *watch)
+{
+	switch (watch->kind) {
+	case WATCH_LISTENER:
+		conn_accept(loop);
+		break;
+	case WATCH_SIGNAL:
+		take_signal(loop);
+		break;
+	case WATCH_ANSWERS:
+		waiting_answers(loop);
+		break;
+	case WATCH_CONN:
+		conn_readable(loop, watch->conn);
+		break;
+	case WATCH_PINS:
+		break; /* what is waited for is looked at after every round */
+	}
+}
+
+static void run(struct loop *loop)
+{
+	struct epoll_event events[EVENTS_PER_ROUND];
+	while (!loop->ended) {
+		int n = epoll_wait(loop->epoll_fd, events, EVENTS_PER_ROUND, waiting_timeout_ms(loop));
+		for (int i = 0; i < n && !loop->ended; i++)
+			dispatch(loop, events[i].data.ptr);
+		if (!TAILQ_EMPTY(&loop->unwatched))
+			waiting_retry(loop);
+		if (loop->exit_code == 0)
+			waiting_check_drains(loop);
+		conn_free_dropped(loop);
+	}
+}
+
+static void say_ready(const struct server_options *options, struct loop *loop)
+{
+	struct dev *dev = service_dev(loop->service);
+	if (!options->quiet)
+		(void)fprintf(stderr, "pgmapd: ready: %s%s: %llu MiB, page %llu KiB, socket %s\n", dev->spec,
+			      options->device ? "" : " (half of the memory that is free; --device says another)",
+			      (unsigned long long)(dev->size_bytes >> 20), 4ULL << dev->granule_order,
+			      loop->listener.addr.sun_path);
+	if (options->ready_fd >= 0) {
+		(void)!write(options->ready_fd, "", 1);
+		(void)close(options->ready_fd);
+	}
+}
+
+static void loop_exit(struct loop *loop)
+{
+	struct conn *conn;
+	while ((conn = TAILQ_FIRST(&loop->conns)) != NULL)
+		conn_drop(loop, conn);
+	conn_free_dropped(loop);
+	listener_close(&loop->listener);
+	/* Where a lease is still held (but nothing by it), or the drain's thread still runs, the process's end does it. */
+	if (!loop->drain_thread)
+		(void)service_destroy(loop->service);
+}
+
+int server_run(const struct server_options *options)
+{
+	char why[DEV_WHY_MAX];
+	static struct loop the_loop; /* static: helper threads may still point to it at the end */
+	struct loop *loop = &the_loop;
+	raise_descriptor_limit();
+	loop->quiet = options->quiet;
+	int err = listener_open(&loop->listener, options->socket_path, why);
+	if (err)
+		return complain("socket", loop->listener.addr.sun_path[0] ? loop->listener.addr.sun_path : "path", why);
+	err = service_create(options->device, &loop->service, why);
+	if (err) {
+		listener_close(&loop->listener);
+		return complain("device", options->device ? options->device : "default", why);
+	}
+	if (!loop_init(loop)) {
+		err = errno;
+		listener_close(&loop->listener);
+		return complain("start", "descriptors", strerror(err));
+	}
+	say_ready(options, loop);
+	run(loop);
+	if (loop->exit_code)
+		listener_close(&loop->listener);
+	else
+		loop_exit(loop);
+	return loop->exit_code;
+}

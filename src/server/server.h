@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* server.h - the pool server: a loop around a socket. For tools/pgmapd.c and "pgmap serve". */
+#ifndef PGMAP_SERVER_SERVER_H
+#define PGMAP_SERVER_SERVER_H
+
+#include <stdbool.h>
+
+struct server_options {
+	const char *device;      /* a spec (dev.h); null: memfd, half of the memory that is free, said on stderr */
+	const char *socket_path; /* null: the default (client.h) */
+	int ready_fd;            /* one byte is written to it, and it is closed, once clients may connect; or -1 */
+	bool quiet;              /* nothing on stderr but errors */
+};
+
+/*
+ * server_run - serve until the pool has been drained (a client's drain, or SIGTERM or SIGINT, which drain with no
+ * deadline). 0: drained, nothing was held. 1: it could not start, or a second signal ended it at once; one line on stderr
+ * has said what, which, why. Mappings of clients outlive it either way. Blocks those signals, raises the soft limit of
+ * descriptors. Once per process.
+ */
+int server_run(const struct server_options *options);
+
+#endif

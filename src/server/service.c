@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * service.c - the pool as a service: its making and end, and what every message passes on its way in.
+ *
+ * Nothing that comes from a client is believed before check() has passed it: length, magic, version, type, known flags,
+ * reserved fields, terminated paths, a greeting first and only once. What does not speak the protocol is told so once,
+ * and its connection ends; a well-formed request for something that is not there gets an error, and no more happens.
+ */
+#include "server/service.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "server/requests.h"
+
+/* Half of the memory that is available, in whole 2 MiB. */
+static int default_spec(char *spec, size_t spec_bytes)
+{
+	unsigned long long kib = 0;
+	char line[128];
+	FILE *meminfo = fopen("/proc/meminfo", "re");
+	if (!meminfo)
+		return -errno;
+	while (fgets(line, sizeof(line), meminfo) && sscanf(line, "MemAvailable: %llu kB", &kib) != 1)
+		kib = 0;
+	(void)fclose(meminfo);
+	unsigned long long mib = kib / 1024 / 2 / 2 * 2;
+	if (!mib)
+		return -ENOMEM;
+	(void)snprintf(spec, spec_bytes, "memfd:size=%lluM", mib);
+	return 0;
+}
+
+static int open_device(struct service *service, const char *spec, char why[DEV_WHY_MAX])
+{
+	char chosen[DEV_SPEC_MAX];
+	int err = spec ? 0 : default_spec(chosen, sizeof(chosen));
+	if (!err)
+		err = dev_open(spec ? spec : chosen, &service->dev, why);
+	if (err)
+		return err;
+	/* Only what was populated is touched through it, so nothing need be reserved for it. */
+	service->base = mmap(NULL, service->dev->size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+			     service->dev->fd, 0);
+	if (service->base == MAP_FAILED) {
+		service->base = NULL;
+		return -errno;
+	}
+	(void)madvise(service->base, service->dev->size_bytes, MADV_DONTFORK);
+	(void)madvise(service->base, service->dev->size_bytes, MADV_DONTDUMP);
+	return 0;
+}
+
+static int open_pool(struct service *service)
+{
+	struct dax_params params = {
+		.params_bytes = sizeof(params),
+		.type = PGMAP_FSDAX,
+		.len_bytes = service->dev->size_bytes,
+		.addr = service->base,
+		.fd = service->dev->fd,
+		.granule_order = service->dev->granule_order,
+		.ops = service->dev->ops,
+		.ctx = service->dev,
+		.name = service->dev->kind->name,
+	};
+	int err = dax_create(&params, &service->dax);
+	if (err)
+		return err;
+	service->pgmap = dax_pgmap(service->dax);
+	return fsdax_create(service->dax, session_gone, &service->fs);
+}
+
+int service_create(const char *spec, struct service **out, char why[DEV_WHY_MAX])
+{
+	why[0] = 0;
+	struct service *service = calloc(1, sizeof(*service));
+	if (!service)
+		return -ENOMEM;
+	TAILQ_INIT(&service->sessions);
+	(void)pthread_mutex_init(&service->lock, NULL);
+	int err = open_device(service, spec, why);
+	if (!err)
+		err = open_pool(service);
+	if (err) {
+		if (!why[0])
+			(void)snprintf(why, DEV_WHY_MAX, "%s", strerror(-err));
+		(void)service_destroy(service);
+		return err;
+	}
+	*out = service;
+	return 0;
+}
+
+int service_destroy(struct service *service)
+{
+	if (!service)
+		return 0;
+	if (!TAILQ_EMPTY(&service->sessions))
+		return -EBUSY;
+	int err = service->fs ? fsdax_destroy(service->fs) : 0;
+	if (err)
+		return err;
+	service->fs = NULL;
+	err = dax_destroy(service->dax);
+	if (err)
+		return err;
+	if (service->base)
+		(void)munmap(service->base, service->dev->size_bytes);
+	dev_close(service->dev);
+	(void)pthread_mutex_destroy(&service->lock);
+	free(service);
+	return 0;
+}
+
+struct session *service_connect(struct service *service, pid_t pid, uid_t uid)
+{
+	struct session *session = calloc(1, sizeof(*session));
+	if (!session)
+		return NULL;
+	session->service = service;
+	session->event_fd = -1;
+	session->pid = pid;
+	session->uid = uid;
+	TAILQ_INIT(&session->map_list);
+	return session;
+}
+
+static int request_hello(struct session *session, const struct proto_req *req, struct service_reply *out)
+{
+	struct service *service = session->service;
+	if (!(req->flags & PROTO_HELLO_CONTROL)) {
+		int err = session_greet(session, out->fds);
+		if (err)
+			return err;
+		out->nfds = PROTO_MAX_FDS;
+	}
+	session->greeted = true;
+	out->rep.u.hello = (struct proto_hello){
+		.holder_id = session->id,
+		.words = session->segment.count,
+		.granule_order = service->dev->granule_order,
+		.server_pid = (int32_t)getpid(),
+	};
+	return 0;
+}
+
+static void drain_begin(struct service *service)
+{
+	struct session *session;
+	(void)pgmap_kill(service->pgmap);
+	if (service->draining)
+		return;
+	service->draining = true;
+	TAILQ_FOREACH(session, &service->sessions, link)
+	session_block_all(session, PINWORD_GOING);
+}
+
+static int drain_cancel(struct service *service)
+{
+	struct session *session;
+	int err = pgmap_revive(service->pgmap);
+	if (err || !service->draining)
+		return err;
+	service->draining = false;
+	TAILQ_FOREACH(session, &service->sessions, link)
+	session_block_all(session, PINWORD_OPEN);
+	return 0;
+}
+
+static int request_drain(struct session *session, const struct proto_req *req, struct service_reply *out)
+{
+	(void)out;
+	drain_begin(session->service);
+	int err = pgmap_drain(session->service->pgmap, 0);
+	return err == -ETIMEDOUT && req->timeout_ms != 0 ? -EINPROGRESS : err;
+}
+
+static int request_drain_cancel(struct session *session, const struct proto_req *req, struct service_reply *out)
+{
+	(void)req;
+	(void)out;
+	return drain_cancel(session->service);
+}
+
+enum { OPEN_FLAGS = FSDAX_CREATE | FSDAX_EXCL | FSDAX_TRUNC, NEEDS_HOLDER = 1, NEEDS_PROT = 2 };
+
+static const struct {
+	request_fn *fn;
+	uint32_t flags;
+	unsigned npaths;
+	unsigned needs;
+} requests[PROTO_NTYPES] = {
+	[PROTO_HELLO] = {request_hello, PROTO_HELLO_CONTROL, 0, 0},
+	[PROTO_OPEN] = {request_open, OPEN_FLAGS, 1, NEEDS_HOLDER},
+	[PROTO_CLOSE] = {request_close, 0, 0, NEEDS_HOLDER},
+	[PROTO_FSTAT] = {request_fstat, 0, 0, NEEDS_HOLDER},
+	[PROTO_TRUNCATE] = {request_truncate, 0, 0, NEEDS_HOLDER},
+	[PROTO_MAP] = {request_map, 0, 0, NEEDS_HOLDER | NEEDS_PROT},
+	[PROTO_OPEN_MAP] = {request_open_map, OPEN_FLAGS, 1, NEEDS_HOLDER | NEEDS_PROT},
+	[PROTO_UNMAP] = {request_unmap, 0, 0, NEEDS_HOLDER},
+	[PROTO_STAT] = {request_stat, 0, 1, 0},
+	[PROTO_UNLINK] = {request_unlink, 0, 1, 0},
+	[PROTO_RENAME] = {request_rename, 0, 2, 0},
+	[PROTO_MKDIR] = {request_mkdir, 0, 1, 0},
+	[PROTO_RMDIR] = {request_rmdir, 0, 1, 0},
+	[PROTO_READDIR] = {request_readdir, 0, 1, 0},
+	[PROTO_INFO] = {request_info, 0, 0, 0},
+	[PROTO_WHO] = {request_who, 0, 1, 0},
+	[PROTO_FENCE] = {request_fence, 0, 0, 0},
+	[PROTO_DRAIN] = {request_drain, 0, 0, 0},
+	[PROTO_DRAIN_CANCEL] = {request_drain_cancel, 0, 0, 0},
+};
+
+static void begin_reply(struct service_reply *out, const struct proto_req *req)
+{
+	memset(&out->rep, 0, sizeof(out->rep));
+	out->nfds = 0;
+	out->rep.magic = PROTO_MAGIC;
+	out->rep.version = PROTO_VERSION;
+	if (req) {
+		out->rep.type = req->type;
+		out->rep.seq = req->seq;
+	}
+}
+
+void service_refuse(struct service_reply *out, const struct proto_req *req, int err)
+{
+	begin_reply(out, req);
+	out->rep.error = err;
+}
+
+/* Whether it speaks the protocol at all. */
+static bool check_protocol(const struct session *session, const struct proto_req *req, size_t len_bytes)
+{
+	return len_bytes == sizeof(*req) && req->magic == PROTO_MAGIC && req->version == PROTO_VERSION &&
+	       (req->type == PROTO_HELLO) != session->greeted;
+}
+
+static bool path_ends(const char path[PROTO_PATH_MAX])
+{
+	return memchr(path, 0, PROTO_PATH_MAX) != NULL;
+}
+
+static int check(const struct session *session, const struct proto_req *req)
+{
+	if (req->type >= PROTO_NTYPES || !requests[req->type].fn)
+		return -EOPNOTSUPP;
+	if ((req->flags & ~requests[req->type].flags) || req->reserved[0] || req->reserved[1] || req->reserved[2])
+		return -EINVAL;
+	if ((requests[req->type].npaths >= 1 && !path_ends(req->path)) ||
+	    (requests[req->type].npaths >= 2 && !path_ends(req->path2)))
+		return -ENAMETOOLONG;
+	if ((requests[req->type].needs & NEEDS_HOLDER) && !session->holder)
+		return -EPERM;
+	if ((requests[req->type].needs & NEEDS_PROT) && (req->prot == 0 || req->prot > 3))
+		return -EINVAL;
+	return 0;
+}
+
+static void close_fds(struct service_reply *out)
+{
+	while (out->nfds)
+		(void)close(out->fds[--out->nfds]);
+}
+
+enum service_next service_handle(struct session *session, const void *msg, size_t len_bytes, struct service_reply *out)
+{
+	const struct proto_req *req = msg;
+	if (!check_protocol(session, req, len_bytes)) {
+		service_refuse(out, len_bytes >= PROTO_HEADER_BYTES ? req : NULL, -EPROTO);
+		return SERVICE_CLOSE;
+	}
+	begin_reply(out, req);
+	int err = check(session, req);
+	if (!err) {
+		(void)pthread_mutex_lock(&session->service->lock);
+		err = requests[req->type].fn(session, req, out);
+		(void)pthread_mutex_unlock(&session->service->lock);
+	}
+	if (err == -EINPROGRESS)
+		return SERVICE_WAIT;
+	if (err) {
+		close_fds(out);
+		service_refuse(out, req, err);
+	}
+	return SERVICE_REPLY;
+}
+
+bool service_disconnect(struct session *session)
+{
+	struct service *service = session->service;
+	bool ended = true;
+	if (!session->holder) {
+		session_free(session);
+		return true;
+	}
+	(void)pthread_mutex_lock(&service->lock);
+	service->connections--;
+	session_close_files(session); /* nobody can name them any more */
+	session->state = PROTO_WHO_MAPPING;
+	ended = dev_lease_probe(service->dev, session->id) == 1;
+	if (ended)
+		session_end(session);
+	(void)pthread_mutex_unlock(&service->lock);
+	return ended;
+}
+
+void service_lease_gone(struct session *session)
+{
+	struct service *service = session->service;
+	(void)pthread_mutex_lock(&service->lock);
+	session_end(session);
+	(void)pthread_mutex_unlock(&service->lock);
+}
+
+bool service_end_embedded(struct session *session)
+{
+	struct service *service = session->service;
+	if (!session->holder) {
+		session_free(session);
+		return true;
+	}
+	(void)pthread_mutex_lock(&service->lock);
+	bool idle = TAILQ_EMPTY(&session->map_list);
+	if (idle) {
+		service->connections--;
+		session_end(session);
+	}
+	(void)pthread_mutex_unlock(&service->lock);
+	return idle;
+}
+
+uint64_t service_session_byte(const struct session *session)
+{
+	return session->id;
+}
+
+int service_session_event(const struct session *session)
+{
+	return session->event_fd;
+}
+
+void service_drain(struct service *service)
+{
+	(void)pthread_mutex_lock(&service->lock);
+	drain_begin(service);
+	(void)pthread_mutex_unlock(&service->lock);
+}
+
+int service_drain_cancel(struct service *service)
+{
+	(void)pthread_mutex_lock(&service->lock);
+	int err = drain_cancel(service);
+	(void)pthread_mutex_unlock(&service->lock);
+	return err;
+}
+
+static const char *why_waited_for(const struct session *session)
+{
+	switch (session->state) {
+	case PROTO_WHO_MAPPING:
+		return ", disconnected, still mapping";
+	case PROTO_WHO_QUARANTINED:
+		return ", dead, pages quarantined";
+	default:
+		return "";
+	}
+}
+
+void service_waits_for(struct service *service, char *buf, size_t buf_bytes)
+{
+	struct session *session;
+	size_t at = 0;
+	buf[0] = 0;
+	(void)pthread_mutex_lock(&service->lock);
+	TAILQ_FOREACH(session, &service->sessions, link)
+	{
+		if (session->state != PROTO_WHO_QUARANTINED && TAILQ_EMPTY(&session->map_list))
+			continue;
+		int n = snprintf(buf + at, buf_bytes - at, "%s%s (pid %ld%s)", at ? ", " : "", session->command,
+				 (long)session->pid, why_waited_for(session));
+		if (n < 0 || (size_t)n >= buf_bytes - at)
+			break;
+		at += (size_t)n;
+	}
+	(void)pthread_mutex_unlock(&service->lock);
+}
+
+struct dev *service_dev(struct service *service)
+{
+	return service->dev;
+}
+
+struct pgmap *service_pgmap(struct service *service)
+{
+	return service->pgmap;
+}
+
+uint64_t service_pages(struct service *service)
+{
+	return dax_npages(service->dax);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * service.h - the pool as a service, whatever carries the messages: the socket server (server.c) and the embedded client
+ * (client/transport_embedded.c) call the same functions.
+ *
+ * Thread safety: every call from any thread, under the service's own lock; a session is used by one thread at a time, and
+ * ends with service_disconnect() or service_lease_gone().
+ */
+#ifndef PGMAP_SERVER_SERVICE_H
+#define PGMAP_SERVER_SERVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "dev/dev.h"
+#include "server/protocol.h"
+
+struct service;
+struct session;
+
+struct service_reply {
+	struct proto_rep rep;
+	int fds[PROTO_MAX_FDS]; /* whoever gets the reply passes them on, and closes them */
+	unsigned nfds;
+};
+
+/* service_create - an empty pool on the device of this spec (null: memfd, half of the memory that is free). why gets the
+ * clause for an error line. service_destroy - -EBUSY while anybody maps or is connected; null: 0. */
+int service_create(const char *spec, struct service **out, char why[DEV_WHY_MAX]);
+int service_destroy(struct service *service);
+
+/* A session that has not said HELLO: small, and without a descriptor. Null: no memory. */
+struct session *service_connect(struct service *service, pid_t pid, uid_t uid);
+
+enum service_next {
+	SERVICE_REPLY = 0, /* send the reply */
+	SERVICE_CLOSE = 1, /* send it, then end the connection: it does not speak this protocol */
+	SERVICE_WAIT = 2   /* a drain has begun: reply when pgmap_drain() answers, with service_drained() */
+};
+/* service_handle - do what the message says. It may be anything: len_bytes of what came. */
+enum service_next service_handle(struct session *session, const void *msg, size_t len_bytes, struct service_reply *out);
+void service_refuse(struct service_reply *out, const struct proto_req *req, int err); /* a reply that says only this */
+
+/* service_disconnect - nobody will send for it any more. True: it has ended. False: the kernel still maps the device on its
+ * behalf; wait with dev_lease_wait(service_dev(), service_session_byte()), then call service_lease_gone(). */
+bool service_disconnect(struct session *session);
+void service_lease_gone(struct session *session);
+/* The same for an embedded pool, where the kernel need not be asked. False, nothing changed: it maps. */
+bool service_end_embedded(struct session *session);
+uint64_t service_session_byte(const struct session *session);
+int service_session_event(const struct session *session); /* the eventfd, or -1 before HELLO */
+
+/* service_drain - no new folios, no new pins (c7.9); then pgmap_drain(service_pgmap()) says when nothing is held. */
+void service_drain(struct service *service);
+int service_drain_cancel(struct service *service); /* -ENODEV: too late */
+/* One line that names who is waited for, without a newline; empty: nobody. */
+void service_waits_for(struct service *service, char *buf, size_t buf_bytes);
+
+struct dev *service_dev(struct service *service);
+struct pgmap *service_pgmap(struct service *service);
+uint64_t service_pages(struct service *service);
+
+#endif

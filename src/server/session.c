@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * session.c - the beginning of a holder, and its end.
+ *
+ * The end is exact: session_end() is called when the kernel has said that nobody maps the device on the holder's behalf
+ * any more (the lease's byte), so its references and LOCAL pins can go at once. REMOTE pins that stand in its words then
+ * are first taken over as pins of the core, charged to the holder, so that pgmap_holder_end() leaves those folios
+ * QUARANTINED: there is no moment at which they are free.
+ */
+#include "server/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <pgmap/folio.h>
+
+#include "port/abort.h"
+
+int64_t session_now_ns(void)
+{
+	struct timespec now;
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* For display only: a process can call itself what it likes. */
+static void read_command(pid_t pid, char out[SESSION_COMMAND_MAX])
+{
+	char path[40];
+	ssize_t n = 0;
+	(void)snprintf(path, sizeof(path), "/proc/%ld/comm", (long)pid);
+	int fd = pid > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	if (fd >= 0) {
+		n = read(fd, out, SESSION_COMMAND_MAX - 1);
+		(void)close(fd);
+	}
+	out[n > 0 ? n : 0] = 0;
+	for (char *p = out; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = p[1] ? '?' : 0;
+	if (!out[0])
+		(void)snprintf(out, SESSION_COMMAND_MAX, "?");
+}
+
+static int open_event(void)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return fd >= 0 ? fd : -errno;
+}
+
+/* A descriptor for the client, and one of our own. */
+static int make_event(struct session *session, int *client_fd)
+{
+	int fd = open_event();
+	if (fd < 0)
+		return fd;
+	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (own < 0) {
+		int err = -errno;
+		(void)close(fd);
+		return err;
+	}
+	session->event_fd = own;
+	*client_fd = fd;
+	return 0;
+}
+
+int session_greet(struct session *session, int fds[PROTO_MAX_FDS])
+{
+	struct service *service = session->service;
+	char name[SESSION_COMMAND_MAX];
+	uint64_t id = service->last_id + 1;
+	read_command(session->pid, session->command);
+	(void)snprintf(name, sizeof(name), "%llu %ld %.32s", (unsigned long long)id, (long)session->pid,
+		       session->command);
+	int err = segment_init(&session->segment, dax_npages(service->dax), &fds[1]);
+	if (err)
+		return err;
+	err = make_event(session, &fds[2]);
+	if (err)
+		goto no_event;
+	fds[0] = dev_open_lease(service->dev, id);
+	err = fds[0] < 0 ? fds[0] : 0;
+	if (err)
+		goto no_lease;
+	err = pgmap_holder_create(service->pgmap, name, &session->holder);
+	if (err)
+		goto no_holder;
+	service->last_id = id;
+	session->id = id;
+	session->state = PROTO_WHO_CONNECTED;
+	session->since_ns = session_now_ns();
+	TAILQ_INSERT_TAIL(&service->sessions, session, link);
+	service->holders++;
+	service->connections++;
+	return 0;
+no_holder:
+	(void)close(fds[0]);
+no_lease:
+	(void)close(fds[2]);
+	(void)close(session->event_fd);
+	session->event_fd = -1;
+no_event:
+	(void)close(fds[1]);
+	segment_exit(&session->segment);
+	return err;
+}
+
+void session_close_files(struct session *session)
+{
+	for (uint64_t id = 1; id <= session->files.nslots; id++) {
+		struct fsdax_file *file = handles_get(&session->files, id);
+		if (file)
+			fsdax_close(file);
+	}
+	handles_exit(&session->files);
+}
+
+static bool remember_left(struct session *session, const struct session_left *left)
+{
+	if (session->nleft == session->left_cap) {
+		uint64_t cap = session->left_cap ? 2 * session->left_cap : 8;
+		struct session_left *more = realloc(session->left, cap * sizeof(*more));
+		if (!more)
+			return false;
+		session->left = more;
+		session->left_cap = cap;
+	}
+	session->left[session->nleft++] = *left;
+	return true;
+}
+
+/* The span may have been split since: each folio that is there now. */
+static void pin_remote(struct session *session, const struct fsdax_span *span)
+{
+	struct pgmap *pgmap = session->service->pgmap;
+	uint64_t end = span->pgoff + (UINT64_C(1) << span->order);
+	for (uint64_t at = span->pgoff; at < end;) {
+		struct folio *folio;
+		int err = pgmap_find_folio(pgmap, at, &folio);
+		if (!err)
+			err = folio_pin(folio, session->holder, FOLIO_PIN_REMOTE);
+		if (err)
+			port_abort("pgmapd: holder %s: page %llu that it maps cannot be pinned: error %d",
+				   pgmap_holder_name(session->holder), (unsigned long long)at, -err);
+		at = folio_pgoff(folio) + folio_pages(folio);
+	}
+}
+
+/* REMOTE pins that stand in the words of a mapping: take them over, and note what "who" will show. */
+static void take_over_remote_pins(struct session *session, struct session_map *map)
+{
+	char *path = NULL;
+	for (uint64_t i = 0; i < map->nspans; i++) {
+		struct pinword_counts counts = pinword_read(&session->segment.words[map->first_word + i]);
+		struct fsdax_span span;
+		if (!counts.remote)
+			continue;
+		fsdax_map_span(map->map, i, &span);
+		pin_remote(session, &span);
+		struct session_left left = {
+			.pages = UINT64_C(1) << span.order,
+			.ino = map->ino,
+			.offset_bytes = span.file_pgoff << PGMAP_PAGE_SHIFT,
+			.pins_local = counts.local,
+			.pins_remote = counts.remote,
+		};
+		if (!path) {
+			path = calloc(1, PROTO_PATH_MAX);
+			if (path)
+				(void)fsdax_file_path(fsdax_map_file(map->map), path, PROTO_PATH_MAX);
+			left.own_path = true;
+		}
+		left.path = path;
+		if (!remember_left(session, &left) && left.own_path) {
+			free(path);
+			path = NULL;
+		}
+	}
+}
+
+static void forget_map(struct session *session, struct session_map *map)
+{
+	TAILQ_REMOVE(&session->map_list, map, link);
+	if (map->stale != &map->few_stale)
+		free(map->stale);
+	free(map);
+}
+
+void session_end(struct session *session)
+{
+	struct service *service = session->service;
+	struct session_map *map, *next;
+	TAILQ_FOREACH(map, &session->map_list, link)
+	take_over_remote_pins(session, map);
+#ifdef PGMAP_FAULT_LEAK
+	struct fsdax_span leaked;
+	if ((map = TAILQ_FIRST(&session->map_list)) != NULL) {
+		fsdax_map_span(map->map, 0, &leaked);
+		folio_get(leaked.folio);
+	}
+#endif
+	session->quarantined_pages = pgmap_holder_end(session->holder);
+	for (map = TAILQ_FIRST(&session->map_list); map; map = next) {
+		next = TAILQ_NEXT(map, link);
+		fsdax_unmap_ended(map->map);
+		forget_map(session, map);
+	}
+	session_close_files(session);
+	handles_exit(&session->maps);
+	segment_exit(&session->segment);
+	if (session->quarantined_pages > 0) {
+		session->state = PROTO_WHO_QUARANTINED;
+		service->quarantined++;
+		return;
+	}
+	TAILQ_REMOVE(&service->sessions, session, link);
+	service->holders--;
+	session_free(session);
+}
+
+void session_free(struct session *session)
+{
+	for (uint64_t i = 0; i < session->nleft; i++)
+		if (session->left[i].own_path)
+			free(session->left[i].path);
+	free(session->left);
+	if (session->event_fd >= 0)
+		(void)close(session->event_fd);
+	free(session);
+}
+
+static bool is_stale(const struct session_map *map, uint64_t span)
+{
+	return map->stale[span / 64] >> (span % 64) & 1;
+}
+
+/* What fsdax_map() gave, measured: spans, pages, room for the bits. */
+static int measure(struct session_map *map)
+{
+	map->nspans = fsdax_map_nspans(map->map);
+	map->stale = &map->few_stale;
+	if (map->nspans > 64)
+		map->stale = calloc((map->nspans + 63) / 64, sizeof(*map->stale));
+	if (!map->stale)
+		return -ENOMEM;
+	for (uint64_t i = 0; i < map->nspans; i++) {
+		struct fsdax_span span;
+		fsdax_map_span(map->map, i, &span);
+		map->pages += UINT64_C(1) << span.order;
+	}
+	return 0;
+}
+
+static int fill_map(struct session *session, struct fsdax_file *file, struct session_map *map)
+{
+	struct fsdax_stat st;
+	int err = fsdax_stat_file(file, &st);
+	if (err)
+		return err;
+	if (map->len_bytes == 0 && map->offset_bytes < st.size_bytes)
+		map->len_bytes = st.size_bytes - map->offset_bytes;
+	if (map->len_bytes == 0 || map->offset_bytes >= st.size_bytes ||
+	    map->len_bytes > st.size_bytes - map->offset_bytes)
+		return -ERANGE;
+	map->ino = st.ino;
+	err = fsdax_map(file, map->offset_bytes, map->len_bytes, session->holder, map, &map->map);
+	if (err)
+		return err;
+	err = measure(map);
+	if (!err)
+		err = segment_get(&session->segment, map->nspans, PINWORD_OPEN, &map->first_word);
+	if (err)
+		fsdax_unmap(map->map);
+	return err;
+}
+
+int session_map(struct session *session, struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes,
+		struct session_map **out)
+{
+	int err = handles_reserve(&session->maps);
+	if (err)
+		return err;
+	struct session_map *map = calloc(1, sizeof(*map));
+	if (!map)
+		return -ENOMEM;
+	map->session = session;
+	map->offset_bytes = offset_bytes;
+	map->len_bytes = len_bytes;
+	map->since_ns = session_now_ns();
+	err = fill_map(session, file, map);
+	if (err) {
+		if (map->stale != &map->few_stale)
+			free(map->stale);
+		free(map);
+		return err;
+	}
+	map->id = handles_add(&session->maps, map);
+	TAILQ_INSERT_TAIL(&session->map_list, map, link);
+	*out = map;
+	return 0;
+}
+
+int session_unmap(struct session *session, struct session_map *map)
+{
+	uint64_t local, remote;
+	session_count_pins(map, &local, &remote);
+	if (local || remote)
+		return -EBUSY;
+	fsdax_unmap(map->map);
+	segment_put(&session->segment, map->first_word, map->nspans);
+	handles_remove(&session->maps, map->id);
+	forget_map(session, map);
+	return 0;
+}
+
+void session_gone(void *cookie, uint64_t first_span, uint64_t nspans)
+{
+	struct session_map *map = cookie;
+	if (!map)
+		return;
+	for (uint64_t i = first_span; i < first_span + nspans && i < map->nspans; i++) {
+		map->stale[i / 64] |= UINT64_C(1) << (i % 64);
+		(void)pinword_block(&map->session->segment.words[map->first_word + i], PINWORD_STALE);
+	}
+}
+
+void session_block_all(struct session *session, enum pinword_reason reason)
+{
+	struct session_map *map;
+	TAILQ_FOREACH(map, &session->map_list, link)
+	{
+		for (uint64_t i = 0; i < map->nspans; i++)
+			if (!is_stale(map, i))
+				(void)pinword_block(&session->segment.words[map->first_word + i], reason);
+	}
+}
+
+void session_count_pins(const struct session_map *map, uint64_t *local, uint64_t *remote)
+{
+	*local = *remote = 0;
+	for (uint64_t i = 0; i < map->nspans; i++) {
+		struct pinword_counts counts = pinword_read(&map->session->segment.words[map->first_word + i]);
+		*local += counts.local;
+		*remote += counts.remote;
+	}
+}

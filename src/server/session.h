@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * session.h - the inside of the service: one session per connection, its holder, its mappings and files, and its end.
+ *
+ * Everything here is called with service.lock held, except where a function says otherwise. Lock order: service.lock,
+ * then the pool's (fsdax), then the core's. session_gone() is called under the pool's lock, which only the service's
+ * calls take, so it has service.lock too.
+ */
+#ifndef PGMAP_SERVER_SESSION_H
+#define PGMAP_SERVER_SESSION_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include <pgmap/fsdax.h>
+
+#include "dev/dev.h"
+#include "server/handles.h"
+#include "server/protocol.h"
+#include "server/segment.h"
+
+enum { SESSION_COMMAND_MAX = 64 };
+
+struct service {
+	pthread_mutex_t lock;
+	struct dev *dev;
+	struct dax_device *dax;
+	struct fsdax *fs;
+	struct pgmap *pgmap;
+	void *base;                                 /* the device, mapped here */
+	TAILQ_HEAD(session_list, session) sessions; /* those with a holder */
+	uint64_t last_id;
+	uint32_t connections;
+	uint32_t holders;
+	uint32_t quarantined; /* holders */
+	bool draining;
+};
+
+/* A mapping of a session: an fsdax_map, and the pin words of its spans. */
+struct session_map {
+	TAILQ_ENTRY(session_map) link;
+	struct session *session;
+	struct fsdax_map *map;
+	uint64_t id;
+	uint64_t ino;
+	uint64_t offset_bytes, len_bytes;
+	uint64_t nspans, first_word, pages;
+	uint64_t *stale; /* a bit per span that has gone from the file; few_stale for up to 64 */
+	uint64_t few_stale;
+	int64_t since_ns;
+};
+
+/* A folio that an ended holder left quarantined: what "who" shows of it. */
+struct session_left {
+	uint64_t pages;
+	uint64_t ino;
+	uint64_t offset_bytes;
+	uint32_t pins_local, pins_remote;
+	char *path; /* as it was; shared by the folios of one mapping, freed with the one that has own_path */
+	bool own_path;
+};
+
+struct session {
+	TAILQ_ENTRY(session) link;
+	struct service *service;
+	uint64_t id; /* the holder's, and the lease's byte; 0 without a holder */
+	bool greeted;
+	enum proto_who_state state;
+	struct pgmap_holder *holder;
+	struct segment segment;
+	int event_fd; /* the client writes it when its last pin under a reason goes; see server.c */
+	struct handles files;
+	struct handles maps;
+	TAILQ_HEAD(session_maps, session_map) map_list;
+	struct session_left *left;
+	uint64_t nleft, left_cap;
+	int64_t quarantined_pages;
+	int64_t since_ns;
+	pid_t pid;
+	uid_t uid;
+	char command[SESSION_COMMAND_MAX];
+};
+
+/* Holder, segment and lease; the three descriptors are the caller's to pass on and close. 0 or -errno. */
+int session_greet(struct session *session, int fds[PROTO_MAX_FDS]);
+/* The holder maps nothing any more: drop all that it has. The session is freed, but for a quarantined holder's. */
+void session_end(struct session *session);
+/* Its files, when nobody can name them any more. */
+void session_close_files(struct session *session);
+void session_free(struct session *session);
+
+int session_map(struct session *session, struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes,
+		struct session_map **out);
+int session_unmap(struct session *session, struct session_map *map); /* -EBUSY: pins stand */
+void session_gone(void *cookie, uint64_t first_span, uint64_t nspans);
+
+void session_block_all(struct session *session, enum pinword_reason reason); /* but for stale spans */
+void session_count_pins(const struct session_map *map, uint64_t *local, uint64_t *remote);
+
+int64_t session_now_ns(void); /* CLOCK_REALTIME */
+
+#endif

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * waiting.c - what the loop waits for without standing still: leases that are still held, and the pool's death.
+ *
+ * A lease: a thread blocks in dev_lease_wait() until the kernel maps the device for that holder nowhere any more, and puts
+ * the lease on the list of answers. There is no other way to end a holder, and no clock. Where no thread can be had, the
+ * loop asks the kernel again (dev_lease_probe) once a second until one can.
+ *
+ * A drain: one thread blocks in pgmap_drain(). Its answer only wakes the loop, which looks at the pgmap's state itself, so
+ * an answer of a drain that was cancelled meanwhile is harmless. Deadlines of those who wait are the loop's timeout.
+ */
+#include "server/loop.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <pgmap/pgmap.h>
+
+enum { HELPER_STACK_BYTES = 64 * 1024, RETRY_MS = 1000 };
+
+static bool start_helper(void *(*fn)(void *), void *arg)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	if (pthread_attr_init(&attr) != 0)
+		return false;
+	(void)pthread_attr_setstacksize(&attr, HELPER_STACK_BYTES);
+	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	int err = pthread_create(&thread, &attr, fn, arg);
+	(void)pthread_attr_destroy(&attr);
+	return err == 0;
+}
+
+static void wake_loop(struct loop *loop)
+{
+	(void)!write(loop->answers_fd, &(uint64_t){1}, sizeof(uint64_t));
+}
+
+static void *lease_thread(void *arg)
+{
+	struct lease *lease = arg;
+	struct loop *loop = lease->loop;
+	do
+		lease->answer = dev_lease_wait(service_dev(loop->service), lease->byte);
+	while (lease->answer == -EINTR);
+	(void)pthread_mutex_lock(&loop->answers_lock);
+	TAILQ_INSERT_TAIL(&loop->answers, lease, link);
+	wake_loop(loop);
+	(void)pthread_mutex_unlock(&loop->answers_lock);
+	return NULL;
+}
+
+static void watch_lease(struct loop *loop, struct lease *lease)
+{
+	lease->watched = true;
+	if (start_helper(lease_thread, lease))
+		return;
+	lease->watched = false;
+	TAILQ_INSERT_TAIL(&loop->unwatched, lease, link);
+}
+
+void waiting_lease(struct loop *loop, struct session *session)
+{
+	struct lease *lease = calloc(1, sizeof(*lease));
+	if (!lease) {
+		/* Its pages stay charged for as long as we run: a leak that is visible, and never an early reuse. */
+		(void)fprintf(stderr,
+			      "pgmapd: holder %llu: disconnected, still mapping: no memory to wait for its end\n",
+			      (unsigned long long)service_session_byte(session));
+		return;
+	}
+	lease->loop = loop;
+	lease->session = session;
+	lease->byte = service_session_byte(session);
+	watch_lease(loop, lease);
+}
+
+void waiting_retry(struct loop *loop)
+{
+	struct lease_list again = TAILQ_HEAD_INITIALIZER(again);
+	struct lease *lease;
+	TAILQ_CONCAT(&again, &loop->unwatched, link);
+	while ((lease = TAILQ_FIRST(&again)) != NULL) {
+		TAILQ_REMOVE(&again, lease, link);
+		if (dev_lease_probe(service_dev(loop->service), lease->byte) != 1) {
+			watch_lease(loop, lease);
+			continue;
+		}
+		service_lease_gone(lease->session);
+		free(lease);
+	}
+}
+
+static void take_answers(struct loop *loop, struct lease_list *answers, bool *drain)
+{
+	uint64_t count;
+	(void)pthread_mutex_lock(&loop->answers_lock);
+	(void)!read(loop->answers_fd, &count, sizeof(count));
+	TAILQ_CONCAT(answers, &loop->answers, link);
+	*drain = loop->drain_answer;
+	loop->drain_answer = false;
+	(void)pthread_mutex_unlock(&loop->answers_lock);
+}
+
+void waiting_answers(struct loop *loop)
+{
+	struct lease_list answers = TAILQ_HEAD_INITIALIZER(answers);
+	struct lease *lease;
+	bool drain;
+	take_answers(loop, &answers, &drain);
+	if (drain)
+		loop->drain_thread = false;
+	while ((lease = TAILQ_FIRST(&answers)) != NULL) {
+		TAILQ_REMOVE(&answers, lease, link);
+		if (lease->answer == 0) {
+			service_lease_gone(lease->session);
+			free(lease);
+		} else {
+			lease->watched = false; /* no lock to be had: ask again later */
+			TAILQ_INSERT_TAIL(&loop->unwatched, lease, link);
+		}
+	}
+}
+
+static void *drain_thread(void *arg)
+{
+	struct loop *loop = arg;
+	(void)pgmap_drain(service_pgmap(loop->service), PGMAP_NO_DEADLINE);
+	(void)pthread_mutex_lock(&loop->answers_lock);
+	loop->drain_answer = true;
+	wake_loop(loop);
+	(void)pthread_mutex_unlock(&loop->answers_lock);
+	return NULL;
+}
+
+void waiting_start_drain(struct loop *loop)
+{
+	if (!loop->drain_thread)
+		loop->drain_thread = start_helper(drain_thread, loop);
+}
+
+void waiting_drain(struct loop *loop, struct conn *conn, const struct proto_req *req)
+{
+	conn->drain_deadline_ns = PGMAP_NO_DEADLINE;
+	if (req->timeout_ms >= 0 && req->timeout_ms < INT64_MAX / 1000000)
+		conn->drain_deadline_ns = pgmap_deadline_in((uint64_t)req->timeout_ms);
+	memcpy(&conn->drain_req, req, PROTO_HEADER_BYTES);
+	LIST_INSERT_HEAD(&loop->drains, conn, waiting);
+}
+
+static void answer_drain(struct loop *loop, struct conn *conn, int err)
+{
+	struct service_reply reply;
+	LIST_REMOVE(conn, waiting);
+	conn->drain_deadline_ns = 0;
+	service_refuse(&reply, &conn->drain_req, err);
+	conn_reply(loop, conn, &reply);
+}
+
+static void say_whom(struct loop *loop)
+{
+	char now[sizeof(loop->waits_for)];
+	service_waits_for(loop->service, now, sizeof(now));
+	if (strcmp(now, loop->waits_for) == 0)
+		return;
+	memcpy(loop->waits_for, now, sizeof(now));
+	if (!loop->quiet && now[0])
+		(void)fprintf(stderr, "pgmapd: draining: waiting for %s\n", now);
+}
+
+/* What every waiting client is told now: 0, an error, or (-EINPROGRESS) nothing yet. */
+static int drain_state(struct loop *loop)
+{
+	switch (pgmap_state(service_pgmap(loop->service))) {
+	case PGMAP_DEAD:
+		return 0;
+	case PGMAP_LIVE:
+		return -ECANCELED;
+	default:
+		return -EINPROGRESS;
+	}
+}
+
+void waiting_check_drains(struct loop *loop)
+{
+	struct conn *conn, *next;
+	int state = drain_state(loop);
+	uint64_t now_ns = LIST_EMPTY(&loop->drains) ? 0 : pgmap_deadline_in(0);
+	for (conn = LIST_FIRST(&loop->drains); conn; conn = next) {
+		next = LIST_NEXT(conn, waiting);
+		if (state != -EINPROGRESS)
+			answer_drain(loop, conn, state);
+		else if (conn->drain_deadline_ns <= now_ns)
+			answer_drain(loop, conn, -ETIMEDOUT);
+	}
+	if (state == 0) {
+		loop->ended = true;
+	} else if (state == -EINPROGRESS) {
+		waiting_start_drain(loop);
+		say_whom(loop);
+	} else {
+		loop->waits_for[0] = 0;
+	}
+}
+
+int waiting_timeout_ms(struct loop *loop)
+{
+	uint64_t first_ns = PGMAP_NO_DEADLINE;
+	struct conn *conn;
+	LIST_FOREACH(conn, &loop->drains, waiting)
+	{
+		if (conn->drain_deadline_ns < first_ns)
+			first_ns = conn->drain_deadline_ns;
+	}
+	int timeout_ms = TAILQ_EMPTY(&loop->unwatched) ? -1 : RETRY_MS;
+	if (first_ns == PGMAP_NO_DEADLINE)
+		return timeout_ms;
+	uint64_t now_ns = pgmap_deadline_in(0);
+	uint64_t left_ms = first_ns > now_ns ? (first_ns - now_ns + 999999) / 1000000 : 0;
+	if (timeout_ms >= 0 && left_ms > (uint64_t)timeout_ms)
+		return timeout_ms;
+	return left_ms < INT_MAX ? (int)left_ms : INT_MAX;
+}
