@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * cmd_get.c - `pgmap get` and `pgmap cat`: files of the pool to files, directories and standard output.
+ *
+ * What is read is mapped, so it stays as it was when the command opened it, whatever happens to its name or size. A file
+ * on this side gets its name when it is whole, by rename from a temporary name in the same directory.
+ */
+#include "commands.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "transfer.h"
+#include "walk.h"
+
+enum { GET_VERBOSE };
+
+struct get {
+	struct cli *cli;
+	struct pgmap_client *client;
+	struct cli_progress progress;
+	const char *src; /* the root of a tree that is fetched, and where it goes */
+	const char *dst;
+	unsigned ntemps;
+	int code;
+};
+
+/* The whole file mapped to read; null for one that is empty. */
+static int map_whole(struct pgmap_client *client, const char *path, struct pgmap_mapping **out)
+{
+	struct pgmap_stat st;
+	*out = NULL;
+	int err = pgmap_stat(client, path, &st);
+	if (err || (!st.is_dir && st.size_bytes == 0))
+		return err;
+	return st.is_dir ? -EISDIR : pgmap_open_map(client, path, 0, 0, PGMAP_MAP_READ, out);
+}
+
+static int to_stream(struct get *get, const char *path)
+{
+	struct pgmap_mapping *mapping;
+	int err = map_whole(get->client, path, &mapping);
+	if (err)
+		return cli_fail(get->cli, "%s: %s", path, cli_why(err));
+	if (!mapping)
+		return CLI_DONE;
+	err = transfer_stream_out(STDOUT_FILENO, pgmap_mapping_address(mapping), pgmap_mapping_bytes(mapping),
+				  &get->progress);
+	pgmap_unmap(mapping);
+	if (err == -EPIPE || err == 0)
+		return CLI_DONE; /* the reader has had enough */
+	if (err == -EINTR)
+		return cli_fail(get->cli, "%s: interrupted (fetch it again)", path);
+	return cli_fail(get->cli, "%s: standard output: %s (look at where it goes)", path, strerror(-err));
+}
+
+static int write_temp(struct get *get, const char *path, const char *temp)
+{
+	struct pgmap_mapping *mapping;
+	int err = map_whole(get->client, path, &mapping);
+	if (err)
+		return cli_fail(get->cli, "%s: %s", path, cli_why(err));
+	int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	err = fd < 0 ? -errno : 0;
+	if (fd >= 0 && mapping)
+		err = transfer_out(fd, pgmap_mapping_address(mapping), pgmap_mapping_bytes(mapping), &get->progress);
+	if (fd >= 0 && close(fd) && err == 0)
+		err = -errno;
+	if (mapping)
+		pgmap_unmap(mapping);
+	if (err == 0 && cli_stopped())
+		err = -EINTR;
+	if (err == 0)
+		return CLI_DONE;
+	if (fd >= 0)
+		unlink(temp);
+	if (err == -EINTR)
+		return cli_fail(get->cli, "%s: interrupted (nothing of it is left here: fetch it again)", path);
+	return cli_fail(get->cli, "%s: %s: %s (look at that folder)", path, temp, strerror(-err));
+}
+
+static int to_file(struct get *get, const char *path, const char *dst)
+{
+	char temp[4096];
+	int dir_len = (int)(cli_basename(dst) - dst);
+	int n = snprintf(temp, sizeof(temp), "%.*s.get-%d-%u", dir_len, dst, (int)getpid(), get->ntemps++);
+	if (n < 0 || n >= (int)sizeof(temp))
+		return cli_fail(get->cli, "%s: %s (choose a shorter one)", dst, strerror(ENAMETOOLONG));
+	int code = write_temp(get, path, temp);
+	if (code != CLI_DONE || rename(temp, dst) == 0)
+		return code;
+	code = cli_fail(get->cli, "%s: %s: %s (look at that folder)", path, dst, strerror(errno));
+	unlink(temp);
+	return code;
+}
+
+/* Errors have been said where they were found: -ECANCELED only ends the walk. */
+static int get_entry(void *arg, const char *path, const struct pgmap_stat *st)
+{
+	struct get *get = arg;
+	char dst[4096];
+	const char *under = path + strlen(get->src);
+	while (*under == '/')
+		under++;
+	int n = snprintf(dst, sizeof(dst), "%s%s%s", get->dst, *under ? "/" : "", under);
+	if (n < 0 || n >= (int)sizeof(dst))
+		get->code = cli_fail(get->cli, "%s: %s (choose a shorter one)", path, strerror(ENAMETOOLONG));
+	else if (cli_stopped())
+		get->code = cli_fail(get->cli, "%s: interrupted (fetch it again)", path);
+	else if (!st->is_dir)
+		get->code = to_file(get, path, dst);
+	else if (mkdir(dst, 0777) && errno != EEXIST)
+		get->code = cli_fail(get->cli, "%s: %s: %s (look at that folder)", path, dst, strerror(errno));
+	return get->code == CLI_DONE ? 0 : -ECANCELED;
+}
+
+static int get_source(struct get *get, const char *src, const char *dst, bool dst_is_dir)
+{
+	char path[4096], failed[CLI_PATH_MAX];
+	const char *name = cli_basename(src);
+	if (strcmp(dst, "-") == 0)
+		return to_stream(get, src);
+	int n = snprintf(path, sizeof(path), "%s%s%s", dst, dst_is_dir && *name ? "/" : "", dst_is_dir ? name : "");
+	if (n < 0 || n >= (int)sizeof(path))
+		return cli_fail(get->cli, "%s: %s (choose a shorter one)", dst, strerror(ENAMETOOLONG));
+	for (size_t len = strlen(path); len > 1 && path[len - 1] == '/'; len--)
+		path[len - 1] = '\0';
+	get->src = src;
+	get->dst = path;
+	get->code = CLI_DONE;
+	int err = walk_tree(get->client, src, false, get_entry, get, failed);
+	if (err && get->code == CLI_DONE)
+		return cli_fail(get->cli, "%s: %s", failed, cli_why(err));
+	return get->code;
+}
+
+static int run_get(struct cli *cli)
+{
+	struct get get = {.cli = cli};
+	struct stat st;
+	const char *dst = cli->argv[cli->argc - 1];
+	bool is_dir = strcmp(dst, "-") && stat(dst, &st) == 0 && S_ISDIR(st.st_mode);
+	if (cli->argc > 2 && !is_dir && strcmp(dst, "-"))
+		return cli_fail(cli, "%s: no directory, and several sources (make it with: mkdir)", dst);
+	get.client = cli_connect(cli);
+	if (!get.client)
+		return CLI_FAILED;
+	int code = CLI_DONE;
+	cli_catch_signals();
+	cli_progress_begin(&get.progress, 0);
+	for (int i = 0; i + 1 < cli->argc && code == CLI_DONE; i++)
+		code = get_source(&get, cli->argv[i], dst, is_dir);
+	cli_progress_end(&get.progress, code == CLI_DONE ? "got" : NULL, cli->option[GET_VERBOSE]);
+	pgmap_disconnect(get.client);
+	return code;
+}
+
+static int run_cat(struct cli *cli)
+{
+	struct get get = {.cli = cli};
+	int code = CLI_DONE;
+	get.client = cli_connect(cli);
+	if (!get.client)
+		return CLI_FAILED;
+	for (int i = 0; i < cli->argc && code == CLI_DONE; i++)
+		code = to_stream(&get, cli->argv[i]);
+	pgmap_disconnect(get.client);
+	return code;
+}
+
+static const struct cli_option get_options[] = {
+	{'v', "verbose", NULL, "say bytes, seconds and GB/s also where stderr is no terminal"},
+	{0, NULL, NULL, NULL},
+};
+
+const struct cli_command cmd_get = {
+	.name = "get",
+	.synopsis = "[-v] SRC... DST",
+	.summary = "copy files or directories out of the pool",
+	.text = "SRC is a path in the pool, a directory with all that is in it; DST a file or directory here, or - for "
+		"standard "
+		"output. Sources go into DST when it is a directory.\n"
+		"A file gets its name when it is whole; an interrupted get leaves no half file.",
+	.options = get_options,
+	.min_args = 2,
+	.max_args = -1,
+	.run = run_get,
+};
+const struct cli_command cmd_cat = {
+	.name = "cat",
+	.synopsis = "PATH...",
+	.summary = "write files of the pool to standard output",
+	.text = "The file is mapped and written from where it lies. A reader that goes away early is no error.",
+	.min_args = 1,
+	.max_args = -1,
+	.run = run_cat,
+};

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * cmd_who.c - `pgmap who`: who holds which pages, since when; and `pgmap fence`: the operator's word that a dead holder's
+ * devices move no data any more (c7.5).
+ */
+#include "commands.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <pgmap/pgmap.h>
+#include "who.h"
+
+static int add_row(void *arg, const struct pgmap_who *who)
+{
+	struct who_list *list = arg;
+	if (list->n == list->room) {
+		size_t room = list->room ? 2 * list->room : 16;
+		struct pgmap_who *rows = reallocarray(list->rows, room, sizeof(*rows));
+		if (!rows)
+			return -ENOMEM;
+		list->rows = rows;
+		list->room = room;
+	}
+	list->rows[list->n] = *who;
+	cli_printable(list->rows[list->n].command);
+	cli_printable(list->rows[list->n++].path);
+	return 0;
+}
+
+int who_read(struct pgmap_client *client, const char *path, struct who_list *list)
+{
+	*list = (struct who_list){0};
+	return pgmap_who(client, path, add_row, list);
+}
+
+void who_free(struct who_list *list)
+{
+	free(list->rows);
+	*list = (struct who_list){0};
+}
+
+const char *who_state(uint32_t state)
+{
+	switch (state) {
+	case PGMAP_WHO_CONNECTED:
+		return "connected";
+	case PGMAP_WHO_MAPPING:
+		return "disconnected, still mapping";
+	case PGMAP_WHO_QUARANTINED:
+		return "quarantined";
+	default:
+		return "unknown";
+	}
+}
+
+void who_summary(const struct who_list *list, char *buf, size_t buf_bytes)
+{
+	size_t at = 0, shown = list->n < 3 ? list->n : 3;
+	buf[0] = '\0';
+	for (size_t i = 0; i < shown && at < buf_bytes; i++) {
+		const struct pgmap_who *row = &list->rows[i];
+		char size[CLI_TEXT_MAX];
+		int n = snprintf(buf + at, buf_bytes - at, "%spid %" PRId32 " (%s) holds %s (%s%s)", i ? ", " : "",
+				 row->pid, row->command, row->path[0] ? row->path : "pages of a file that has gone",
+				 cli_bytes(size, row->pages << PGMAP_PAGE_SHIFT),
+				 row->state == PGMAP_WHO_QUARANTINED ? ", quarantined" : "");
+		at += n > 0 ? (size_t)n : 0;
+	}
+	if (list->n > shown && at < buf_bytes)
+		snprintf(buf + at, buf_bytes - at, ", and %zu more", list->n - shown);
+	if (list->n == 0)
+		snprintf(buf, buf_bytes, "nobody that can be named holds any");
+}
+
+static void print_json(const struct who_list *list)
+{
+	struct json_object *array = json_object_new_array();
+	for (size_t i = 0; i < list->n; i++) {
+		const struct pgmap_who *row = &list->rows[i];
+		struct json_object *o = json_object_new_object();
+		cli_json_u64(o, "holder_id", row->holder_id);
+		cli_json_i64(o, "pid", row->pid);
+		cli_json_u64(o, "uid", row->uid);
+		cli_json_text(o, "command", row->command);
+		cli_json_text(o, "state", who_state(row->state));
+		cli_json_text(o, "path", row->path);
+		cli_json_u64(o, "offset_bytes", row->offset_bytes);
+		cli_json_u64(o, "len_bytes", row->len_bytes);
+		cli_json_u64(o, "pages", row->pages);
+		cli_json_u64(o, "refs", row->refs);
+		cli_json_u64(o, "pins_local", row->pins_local);
+		cli_json_u64(o, "pins_remote", row->pins_remote);
+		cli_json_i64(o, "since_ns", row->since_ns);
+		json_object_array_add(array, o);
+	}
+	cli_print_json(array);
+}
+
+static void print_table(const struct who_list *list)
+{
+	int64_t now = cli_realtime_ns();
+	if (list->n == 0) {
+		puts("nobody holds any page");
+		return;
+	}
+	printf("%6s %7s %-15s %-11s %9s %9s %6s %6s  %8s  %s\n", "HOLDER", "PID", "COMMAND", "STATE", "OFFSET",
+	       "LENGTH", "PINS", "REMOTE", "SINCE", "PATH");
+	for (size_t i = 0; i < list->n; i++) {
+		const struct pgmap_who *row = &list->rows[i];
+		char offset[CLI_TEXT_MAX], len[CLI_TEXT_MAX], since[CLI_TEXT_MAX];
+		/* The long form of this state does not fit a column; the JSON has it. */
+		const char *state = row->state == PGMAP_WHO_MAPPING ? "mapping" : who_state(row->state);
+		printf("%6" PRIu64 " %7" PRId32 " %-15.15s %-11s %9s %9s %6" PRIu64 " %6" PRIu64 "  %8s  %s\n",
+		       row->holder_id, row->pid, row->command, state, cli_bytes(offset, row->offset_bytes),
+		       cli_bytes(len, row->len_bytes), row->pins_local, row->pins_remote,
+		       cli_duration(since, now - row->since_ns), row->path);
+	}
+}
+
+static int run_who(struct cli *cli)
+{
+	const char *path = cli->argc ? cli->argv[0] : NULL;
+	struct who_list list;
+	struct pgmap_client *client = cli_connect(cli);
+	if (!client)
+		return CLI_FAILED;
+	int err = who_read(client, path, &list);
+	pgmap_disconnect(client);
+	if (err == 0 && cli->option[0])
+		print_json(&list);
+	else if (err == 0)
+		print_table(&list);
+	who_free(&list);
+	return err ? cli_fail(cli, "%s: %s", path ? path : "the pool", cli_why(err)) : cli_flush(cli);
+}
+
+static int run_fence(struct cli *cli)
+{
+	int code = CLI_DONE;
+	struct pgmap_client *client = cli_connect(cli);
+	if (!client)
+		return CLI_FAILED;
+	for (int i = 0; i < cli->argc && code == CLI_DONE; i++) {
+		char *end;
+		errno = 0;
+		unsigned long long id = strtoull(cli->argv[i], &end, 10);
+		if (errno || end == cli->argv[i] || *end || cli->argv[i][0] == '-') {
+			code = cli_usage(cli, "%s: no holder's number (pgmap who has them)", cli->argv[i]);
+			break;
+		}
+		int err = pgmap_fence(client, id);
+		if (err == -ENOENT)
+			code = cli_fail(cli, "%s: no such holder (look with: pgmap who)", cli->argv[i]);
+		else if (err == -EBUSY)
+			code = cli_fail(cli, "%s: it is not dead, or still mapped (end its process first)",
+					cli->argv[i]);
+		else if (err)
+			code = cli_fail(cli, "%s: %s", cli->argv[i], cli_why(err));
+	}
+	pgmap_disconnect(client);
+	return code;
+}
+
+static const struct cli_option who_options[] = {
+	{'j', "json", NULL, "as JSON: an array"},
+	{0, NULL, NULL, NULL},
+};
+
+const struct cli_command cmd_who = {
+	.name = "who",
+	.synopsis = "[-j] [PATH]",
+	.summary = "who holds which pages, of one file or of the whole pool",
+	.text = "One line for each mapping: the holder's number, process and command; whether it is connected, "
+		"\"mapping\" "
+		"(disconnected, but a child or a descriptor that was sent on still maps), or quarantined (dead, with "
+		"remote pins); the "
+		"range of the file; pins that end with the process, and remote ones; since when.\n"
+		"A removed file's path ends with \" (deleted)\". A quarantined holder has a line for each folio that "
+		"it left.",
+	.options = who_options,
+	.max_args = 1,
+	.run = run_who,
+};
+const struct cli_command cmd_fence = {
+	.name = "fence",
+	.synopsis = "HOLDER...",
+	.summary = "say that nothing moves a dead holder's data any more",
+	.text = "A process that died with remote pins leaves pages that a device may still write: they are "
+		"quarantined, until "
+		"whoever stopped that device says so with this command. HOLDER is the number that pgmap who gives.",
+	.min_args = 1,
+	.max_args = -1,
+	.run = run_fence,
+};

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * help.c - `pgmap --help`, `pgmap CMD --help` and the man page, all made from the table of commands: what one of them
+ * says, all of them say.
+ */
+#include "cli.h"
+
+#include <string.h>
+
+#include "dev/dev.h"
+
+static const char exit_codes[] = "0 done; 1 failed: one line on stderr says what, why and what to do; 2 wrong usage.";
+static const char socket_text[] =
+	"Without --socket: $PGMAP_SOCKET, else $XDG_RUNTIME_DIR/pgmap/pgmapd.sock, else /run/pgmap/pgmapd.sock. "
+	"embedded:SPEC makes a pool of its own that ends with the command.";
+
+void cli_help(FILE *out)
+{
+	fputs("pgmap - device memory with an owner that can be trusted\n\n"
+	      "usage: pgmap [-s SOCKET] COMMAND [OPTION]... [ARGUMENT]...\n\n",
+	      out);
+	for (const struct cli_command *const *c = cli_commands; *c; c++)
+		if (!(*c)->hidden)
+			fprintf(out, "  %-9s %s\n", (*c)->name, (*c)->summary);
+	fputs("\noptions:\n", out);
+	for (const struct cli_option *o = cli_global_options; o->name; o++)
+		fprintf(out, "  -%c, --%s%s%s\n        %s\n", o->letter, o->name, o->arg ? " " : "",
+			o->arg ? o->arg : "", o->help);
+	fprintf(out, "\n%s\n\nexit codes: %s\n`pgmap COMMAND --help` says more about a command.\n", socket_text,
+		exit_codes);
+}
+
+static void print_option(FILE *out, const struct cli_option *o)
+{
+	char name[64];
+	snprintf(name, sizeof(name), "--%s%s%s", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
+	if (o->letter)
+		fprintf(out, "  -%c, %-20s %s\n", o->letter, name, o->help);
+	else
+		fprintf(out, "      %-20s %s\n", name, o->help);
+}
+
+static void print_kinds(FILE *out, const char *before)
+{
+	for (size_t i = 0; dev_kind_at(i); i++)
+		fprintf(out, "%s%s\n", before, dev_kind_at(i)->usage);
+}
+
+/* The one command whose argument is a table of its own: which devices there are. */
+static bool takes_spec(const struct cli_command *command)
+{
+	return strcmp(command->name, "serve") == 0;
+}
+
+void cli_command_help(FILE *out, const struct cli_command *command)
+{
+	fprintf(out, "pgmap %s - %s\n\nusage: pgmap [-s SOCKET] %s%s%s\n\n%s\n\noptions:\n", command->name,
+		command->summary, command->name, *command->synopsis ? " " : "", command->synopsis, command->text);
+	for (const struct cli_option *o = command->options; o && o->name; o++)
+		print_option(out, o);
+	for (const struct cli_option *o = cli_global_options; o->name; o++)
+		if (o->letter != 'V')
+			print_option(out, o);
+	if (takes_spec(command)) {
+		fputs("\ndevices:\n", out);
+		print_kinds(out, "  ");
+	}
+	fprintf(out, "\nexit codes: %s\n", exit_codes);
+}
+
+/* roff: a backslash or a leading dot or quote would be a request, a plain '-' may become a hyphen. */
+static void roff(FILE *out, const char *text)
+{
+	bool start = true;
+	for (const char *c = text; *c; c++) {
+		if (start && (*c == '.' || *c == '\''))
+			fputs("\\&", out);
+		if (*c == '\\')
+			fputs("\\e", out);
+		else if (*c == '-')
+			fputs("\\-", out);
+		else
+			fputc(*c, out);
+		start = *c == '\n';
+	}
+}
+
+static void roff_option(FILE *out, const struct cli_option *o)
+{
+	fputs(".TP\n\\fB", out);
+	if (o->letter)
+		fprintf(out, "\\-%c\\fR, \\fB", o->letter);
+	fputs("\\-\\-", out);
+	roff(out, o->name);
+	fputs("\\fR", out);
+	if (o->arg) {
+		fputs(" \\fI", out);
+		roff(out, o->arg);
+		fputs("\\fR", out);
+	}
+	fputc('\n', out);
+	roff(out, o->help);
+	fputc('\n', out);
+}
+
+static void roff_paragraphs(FILE *out, const char *text)
+{
+	for (const char *c = text; *c; c++) {
+		char line[1024];
+		size_t n = strcspn(c, "\n");
+		snprintf(line, sizeof(line), "%.*s", (int)n, c);
+		roff(out, line);
+		fputs("\n", out);
+		c += n;
+		if (!*c)
+			break;
+		fputs(".PP\n", out);
+	}
+}
+
+static void roff_command(FILE *out, const struct cli_command *command)
+{
+	fprintf(out, ".SS \"pgmap %s %s\"\n", command->name, command->synopsis);
+	roff(out, command->summary);
+	fputs(".\n.PP\n", out);
+	roff_paragraphs(out, command->text);
+	for (const struct cli_option *o = command->options; o && o->name; o++)
+		roff_option(out, o);
+	if (!takes_spec(command))
+		return;
+	for (size_t i = 0; dev_kind_at(i); i++) {
+		fputs(".TP\n", out);
+		roff(out, dev_kind_at(i)->name);
+		fputc('\n', out);
+		roff(out, dev_kind_at(i)->usage);
+		fputc('\n', out);
+	}
+}
+
+void cli_man(FILE *out)
+{
+	fputs(".TH PGMAP 1 \"\" \"pgmap " PGMAP_VERSION "\" \"User Commands\"\n.SH NAME\n"
+	      "pgmap \\- device memory with an owner that can be trusted\n.SH SYNOPSIS\n"
+	      ".B pgmap\n[\\fB\\-s\\fR \\fISOCKET\\fR] \\fICOMMAND\\fR [\\fIOPTION\\fR]... [\\fIARGUMENT\\fR]...\n"
+	      ".SH DESCRIPTION\n"
+	      "The files of a pool of device memory, that many processes map with no copy; and who holds which of its "
+	      "pages.\n"
+	      ".SH OPTIONS\n",
+	      out);
+	for (const struct cli_option *o = cli_global_options; o->name; o++)
+		roff_option(out, o);
+	fputs(".SH COMMANDS\n", out);
+	for (const struct cli_command *const *c = cli_commands; *c; c++)
+		if (!(*c)->hidden)
+			roff_command(out, *c);
+	fputs(".SH ENVIRONMENT\n", out);
+	roff(out, socket_text);
+	fputs("\n.SH EXIT STATUS\n", out);
+	roff(out, exit_codes);
+	fputs("\n.SH SEE ALSO\n.BR pgmapd (8)\n", out);
+}
