@@ -114,7 +114,7 @@ struct pgmap_info {
 	uint32_t connections;
 	uint32_t holders; /* connections, and dead ones that still map or left a quarantine */
 	uint32_t granule_order;
-	uint32_t state;   /* enum pgmap_state */
+	uint32_t state; /* enum pgmap_state */
 	int32_t server_pid;
 	uint32_t protocol;
 	char device[128]; /* the spec, with what "auto" chose */
@@ -133,7 +133,7 @@ struct pgmap_who {
 	uint32_t uid;
 	uint32_t state;
 	char command[64];
-	char path[1024]; /* " (deleted)" appended once unlinked */
+	char path[1024];                  /* " (deleted)" appended once unlinked */
 	uint64_t offset_bytes, len_bytes; /* in the file */
 	uint64_t pages;
 	uint64_t refs; /* folio references */
@@ -141,8 +141,8 @@ struct pgmap_who {
 	int64_t since_ns; /* CLOCK_REALTIME */
 };
 /* pgmap_who - who holds which pages, of one file or (null) of the pool; fn as for readdir. Includes this connection. */
-int pgmap_who(struct pgmap_client *client, const char *path,
-	      int (*fn)(void *arg, const struct pgmap_who *who), void *arg);
+int pgmap_who(struct pgmap_client *client, const char *path, int (*fn)(void *arg, const struct pgmap_who *who),
+	      void *arg);
 
 /* pgmap_fence - the operator's word that nothing moves data any more for this quarantined holder (c7.5).
  * -ENOENT no such holder, -EBUSY it is not dead. */

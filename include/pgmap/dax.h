@@ -20,11 +20,11 @@ struct dax_device; /* opaque */
 
 /* What dax_direct_access() answers with. */
 struct dax_span {
-	struct pgmap *pgmap;   /* null on a LIMITED device (c5.6) */
-	uint64_t pgmap_pgoff;  /* pgoff in that pgmap */
-	uint64_t npages;       /* contiguous pages from there: 1 to what was asked for */
-	void *addr;            /* where this process can touch them, or null */
-	int fd;                /* the descriptor to map them from, in this process; not the caller's to close; or -1 */
+	struct pgmap *pgmap;  /* null on a LIMITED device (c5.6) */
+	uint64_t pgmap_pgoff; /* pgoff in that pgmap */
+	uint64_t npages;      /* contiguous pages from there: 1 to what was asked for */
+	void *addr;           /* where this process can touch them, or null */
+	int fd;               /* the descriptor to map them from, in this process; not the caller's to close; or -1 */
 	uint64_t fd_offset_bytes;
 };
 
@@ -60,7 +60,8 @@ struct dax_params {
 	void *addr;             /* where device offset 0 is mapped here, or null */
 	int fd;                 /* to map it from, or -1; stays the caller's */
 	unsigned granule_order; /* smallest piece that can be mapped by itself: 2^granule_order pages */
-	const struct dax_device_ops *ops; /* must outlive the device; null: not populated, not discarded (-EOPNOTSUPP) */
+	const struct dax_device_ops
+		*ops; /* must outlive the device; null: not populated, not discarded (-EOPNOTSUPP) */
 	void *ctx;
 	const char *name; /* copied, 31 bytes at most */
 };
@@ -92,7 +93,7 @@ int dax_kill(struct dax_device *dax);
 int dax_populate(struct dax_device *dax, uint64_t pgoff, uint64_t npages);
 int dax_discard(struct dax_device *dax, uint64_t pgoff, uint64_t npages);
 
-int dax_alive(const struct dax_device *dax); /* 1 or 0 */
+int dax_alive(const struct dax_device *dax);           /* 1 or 0 */
 struct pgmap *dax_pgmap(const struct dax_device *dax); /* of a device that is no stack; null on a LIMITED one */
 uint64_t dax_npages(const struct dax_device *dax);
 unsigned dax_granule_order(const struct dax_device *dax);

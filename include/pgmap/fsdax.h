@@ -34,15 +34,15 @@ struct fsdax_map;  /* opaque: a mapping's references */
 enum fsdax_type { FSDAX_REG = 1, FSDAX_DIR = 2 };
 
 struct fsdax_stat {
-	uint64_t ino;        /* never reused */
+	uint64_t ino; /* never reused */
 	enum fsdax_type type;
 	uint64_t size_bytes; /* a directory: number of entries */
 	uint64_t blocks;     /* pages that it owns */
 	uint64_t extents;
-	uint64_t mappings;   /* fsdax_map() that are not yet unmapped */
-	uint32_t nlink;      /* 0: unlinked, still open or mapped */
-	unsigned max_order;  /* of its extents' folios */
-	int64_t mtime_ns;    /* CLOCK_REALTIME of its last change of size, or creation */
+	uint64_t mappings;  /* fsdax_map() that are not yet unmapped */
+	uint32_t nlink;     /* 0: unlinked, still open or mapped */
+	unsigned max_order; /* of its extents' folios */
+	int64_t mtime_ns;   /* CLOCK_REALTIME of its last change of size, or creation */
 };
 
 struct fsdax_statfs {
@@ -51,7 +51,7 @@ struct fsdax_statfs {
 	uint64_t free;    /* may be handed out */
 	uint64_t waiting; /* lost by their file, still held by somebody, or quarantined */
 	uint64_t files;
-	uint64_t dirs;    /* the root included */
+	uint64_t dirs;                               /* the root included */
 	uint64_t free_by_order[PGMAP_MAX_ORDER + 1]; /* free blocks of each order, maximal */
 	unsigned granule_order;
 };

@@ -30,13 +30,13 @@ extern "C" {
 #endif
 
 #define PGMAP_PAGE_SHIFT 12                        /* a page of a device: 4 KiB (c1) */
-#define PGMAP_PAGE_SIZE (1UL << PGMAP_PAGE_SHIFT)  /* bytes */
-#define PGMAP_ORDER_PTE 0                          /* a folio has 2^order pages: 4 KiB, */
-#define PGMAP_ORDER_PMD 9                          /* 2 MiB, */
-#define PGMAP_ORDER_PUD 18                         /* 1 GiB */
-#define PGMAP_MAX_ORDER PGMAP_ORDER_PUD
-#define PGMAP_MAX_PAGES (UINT64_C(1) << 48)        /* pgoff is below this (c3.23) */
-#define PGMAP_MAX_REFS ((1U << 24) - 1)            /* references, and pins, of one folio (c3.23) */
+#define PGMAP_PAGE_SIZE  (1UL << PGMAP_PAGE_SHIFT) /* bytes */
+#define PGMAP_ORDER_PTE  0                         /* a folio has 2^order pages: 4 KiB, */
+#define PGMAP_ORDER_PMD  9                         /* 2 MiB, */
+#define PGMAP_ORDER_PUD  18                        /* 1 GiB */
+#define PGMAP_MAX_ORDER  PGMAP_ORDER_PUD
+#define PGMAP_MAX_PAGES  (UINT64_C(1) << 48) /* pgoff is below this (c3.23) */
+#define PGMAP_MAX_REFS   ((1U << 24) - 1)    /* references, and pins, of one folio (c3.23) */
 
 /* A deadline is an absolute time of CLOCK_MONOTONIC in nanoseconds. 0 has passed already: look once. */
 #define PGMAP_NO_DEADLINE UINT64_MAX
@@ -180,9 +180,9 @@ struct pgmap_held {
 	uint64_t pgoff;
 	unsigned order;
 	enum pgmap_held_state state;
-	uint64_t refs;  /* all of them */
-	uint64_t pins;  /* of these, pins */
-	uint64_t anon;  /* references that are charged to no holder */
+	uint64_t refs;              /* all of them */
+	uint64_t pins;              /* of these, pins */
+	uint64_t anon;              /* references that are charged to no holder */
 	const char *holder;         /* one call per holder of the folio, and one with null for anonymous references */
 	struct pgmap_charge charge; /* that holder's part; charge.pages is the folio's pages */
 };

@@ -3,9 +3,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "port/abort.h"
+#include "port/reserve.h"
 
 enum { CHARGE_CHUNK_BYTES = 64 * 1024 };
 
@@ -39,7 +39,7 @@ void charge_table_exit(struct charge_table *table)
 	while (table->chunks) {
 		struct charge_chunk *chunk = table->chunks;
 		table->chunks = chunk->next;
-		munmap(chunk, CHARGE_CHUNK_BYTES);
+		port_unreserve(chunk, CHARGE_CHUNK_BYTES);
 	}
 	struct pgmap_holder *holder;
 	while ((holder = LIST_FIRST(&table->holders)) != NULL) {
@@ -73,9 +73,8 @@ struct charge *charge_find(struct charge_table *table, const word_t *word, const
 
 static int charge_more(struct charge_table *table)
 {
-	struct charge_chunk *chunk =
-		mmap(NULL, CHARGE_CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (chunk == MAP_FAILED)
+	struct charge_chunk *chunk = port_pages(CHARGE_CHUNK_BYTES);
+	if (!chunk)
 		return -ENOMEM;
 	chunk->next = table->chunks;
 	table->chunks = chunk;

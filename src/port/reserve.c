@@ -56,6 +56,12 @@ int port_commit(void *at, size_t bytes)
 	return mprotect(at, bytes, PROT_READ | PROT_WRITE) == 0 ? 0 : -ENOMEM;
 }
 
+void *port_pages(size_t bytes)
+{
+	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return at == MAP_FAILED ? NULL : at;
+}
+
 void port_unreserve(void *at, size_t bytes)
 {
 	munmap(at, bytes);

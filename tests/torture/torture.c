@@ -35,7 +35,7 @@
 #include <pgmap/folio.h>
 
 /* A call has returned while its last store still waits in its processor's store buffer: others see it that much later. */
-enum { SLACK_NS = 2000 };
+enum { SLACK_NS = 2000, MAX_THREADS = 64 };
 
 /* TAKEN and SHARED are holds: by a request, or one of its parts, and by a lookup. */
 enum kind { TAKEN, SHARED, BUSY, NOENT, NODEV, FOUND, DYING, DRAINED };
@@ -396,7 +396,7 @@ int main(int argc, char **argv)
 	uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
 	operations = argc > 2 ? strtoull(argv[2], NULL, 0) : 20000;
 	nthreads = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 0) : 4;
-	if (argc > 4 || operations == 0 || nthreads == 0 || nthreads > 64) {
+	if (argc > 4 || operations == 0 || nthreads == 0 || nthreads > MAX_THREADS) {
 		fprintf(stderr, "usage: torture SEED OPERATIONS THREADS\n");
 		return 2;
 	}
@@ -411,9 +411,7 @@ int main(int argc, char **argv)
 				      .name = "torture"};
 	if (pgmap_create(&params, &pgmap) != 0)
 		return 2;
-	struct thread *threads = calloc(nthreads, sizeof(*threads));
-	if (!threads)
-		return 2;
+	static struct thread threads[MAX_THREADS];
 	for (unsigned i = 0; i < nthreads; i++) {
 		threads[i] =
 			(struct thread){.index = i, .seed = (seed + 1) * 0x9e3779b97f4a7c15u + i * 0xbf58476d1ce4e5b9u};
@@ -430,6 +428,5 @@ int main(int argc, char **argv)
 		return 1;
 	for (unsigned i = 0; i < nthreads; i++)
 		free(threads[i].events);
-	free(threads);
 	return 0;
 }
