@@ -57,23 +57,15 @@ static int for_runs(struct space *space, struct block_list *blocks,
 	return 0;
 }
 
-static int wipe(struct space *space, struct block_list *blocks, struct block **failed)
-{
-#ifdef PGMAP_FAULT_STALE
-	*failed = NULL;
-	return 0; /* the planted bug: the next owner sees the bytes of the last one */
-#else
-	return for_runs(space, blocks, dax_discard, failed);
-#endif
-}
-
 /* Blocks that are in no tree, counted as waiting, and held by nobody: wiped and free; or kept aside if that failed. */
 static void release(struct space *space, struct block_list *blocks)
 {
-	struct block *block, *failed;
+	struct block *block, *failed = NULL;
 	if (STAILQ_EMPTY(blocks))
 		return;
-	(void)wipe(space, blocks, &failed);
+#ifndef PGMAP_FAULT_STALE /* the planted bug: the next owner sees the bytes of the last one */
+	(void)for_runs(space, blocks, dax_discard, &failed);
+#endif
 	(void)pthread_mutex_lock(&space->lock);
 	while ((block = STAILQ_FIRST(blocks)) != failed) {
 		STAILQ_REMOVE_HEAD(blocks, list);
