@@ -119,7 +119,7 @@ def growth_figures():
         yield Figure(f'core.drain.list@{held}', f'core_space list {held}')
     for mib in (64, 256, 1024):
         yield Figure(f'client.map@{mib}MiB', f'client map {mib}', limit=f'limits map {mib} {{page_kib}}', pool=BIG)
-    for folios in (10**3, 10**4, 3 * 10**4):
+    for folios in (10**3, 10**4, 10**5):
         yield Figure(f'holder.kill9@{folios}', f'kill9 kill {folios}', pool=SMALL_PAGES)
 
 

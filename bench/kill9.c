@@ -20,15 +20,15 @@
 
 #include <pgmap/client.h>
 
-/* 28 KiB: folios of 4, 2 and 1 pages. 100,000 folios in 33,334 files stay below the kernel's 65,530 mappings. */
-enum { FILE_PAGES = 7, FOLIOS_PER_FILE = 3 };
+/* Files that grew page by page: each page is a folio of its own, and yet few mappings hold them all. */
+enum { FILE_PAGES = 1000 };
 
 static struct pgmap_client *client;
 static uint64_t folios;
 
 static uint64_t files(void)
 {
-	return (folios + FOLIOS_PER_FILE - 1) / FOLIOS_PER_FILE;
+	return (folios + FILE_PAGES - 1) / FILE_PAGES;
 }
 
 static uint64_t live_pages(void)
@@ -45,6 +45,22 @@ static void file_name(char name[32], uint64_t i)
 	snprintf(name, 32, "/kill9/%lu", (unsigned long)i);
 }
 
+static int grow_file(const char *name)
+{
+	struct pgmap_file *file = NULL;
+	struct pgmap_stat st = {0};
+	int rc = pgmap_open(client, name, PGMAP_O_CREATE, &file);
+	if (rc == 0)
+		rc = pgmap_fstat(file, &st);
+	for (uint64_t pages = st.size_bytes / 4096 + 1; rc == 0 && pages <= FILE_PAGES; pages++)
+		rc = pgmap_truncate(file, pages * 4096);
+	if (rc == 0)
+		rc = pgmap_fstat(file, &st);
+	if (rc == 0 && st.extents != FILE_PAGES)
+		subject_fail("%s has %lu extents, not %d", name, (unsigned long)st.extents, FILE_PAGES);
+	return rc == 0 ? pgmap_close(file) : rc;
+}
+
 static void make_files(void)
 {
 	char name[32];
@@ -52,13 +68,8 @@ static void make_files(void)
 	if (rc != 0 && rc != -EEXIST)
 		subject_fail("mkdir: %s", strerror(-rc));
 	for (uint64_t i = 0; i < files(); i++) {
-		struct pgmap_file *file = NULL;
 		file_name(name, i);
-		rc = pgmap_open(client, name, PGMAP_O_CREATE, &file);
-		if (rc == 0)
-			rc = pgmap_truncate(file, FILE_PAGES * 4096);
-		if (rc == 0)
-			rc = pgmap_close(file);
+		rc = grow_file(name);
 		if (rc != 0)
 			subject_fail("%s: %s", name, strerror(-rc));
 	}
