@@ -2,7 +2,7 @@
 """What is measured: each figure with its subjects, its unit and its target. bench/run measures, scripts/figures pastes.
 
 A subject is the command line of a program of bench/, less the prefix of its name. The pool that a figure needs is the
-spec of a server's device; {mib}, {page_kib} and {folios} are filled in by bench/run (small where it only tries itself).
+spec of a server's device; {mib}, {page_kib} and the like are filled in by bench/run (small where it only tries itself).
 """
 from dataclasses import dataclass, field
 from typing import Callable, Optional
@@ -103,7 +103,7 @@ def client_figures():
                  peers={'{page} file': 'limits file_map {mib} {page_kib}'}, target=of_limit(1.5), pool=BIG)
     yield Figure('client.map.two_cpus', 'client map {mib}', limit='limits map {mib} {page_kib}', two_cpus=True, pool=BIG)
     faster = Target('<= 1.03 x limit, faster than tmpfs', lambda ours, limit, peer: limit <= 1.03 and peer < 1)
-    yield Figure('client.random_read', 'client read {mib}', limit='limits read {mib} {page_kib}',
+    yield Figure('client.random_read', 'client read {mib}', limit='client read_by_hand {mib}',
                  peers={'tmpfs': 'limits read {mib} 4'}, target=faster, pool=BIG)
     yield Figure('holder.kill9', 'kill9 kill {folios}', target=at_most(5e6, '5 ms'), pool=SMALL_PAGES)
 
@@ -118,7 +118,7 @@ def growth_figures():
     for held in (10, 100, 1000, 10000):
         yield Figure(f'core.drain.list@{held}', f'core_space list {held}')
     for mib in (64, 256, 1024):
-        yield Figure(f'client.map@{mib}MiB', f'client map {mib}', limit=f'limits map {mib} {{page_kib}}', pool=BIG)
+        yield Figure(f'client.map@{mib}MiB', f'client map {{mib_{mib}}}', limit=f'limits map {{mib_{mib}}} {{page_kib}}', pool=BIG)
     for folios in (10**3, 10**4, 10**5):
         yield Figure(f'holder.kill9@{folios}', f'kill9 kill {folios}', pool=SMALL_PAGES)
 

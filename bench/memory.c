@@ -33,7 +33,10 @@ void bench_memory_make(struct bench_memory *memory, size_t bytes, uint64_t page_
 
 void bench_random_reads(const void *base, size_t bytes, uint64_t n)
 {
-	static struct rng rng = RNG_SEED;
+	/* Not the same places for all: the next subject would find in the cache what this one has read. */
+	static struct rng rng;
+	if (rng.state == 0)
+		rng.state = now_ns() * UINT64_C(0x9e3779b97f4a7c15) | 1;
 	const uint64_t *lines = base;
 	uint64_t carried = 0;
 	for (uint64_t i = 0; i < n; i++) {
