@@ -120,13 +120,13 @@ static int open_kind(const char *spec, struct dev **out, char why[DEV_WHY_MAX])
 
 int dev_open(const char *spec, struct dev **out, char why[DEV_WHY_MAX])
 {
-	struct dev *dev;
+	struct dev *dev = NULL;
 	if (why)
 		why[0] = 0;
 	if (!spec || !out)
 		return dev_refuse(why, -EINVAL, "no device given");
 	int err = open_kind(spec, &dev, why);
-	if (err)
+	if (!dev)
 		return err;
 	err = dev_guard(dev, why);
 	if (!err && dev->take)

@@ -101,7 +101,7 @@ static int wipe_prepare(struct fsdax *fs, struct inode *inode, uint64_t from, ui
 
 static void wipe_end(struct wipe *wipe, int err)
 {
-	if (!err && wipe->len_bytes)
+	if (!err && wipe->from)
 		memset(wipe->from, 0, wipe->len_bytes);
 	if (wipe->mapped)
 		(void)munmap(wipe->mapped, wipe->mapped_bytes);

@@ -292,14 +292,16 @@ static int check_rename(const struct fsdax *fs, const struct name_at *from, cons
 
 static int rename_locked(struct fsdax *fs, const char *from_path, const char *to_path)
 {
-	struct name_at from, to;
+	struct name_at from = {0}, to = {0};
 	int err = name_walk(fs->root, from_path, &from);
 	if (!err)
 		err = name_walk(fs->root, to_path, &to);
 	if (!err)
 		err = check_rename(fs, &from, &to);
-	if (err || from.inode == to.inode)
+	if (err)
 		return err;
+	if (from.inode == to.inode)
+		return 0;
 	const struct fs_record record = {
 		.op = FS_RENAME,
 		.ino = from.inode->ino,

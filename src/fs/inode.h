@@ -29,7 +29,7 @@ struct inode {
 	int64_t mtime_ns;
 	uint64_t nhandles; /* struct fsdax_file */
 	uint64_t nmaps;
-	LIST_HEAD(, fsdax_map) maps;
+	LIST_HEAD(inode_maps, fsdax_map) maps;
 	RB_HEAD(inode_names, inode) children; /* of a directory */
 	uint64_t nchildren;
 	struct extents extents; /* of a file */

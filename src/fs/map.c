@@ -75,7 +75,8 @@ static void add_piece(const struct fsdax *fs, struct fsdax_map *map, const struc
 	if (last && last->device_offset_bytes + last->len_bytes == piece.device_offset_bytes)
 		last->len_bytes += piece.len_bytes;
 	else
-		map->pieces[map->npieces++] = piece;
+		map->pieces[map->npieces++] =
+			piece; /* map_alloc() set it. NOLINT(clang-analyzer-core.NullDereference) */
 }
 
 /* Each part of a span that was split has a reference of this mapping's holder. */
@@ -114,8 +115,8 @@ static struct fsdax_map *map_alloc(uint64_t nextents)
 	map = malloc(bytes);
 	if (!map)
 		return NULL;
-	*map = (struct fsdax_map){.spans = (struct map_span *)(map + 1)};
-	map->pieces = (struct fsdax_piece *)(map->spans + nextents);
+	struct map_span *spans = (struct map_span *)(map + 1);
+	*map = (struct fsdax_map){.spans = spans, .pieces = (struct fsdax_piece *)(spans + nextents)};
 	return map;
 }
 

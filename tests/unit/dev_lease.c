@@ -55,8 +55,6 @@ static void *map_page(int fd, off_t offset)
 	return p;
 }
 
-/* Above: children; below: the parent. */
-
 static char hear(void)
 {
 	char word = 0;
