@@ -92,9 +92,10 @@ PGMAP_PUBLIC int64_t pgmap_holder_end(struct pgmap_holder *holder)
 	unsigned n;
 	sigset_t saved;
 	charge_lock(&pgmap->charges, &saved);
+	bool again = holder->ended; /* then only marks are left */
 	holder->ended = true;
 	do {
-		for (n = 0; n < TAKE_AT_ONCE && (charge = LIST_FIRST(&holder->charges)) != NULL; n++)
+		for (n = 0; !again && n < TAKE_AT_ONCE && (charge = LIST_FIRST(&holder->charges)) != NULL; n++)
 			taken[n] = take_charge(&pgmap->charges, charge, &marks);
 		charge_unlock(&pgmap->charges, &saved);
 		for (unsigned i = 0; i < n; i++)
@@ -102,10 +103,11 @@ PGMAP_PUBLIC int64_t pgmap_holder_end(struct pgmap_holder *holder)
 		charge_lock(&pgmap->charges, &saved);
 	} while (n == TAKE_AT_ONCE);
 	while ((charge = LIST_FIRST(&marks)) != NULL) {
-		marked_pages += INT64_C(1) << word_order(word_load(charge->word));
 		LIST_REMOVE(charge, by_holder);
 		LIST_INSERT_HEAD(&holder->charges, charge, by_holder);
 	}
+	LIST_FOREACH(charge, &holder->charges, by_holder)
+	marked_pages += INT64_C(1) << word_order(word_load(charge->word));
 	charge_unlock(&pgmap->charges, &saved);
 	if (marked_pages == 0)
 		free_holder(pgmap, holder);
