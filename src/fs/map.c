@@ -74,9 +74,8 @@ static void add_piece(const struct fsdax *fs, struct fsdax_map *map, const struc
 	struct fsdax_piece *last = map->npieces ? &map->pieces[map->npieces - 1] : NULL;
 	if (last && last->device_offset_bytes + last->len_bytes == piece.device_offset_bytes)
 		last->len_bytes += piece.len_bytes;
-	else
-		map->pieces[map->npieces++] =
-			piece; /* map_alloc() set it. NOLINT(clang-analyzer-core.NullDereference) */
+	else /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): map_alloc() has set it */
+		map->pieces[map->npieces++] = piece;
 }
 
 /* Each part of a span that was split has a reference of this mapping's holder. */
@@ -244,8 +243,7 @@ static uint64_t span_at(const struct fsdax_map *map, uint64_t file_page)
 void map_lost(struct fsdax *fs, struct inode *inode, uint64_t from, uint64_t to)
 {
 	struct fsdax_map *map;
-	LIST_FOREACH(map, &inode->maps, link)
-	{
+	LIST_FOREACH (map, &inode->maps, link) {
 		uint64_t first = from > map->first_page ? from : map->first_page;
 		uint64_t end = to < map->end_page ? to : map->end_page;
 		if (first >= end)
@@ -261,8 +259,7 @@ void map_lost(struct fsdax *fs, struct inode *inode, uint64_t from, uint64_t to)
 static void mark_split(struct inode *inode, uint64_t pgoff, unsigned order)
 {
 	struct fsdax_map *map;
-	LIST_FOREACH(map, &inode->maps, link)
-	{
+	LIST_FOREACH (map, &inode->maps, link) {
 		for (uint64_t i = 0; i < map->nspans; i++) {
 			struct map_span *span = &map->spans[i];
 			if (span->pgoff == pgoff && span->order == order)
