@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* lease_end.c - when a holder ends, and when it does not: what ARCHITECTURE 4 says about the lease, through a real server. */
+#include "sys.h"
+
+#include <pthread.h>
+#include <sys/syscall.h>
+
+static struct sys_server server;
+static struct pgmap_client *watcher;
+enum { FILE_PAGES = 512, RW = PGMAP_MAP_READ | PGMAP_MAP_WRITE };
+
+static int setup(void **state)
+{
+	(void)state;
+	sys_start(&server, "memfd:size=256M,page=4K");
+	watcher = sys_connect(&server);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	assert_int_equal(sys_info(watcher).live_pages, 0);
+	assert_int_equal(pgmap_disconnect(watcher), 0);
+	sys_stop(&server);
+	return 0;
+}
+
+static struct pgmap_mapping *child_map(const struct sys_server *s, const char *path, uint64_t bytes,
+				       struct pgmap_client **client)
+{
+	struct pgmap_mapping *mapping;
+	CHILD_CHECK(pgmap_connect(s->path, client) == 0);
+	CHILD_CHECK(pgmap_open_map(*client, path, PGMAP_O_CREATE, bytes, RW, &mapping) == 0);
+	memset(pgmap_mapping_address(mapping), 0x5a, bytes);
+	return mapping;
+}
+
+/* Nobody may get the pages of a file that was removed while this holder still maps it: fill the pool, and look. */
+static void assert_never_reused(void)
+{
+	struct pgmap_info info = sys_info(watcher);
+	assert_int_equal(info.used + info.waiting, FILE_PAGES);
+	struct pgmap_mapping *rest = sys_map(watcher, "/rest", info.free * 4096);
+	memset(pgmap_mapping_address(rest), 0xee, info.free * 4096);
+	assert_int_equal(pgmap_unmap(rest), 0);
+	assert_int_equal(pgmap_unlink(watcher, "/rest"), 0);
+}
+
+static void child_maps(const struct sys_server *s, int said, int go)
+{
+	struct pgmap_client *client;
+	(void)child_map(s, "/f", FILE_PAGES * 4096, &client);
+	sys_say(said);
+	sys_await(go);
+}
+
+static void c7_2_a_killed_process_holds_nothing(void **state)
+{
+	(void)state;
+	struct sys_child child = sys_spawn(child_maps, &server);
+	sys_heard(&child);
+	assert_int_equal(sys_info(watcher).live_pages, FILE_PAGES);
+	sys_kill_child(&child);
+	sys_until_live(watcher, 0);
+	sys_until_state(watcher, child.pid, 0);
+	assert_int_equal(pgmap_unlink(watcher, "/f"), 0);
+	assert_int_equal(sys_info(watcher).used, 0);
+}
+
+/* The mapping is inherited; the parent dies; the child reads its bytes until it is told to go. */
+static void child_that_leaves_a_child(const struct sys_server *s, int said, int go)
+{
+	struct pgmap_client *client;
+	struct pgmap_mapping *mapping = child_map(s, "/f", FILE_PAGES * 4096, &client);
+	if (fork() == 0) {
+		struct pgmap_info info;
+		const unsigned char *bytes = pgmap_mapping_address(mapping);
+		(void)prctl(PR_SET_PDEATHSIG, 0);
+		CHILD_CHECK(pgmap_info(client, &info) == -EPERM);
+		CHILD_CHECK(pgmap_pin(mapping, 0, 1, PGMAP_PIN_LOCAL) == -EPERM);
+		CHILD_CHECK(pgmap_unmap(mapping) == -EPERM);
+		CHILD_CHECK(pgmap_disconnect(client) == -EPERM);
+		sys_say(said);
+		sys_await(go);
+		for (unsigned i = 0; i < FILE_PAGES * 4096; i++)
+			CHILD_CHECK(bytes[i] == 0x5a);
+		sys_say(said);
+		sys_await(go);
+		_exit(0);
+	}
+	(void)pause();
+}
+
+static void c7_3_a_forked_child_that_still_maps_keeps_the_holder(void **state)
+{
+	(void)state;
+	struct sys_child child = sys_spawn(child_that_leaves_a_child, &server);
+	sys_heard(&child);
+	assert_int_equal(kill(child.pid, SIGKILL), 0);
+	(void)sys_wait_pid(child.pid);
+	sys_until_state(watcher, child.pid, PGMAP_WHO_MAPPING);
+	assert_int_equal(sys_info(watcher).live_pages, FILE_PAGES);
+	assert_int_equal(pgmap_unlink(watcher, "/f"), 0);
+	assert_never_reused();
+	assert_int_equal(write(child.go, "x", 1), 1);
+	sys_heard(&child);
+	assert_int_equal(sys_who(watcher, NULL, child.pid).state, PGMAP_WHO_MAPPING);
+	assert_int_equal(write(child.go, "x", 1), 1);
+	sys_until_live(watcher, 0);
+	sys_close_child(&child);
+}
+
+static void child_that_closes_everything(const struct sys_server *s, int said, int go)
+{
+	struct pgmap_client *client;
+	struct pgmap_mapping *mapping = child_map(s, "/f", FILE_PAGES * 4096, &client);
+	const unsigned char *bytes = pgmap_mapping_address(mapping);
+	for (int fd = 3; fd < 256; fd++)
+		if (fd != said && fd != go)
+			CHILD_CHECK(syscall(SYS_close_range, fd, fd, 0) == 0);
+	sys_say(said);
+	sys_await(go);
+	for (unsigned i = 0; i < FILE_PAGES * 4096; i++)
+		CHILD_CHECK(bytes[i] == 0x5a);
+	sys_say(said);
+	sys_await(go);
+}
+
+static void c7_2_closing_all_descriptors_ends_nothing_that_is_mapped(void **state)
+{
+	(void)state;
+	struct sys_child child = sys_spawn(child_that_closes_everything, &server);
+	sys_heard(&child);
+	sys_until_state(watcher, child.pid, PGMAP_WHO_MAPPING);
+	assert_int_equal(pgmap_unlink(watcher, "/f"), 0);
+	assert_never_reused();
+	assert_int_equal(write(child.go, "x", 1), 1);
+	sys_heard(&child);
+	sys_kill_child(&child);
+	sys_until_live(watcher, 0);
+}
+
+/* The lease is the third descriptor from the one that a connection begins with; it is found by what it is. */
+static int find_lease(void)
+{
+	char path[40], name[64];
+	for (int fd = 3; fd < 256; fd++) {
+		(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		ssize_t n = readlink(path, name, sizeof(name) - 1);
+		struct stat st;
+		if (n > 0 && strncmp(name, "/memfd:", 7) == 0 && fstat(fd, &st) == 0 && st.st_size == 256 << 20)
+			return fd;
+	}
+	return -1;
+}
+
+static int sent_on[2];
+
+static void child_that_sends_its_lease(const struct sys_server *s, int said, int go)
+{
+	struct pgmap_client *client;
+	(void)child_map(s, "/f", FILE_PAGES * 4096, &client);
+	int fd = find_lease();
+	CHILD_CHECK(fd >= 0);
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = {0};
+	struct iovec iov = {.iov_base = &fd, .iov_len = 1};
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
+	CHILD_CHECK(sendmsg(sent_on[1], &msg, 0) == 1);
+	sys_say(said);
+	sys_await(go);
+}
+
+static int receive_fd(int socket)
+{
+	char byte;
+	int fd = -1;
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	assert_int_equal(recvmsg(socket, &msg, MSG_CMSG_CLOEXEC), 1);
+	assert_non_null(CMSG_FIRSTHDR(&msg));
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(int));
+	return fd;
+}
+
+static void c7_3_a_lease_that_was_sent_on_keeps_the_holder(void **state)
+{
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sent_on), 0);
+	struct sys_child child = sys_spawn(child_that_sends_its_lease, &server);
+	sys_heard(&child);
+	int lease = receive_fd(sent_on[0]);
+	sys_kill_child(&child);
+	sys_until_state(watcher, child.pid, PGMAP_WHO_MAPPING);
+	/* Mapped, and the descriptor closed: still held. */
+	void *at = mmap(NULL, 4096, PROT_READ, MAP_SHARED, lease, 0);
+	assert_ptr_not_equal(at, MAP_FAILED);
+	assert_int_equal(close(lease), 0);
+	assert_int_equal(pgmap_unlink(watcher, "/f"), 0);
+	assert_never_reused();
+	assert_int_equal(sys_who(watcher, NULL, child.pid).state, PGMAP_WHO_MAPPING);
+	assert_int_equal(munmap(at, 4096), 0);
+	sys_until_live(watcher, 0);
+	(void)close(sent_on[0]);
+	(void)close(sent_on[1]);
+}
+
+static _Atomic int threads_up;
+
+static void *touch_for_ever(void *arg)
+{
+	volatile unsigned char *bytes = arg;
+	threads_up++;
+	for (unsigned i = 0;; i++)
+		bytes[i % (FILE_PAGES * 4096)]++;
+	return NULL;
+}
+
+static void child_with_threads(const struct sys_server *s, int said, int go)
+{
+	enum { THREADS = 32 };
+	struct pgmap_client *client;
+	pthread_t thread;
+	struct pgmap_mapping *mapping = child_map(s, "/f", FILE_PAGES * 4096, &client);
+	for (int i = 0; i < THREADS; i++)
+		CHILD_CHECK(pthread_create(&thread, NULL, touch_for_ever, pgmap_mapping_address(mapping)) == 0);
+	while (threads_up < THREADS)
+		(void)sched_yield();
+	sys_say(said);
+	sys_await(go);
+}
+
+/* Its pages get a new owner once it holds nothing, and that owner never sees one of its writes. */
+static void c6_8_a_kill_of_many_threads_frees_nothing_early(void **state)
+{
+	(void)state;
+	struct sys_child child = sys_spawn(child_with_threads, &server);
+	sys_heard(&child);
+	assert_int_equal(pgmap_unlink(watcher, "/f"), 0);
+	assert_int_equal(kill(child.pid, SIGKILL), 0);
+	sys_until_live(watcher, 0);
+	struct pgmap_info info = sys_info(watcher);
+	struct pgmap_mapping *all = sys_map(watcher, "/all", info.pages * 4096);
+	const unsigned char *bytes = pgmap_mapping_address(all);
+	for (uint64_t i = 0; i < info.pages * 4096; i += 512)
+		assert_int_equal(bytes[i], 0);
+	assert_int_equal(pgmap_unmap(all), 0);
+	assert_int_equal(pgmap_unlink(watcher, "/all"), 0);
+	(void)sys_wait_pid(child.pid);
+	sys_close_child(&child);
+}
+
+static void child_with_20000_mappings(const struct sys_server *s, int said, int go)
+{
+	enum { MAPPINGS = 20000, PAGES = 1000 };
+	struct pgmap_client *client;
+	struct pgmap_file *file;
+	struct pgmap_mapping *mapping;
+	CHILD_CHECK(pgmap_connect(s->path, &client) == 0);
+	CHILD_CHECK(pgmap_open(client, "/many", PGMAP_O_CREATE, &file) == 0);
+	CHILD_CHECK(pgmap_truncate(file, PAGES * 4096) == 0);
+	for (unsigned i = 0; i < MAPPINGS; i++) {
+		CHILD_CHECK(pgmap_map(file, i % PAGES * 4096, 4096, RW, &mapping) == 0);
+		*(volatile char *)pgmap_mapping_address(mapping) = 1;
+	}
+	sys_say(said);
+	sys_await(go);
+}
+
+static void c7_2_20000_mappings_end_with_their_process(void **state)
+{
+	(void)state;
+	struct sys_child child = sys_spawn(child_with_20000_mappings, &server);
+	sys_heard(&child);
+	assert_int_equal(sys_who(watcher, "/many", child.pid).rows, 20000);
+	sys_kill_child(&child);
+	sys_until_live(watcher, 0);
+	assert_int_equal(sys_who(watcher, "/many", 0).rows, 0);
+	assert_int_equal(pgmap_unlink(watcher, "/many"), 0);
+}
+
+/* A vfork-like relative: the process has gone, its address space has not. */
+static int keep_address_space(void *arg)
+{
+	const int *fds = arg;
+	char byte;
+	(void)prctl(PR_SET_PDEATHSIG, 0);
+	(void)!write(fds[0], "x", 1);
+	(void)!read(fds[1], &byte, 1);
+	_exit(0);
+}
+
+static void child_that_shares_its_address_space(const struct sys_server *s, int said, int go)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+	int fds[2] = {said, go};
+	struct pgmap_client *client;
+	(void)child_map(s, "/f", FILE_PAGES * 4096, &client);
+	CHILD_CHECK(clone(keep_address_space, stack + sizeof(stack), CLONE_VM | SIGCHLD, fds) > 0);
+	(void)pause();
+}
+
+static void c7_2_another_process_with_the_address_space_keeps_the_holder(void **state)
+{
+	(void)state;
+	struct sys_child child = sys_spawn(child_that_shares_its_address_space, &server);
+	sys_heard(&child);
+	assert_int_equal(kill(child.pid, SIGKILL), 0);
+	(void)sys_wait_pid(child.pid);
+	assert_int_equal(pgmap_unlink(watcher, "/f"), 0);
+	assert_never_reused();
+	assert_int_equal(sys_who(watcher, NULL, child.pid).refs > 0, 1);
+	assert_int_equal(write(child.go, "x", 1), 1);
+	sys_until_live(watcher, 0);
+	sys_close_child(&child);
+}
+
+/* A close of the connection's socket by mistake: disconnected, still mapping, and nothing else. */
+static void child_with_a_stray_close(const struct sys_server *s, int said, int go)
+{
+	struct pgmap_client *client;
+	struct pgmap_info info;
+	struct pgmap_mapping *mapping = child_map(s, "/f", FILE_PAGES * 4096, &client);
+	for (int fd = 3; fd < 256; fd++) {
+		struct stat st;
+		if (fd != said && fd != go && fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode))
+			(void)close(fd);
+	}
+	CHILD_CHECK(pgmap_info(client, &info) == -EPIPE);
+	sys_say(said);
+	sys_await(go);
+	CHILD_CHECK(*(unsigned char *)pgmap_mapping_address(mapping) == 0x5a);
+	CHILD_CHECK(pgmap_unmap(mapping) == 0);
+	CHILD_CHECK(pgmap_disconnect(client) == 0);
+	sys_say(said);
+	sys_await(go);
+}
+
+static void c7_3_a_stray_close_frees_nothing(void **state)
+{
+	(void)state;
+	struct sys_child child = sys_spawn(child_with_a_stray_close, &server);
+	sys_heard(&child);
+	sys_until_state(watcher, child.pid, PGMAP_WHO_MAPPING);
+	assert_int_equal(pgmap_unlink(watcher, "/f"), 0);
+	assert_never_reused();
+	assert_int_equal(write(child.go, "x", 1), 1);
+	sys_heard(&child);
+	sys_until_live(watcher, 0); /* though the process lives */
+	sys_until_state(watcher, child.pid, 0);
+	sys_kill_child(&child);
+}
+
+static void a_mapping_outlives_its_connection(void **state)
+{
+	(void)state;
+	struct pgmap_client *client = sys_connect(&server);
+	struct pgmap_mapping *mapping = sys_map(client, "/f", FILE_PAGES * 4096);
+	assert_int_equal(pgmap_disconnect(client), 0);
+	sys_until_state(watcher, getpid(), PGMAP_WHO_MAPPING);
+	memset(pgmap_mapping_address(mapping), 1, FILE_PAGES * 4096);
+	assert_int_equal(pgmap_pin(mapping, 0, 1, PGMAP_PIN_LOCAL), 0);
+	assert_int_equal(pgmap_unmap(mapping), -EBUSY);
+	assert_int_equal(pgmap_unpin(mapping, 0, 1, PGMAP_PIN_LOCAL), 0);
+	assert_int_equal(sys_info(watcher).live_pages, FILE_PAGES);
+	assert_int_equal(pgmap_unmap(mapping), 0);
+	sys_until_live(watcher, 0);
+	assert_int_equal(pgmap_unlink(watcher, "/f"), 0);
+}
+
+static void child_with_remote_pins(const struct sys_server *s, int said, int go)
+{
+	struct pgmap_client *client;
+	struct pgmap_mapping *mapping = child_map(s, "/f", 3 * MIB, &client);
+	CHILD_CHECK(pgmap_pin(mapping, 0, 1, PGMAP_PIN_REMOTE) == 0);      /* of 2 MiB and 1 MiB: the first */
+	CHILD_CHECK(pgmap_pin(mapping, 2 * MIB, 1, PGMAP_PIN_LOCAL) == 0); /* ends with the process */
+	sys_say(said);
+	sys_await(go);
+}
+
+static void c7_5_remote_pins_of_the_dead_are_quarantined_until_fenced(void **state)
+{
+	(void)state;
+	struct sys_child child = sys_spawn(child_with_remote_pins, &server);
+	sys_heard(&child);
+	sys_kill_child(&child);
+	sys_until_state(watcher, child.pid, PGMAP_WHO_QUARANTINED);
+	struct sys_who who = sys_who(watcher, "/f", child.pid);
+	assert_int_equal(who.rows, 1);
+	assert_int_equal(who.pages, FILE_PAGES);
+	assert_int_equal(who.pins_remote, 1);
+	assert_int_equal(sys_info(watcher).live_pages, FILE_PAGES);
+	assert_int_equal(sys_info(watcher).quarantined_pages, FILE_PAGES);
+	assert_int_equal(sys_info(watcher).holders, 2);
+	struct pgmap_mapping *mapping;
+	assert_int_equal(pgmap_open_map(watcher, "/f", 0, 0, RW, &mapping), -EBUSY);
+	assert_int_equal(pgmap_unlink(watcher, "/f"), 0);
+	assert_string_equal(sys_who(watcher, NULL, child.pid).path, "");
+	assert_never_reused();
+	assert_int_equal(pgmap_drain_pool(watcher, 0), -ETIMEDOUT);
+	assert_int_equal(pgmap_drain_cancel(watcher), 0);
+	assert_int_equal(pgmap_fence(watcher, who.holder_id), 0);
+	assert_int_equal(sys_info(watcher).live_pages, 0);
+	assert_int_equal(sys_info(watcher).waiting, 0);
+	assert_int_equal(sys_info(watcher).holders, 1);
+	assert_int_equal(pgmap_fence(watcher, who.holder_id), -ENOENT);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(c7_2_a_killed_process_holds_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(c7_3_a_forked_child_that_still_maps_keeps_the_holder, setup, teardown),
+		cmocka_unit_test_setup_teardown(c7_2_closing_all_descriptors_ends_nothing_that_is_mapped, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(c7_3_a_lease_that_was_sent_on_keeps_the_holder, setup, teardown),
+		cmocka_unit_test_setup_teardown(c6_8_a_kill_of_many_threads_frees_nothing_early, setup, teardown),
+		cmocka_unit_test_setup_teardown(c7_2_20000_mappings_end_with_their_process, setup, teardown),
+		cmocka_unit_test_setup_teardown(c7_2_another_process_with_the_address_space_keeps_the_holder, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(c7_3_a_stray_close_frees_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_mapping_outlives_its_connection, setup, teardown),
+		cmocka_unit_test_setup_teardown(c7_5_remote_pins_of_the_dead_are_quarantined_until_fenced, setup,
+						teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
