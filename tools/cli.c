@@ -257,6 +257,8 @@ const char *cli_basename(const char *path)
 	const char *end = path + strlen(path);
 	while (end > path && end[-1] == '/')
 		end--;
+	if (end == path) /* the root has no name */
+		return path + strlen(path);
 	while (end > path && end[-1] != '/')
 		end--;
 	return end;
