@@ -27,8 +27,8 @@
  * bumps the wake word before it wakes; the drainer read that word before its sum.
  *
  * Barriers. LIVE_LIGHT and LIVE_HEAVY are an asymmetric pair (as in P1202, "asymmetric fences"): as C11 both are a
- * sequentially consistent fence. A build with a system barrier (port/barrier.h) defines LIVE_LIGHT as a compiler
- * barrier and LIVE_HEAVY as that system barrier, so that requests and puts pay nothing.
+ * sequentially consistent fence. A build with a system barrier names a header with its own (LIVE_BARRIERS, port/barrier.h):
+ * there LIVE_LIGHT is a compiler barrier and LIVE_HEAVY that system barrier, so that requests and puts pay nothing.
  *
  * An uncount is a release (pairs with the acquire of live_sum()): all that happened to the folios happens before DEAD.
  *
@@ -41,7 +41,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#ifndef LIVE_LIGHT
+#ifdef LIVE_BARRIERS
+#include LIVE_BARRIERS
+#else
 #define LIVE_LIGHT() atomic_thread_fence(memory_order_seq_cst)
 #define LIVE_HEAVY() atomic_thread_fence(memory_order_seq_cst)
 #define LIVE_FENCE() atomic_thread_fence(memory_order_seq_cst)

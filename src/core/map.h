@@ -20,7 +20,7 @@
 
 #include <pgmap/folio.h>
 
-#include "port/barrier.h"
+#include "port/compiler.h"
 
 #include "core/charge.h"
 #include "core/claim.h"

@@ -45,7 +45,8 @@ MUTANTS = [
 def build(root, src, out):
     here = root / "tests/torture"
     sources = sorted((src / "core").glob("*.c")) + sorted((src / "port").glob("*.c"))
-    subprocess.run(["gcc", "-std=gnu17", "-D_GNU_SOURCE", "-O1", "-g", "-w", "-include", here / "delay.h",
+    subprocess.run(["gcc", "-std=gnu17", "-D_GNU_SOURCE",
+                    '-DLIVE_BARRIERS="port/barrier.h"', "-O1", "-g", "-w", "-include", here / "delay.h",
                     "-I", root / "include", "-I", src, here / "torture.c", *sources, "-lbsd", "-lpthread", "-o", out],
                    check=True)
 
