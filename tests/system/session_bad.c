@@ -247,6 +247,7 @@ static void the_silent_cost_a_descriptor_each(void **state)
 	(void)state;
 	enum { SILENT = 200 };
 	int fds[SILENT];
+	assert_serves(); /* whoever left before has been noticed */
 	unsigned before = descriptors_of_server();
 	for (unsigned i = 0; i < SILENT; i++)
 		fds[i] = dial();
@@ -277,7 +278,7 @@ static void one_that_stops_reading_is_dropped(void **state)
 			n = 0;
 		}
 	}
-	assert_int_equal(errno, EPIPE);
+	assert_true(errno == EPIPE || errno == ECONNRESET);
 	assert_int_equal(close(fd), 0);
 	assert_serves();
 	while (sys_info(other).connections != 1)
