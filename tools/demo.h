@@ -68,9 +68,10 @@ struct demo {
 	unsigned generation[DEMO_WORKERS];
 	int64_t start_ns, deadline_ns;
 	uint64_t random;
-	uint64_t bytes, killed, replaced, truncated, removed, full, fenced, left_children, files_loaded;
+	uint64_t bytes, killed, replaced, truncated, removed, full, fenced, left_children;
 	uint64_t verified, reused_early, foreign_bytes, leaked_pages; /* the director's own share */
 	uint64_t errors;
+	_Atomic uint64_t said, files_loaded; /* for the watchdog, too */
 	bool shows;
 	int64_t drawn_ns;
 	uint32_t removed_file; /* put back by the next round; or UINT32_MAX */

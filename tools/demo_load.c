@@ -203,10 +203,10 @@ int demo_load(struct demo *demo)
 		snprintf(path, sizeof(path), "/files/%u", i);
 		err = demo_put(demo, &table->sources[i], path);
 		demo->bytes += table->sources[i].size;
+		demo->files_loaded++;
 		largest = table->sources[i].size > largest ? table->sources[i].size : largest;
 	}
 	table->nfiles = table->nsources;
-	demo->files_loaded = table->nfiles;
 	if (err == 0)
 		err = fill_up(demo, largest);
 	return err ? cli_fail(demo->cli, "loading: %s", cli_why(err)) : CLI_DONE;

@@ -190,6 +190,7 @@ static void churn(struct worker *w)
 	if (demo_random(&w->random) % 4 == 0 && pgmap_pin(first.mapping, 0, first.len, PGMAP_PIN_LOCAL) == 0)
 		first.pin = PGMAP_PIN_LOCAL;
 	lose(w, first_path, demo_random(&w->random) % 2);
+	verify(w, &first);
 	if (make_canary(w, &second, second_path)) {
 		verify(w, &first);
 		let_go(w, &second);
