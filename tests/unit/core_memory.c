@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What metadata costs: 8 bytes a folio, nothing for tail pages and for what is idle; and what happens where memory has to
+ * be committed before it is used, as on a system that forbids overcommit: here, in a child that may have little of it.
+ */
+#include "core_util.h"
+
+#include <sys/mman.h>
+
+#include "core/map.h"
+
+enum { MIB = 1 << 20 };
+
+static uint64_t resident_pages(const char *from, const char *to)
+{
+	unsigned char resident[4096];
+	uint64_t n = 0;
+	for (; from < to; from += sizeof(resident) * 4096) {
+		size_t bytes =
+			(size_t)(to - from) < sizeof(resident) * 4096 ? (size_t)(to - from) : sizeof(resident) * 4096;
+		assert_int_equal(mincore((void *)(uintptr_t)from, bytes, resident), 0);
+		for (size_t i = 0; i < bytes / 4096; i++)
+			n += resident[i] & 1;
+	}
+	return n;
+}
+
+static uint64_t metadata_pages(const struct pgmap *pgmap)
+{
+	return resident_pages(pgmap->meta, pgmap->meta + pgmap->meta_bytes);
+}
+
+static void c3_1_idle_pages_cost_no_memory(void **state)
+{
+	(void)state;
+	struct pgmap *pgmap = make_generic(UINT64_C(1) << 28);
+	assert_int_equal(metadata_pages(pgmap), 0);
+	end_pgmap(pgmap);
+}
+
+static void c3_21_a_device_full_of_large_folios_costs_words_not_pages_of_words(void **state)
+{
+	(void)state;
+	struct pgmap *pgmap = make_generic(64 * PUD_PAGES);
+	for (uint64_t at = 0; at < 64 * PUD_PAGES; at += PMD_PAGES)
+		(void)request(pgmap, at, PGMAP_ORDER_PMD);
+	/* 2^15 folios of 8 bytes, and a page for the 64 words above them; nothing below. */
+	assert_int_equal(metadata_pages(pgmap), 64 + 1);
+	for (uint64_t at = 0; at < 64 * PUD_PAGES; at += PMD_PAGES)
+		folio_put(find(pgmap, at));
+	for (uint64_t at = 0; at < 64 * PUD_PAGES; at += PUD_PAGES) {
+		struct folio *folio = request(pgmap, at, PGMAP_ORDER_PUD);
+		assert_int_equal((uintptr_t)folio % 8, 0);
+		folio_put(folio);
+	}
+	end_pgmap(pgmap);
+}
+
+static void c3_20_a_full_gibibyte_of_pages_costs_8_bytes_each(void **state)
+{
+	(void)state;
+	struct pgmap *pgmap = make_generic(4 * PUD_PAGES);
+	for (uint64_t at = 0; at < PUD_PAGES; at++)
+		(void)request(pgmap, at, 0);
+	assert_int_equal(metadata_pages(pgmap), PUD_PAGES * 8 / 4096 + 1 + 1);
+	for (uint64_t at = 0; at < PUD_PAGES; at++)
+		folio_put(find(pgmap, at));
+	end_pgmap(pgmap);
+}
+
+static void c3_21_the_largest_folios_cost_one_word(void **state)
+{
+	(void)state;
+	struct pgmap *pgmap = make_generic(512 * PUD_PAGES);
+	for (uint64_t at = 0; at < 512 * PUD_PAGES; at += PUD_PAGES)
+		(void)request(pgmap, at, 18);
+	assert_int_equal(metadata_pages(pgmap), 1);
+	for (uint64_t at = 0; at < 512 * PUD_PAGES; at += PUD_PAGES)
+		folio_put(find(pgmap, at));
+	end_pgmap(pgmap);
+}
+
+static void c3_19_private_values_cost_nothing_until_used_and_then_a_page(void **state)
+{
+	(void)state;
+	struct pgmap *pgmap = make_generic(64 * PUD_PAGES);
+	struct folio *folio = request(pgmap, PUD_PAGES + 5, 0);
+	assert_int_equal(folio_private(folio), 0);
+	assert_null(atomic_load(&pgmap->private_words));
+	assert_int_equal(folio_set_private(folio, 1), 0);
+	const char *words = atomic_load(&pgmap->private_words);
+	assert_int_equal(resident_pages(words, words + pgmap->meta_bytes), 1);
+	folio_put(folio);
+	for (uint64_t at = 0; at < PUD_PAGES; at += 512)
+		folio_put(request(pgmap, at, 9)); /* what was never set is not cleared either: no page */
+	assert_in_range(resident_pages(words, words + pgmap->meta_bytes), 1, 2);
+	end_pgmap(pgmap);
+}
+
+static void c2_13_a_device_of_16_tib_costs_what_a_small_one_costs(void **state)
+{
+	(void)state;
+	struct pgmap *pgmap = make_generic(UINT64_C(1) << 32);
+	uint64_t before = status_bytes("VmRSS");
+	struct folio *first = request(pgmap, 0, 0), *last = request(pgmap, (UINT64_C(1) << 32) - 1, 0);
+	struct folio *middle = request(pgmap, UINT64_C(1) << 31, 18);
+	assert_int_equal(pgmap_live_pages(pgmap), 2 + PUD_PAGES);
+	assert_true(status_bytes("VmRSS") < before + 4 * MIB);
+	for (unsigned level = 0; level < CLAIM_LEVELS; level++)
+		assert_in_range(resident_pages(pgmap->meta + pgmap->level_at[level],
+					       level == CLAIM_TOP ? pgmap->meta + pgmap->meta_bytes
+								  : pgmap->meta + pgmap->level_at[level] + 32 * MIB),
+				1, 3);
+	folio_put(first);
+	folio_put(middle);
+	folio_put(last);
+	end_pgmap(pgmap);
+}
+
+static struct pgmap *create_on_demand(uint64_t npages)
+{
+	struct pgmap_range range = {0, npages * PGMAP_PAGE_SIZE};
+	struct pgmap_params params = {
+		.params_bytes = sizeof(params), .type = PGMAP_GENERIC, .ranges = &range, .nranges = 1};
+	struct pgmap *pgmap = NULL;
+	CHILD_CHECK(pgmap_create(&params, &pgmap) == 0);
+	CHILD_CHECK(pgmap->on_demand);
+	return pgmap;
+}
+
+static int try_request(struct pgmap *pgmap, uint64_t pgoff, unsigned order, struct folio **folio)
+{
+	return pgmap_request_folio(pgmap, pgoff, order, folio);
+}
+
+/* Words for 1 GiB of pages are 2 MiB: more than there is. */
+static void no_memory_for_words(void *arg)
+{
+	struct folio *folio, *small;
+	(void)arg;
+	limit_to(RLIMIT_DATA, "VmData", MIB);
+	struct pgmap *pgmap = create_on_demand(8 * PUD_PAGES);
+	for (unsigned order = 0; order < 18; order++)
+		CHILD_CHECK(try_request(pgmap, PUD_PAGES, order, &folio) == -ENOMEM);
+	CHILD_CHECK(pgmap_live_pages(pgmap) == 0);
+	CHILD_CHECK(pgmap_get_folio(pgmap, PUD_PAGES, &folio) == -ENOENT);
+	CHILD_CHECK(try_request(pgmap, PUD_PAGES, 18, &folio) == 0); /* needs none */
+	CHILD_CHECK(folio_split(folio, 9) == -ENOMEM);
+	CHILD_CHECK(folio_order(folio) == 18 && folio_refs(folio) == 1);
+	folio_put(folio);
+	limit_to(RLIMIT_DATA, "VmData", UINT64_MAX);
+	CHILD_CHECK(try_request(pgmap, PUD_PAGES, 0, &small) == 0);
+	CHILD_CHECK(try_request(pgmap, 2 * PUD_PAGES - 512, 9, &folio) == 0);
+	CHILD_CHECK(pgmap_live_pages(pgmap) == 513);
+	folio_put(small);
+	folio_put(folio);
+	CHILD_CHECK(try_request(pgmap, 0, 18, &folio) == 0);
+	CHILD_CHECK(folio_split(folio, 0) == 0);
+	CHILD_CHECK(pgmap_find_folio(pgmap, PUD_PAGES - 1, &small) == 0);
+	for (uint64_t at = 0; at < PUD_PAGES; at++) {
+		CHILD_CHECK(pgmap_find_folio(pgmap, at, &small) == 0);
+		folio_put(small);
+	}
+	CHILD_CHECK(pgmap_kill(pgmap) == 0 && pgmap_drain(pgmap, 0) == 0 && pgmap_destroy(pgmap) == 0);
+}
+
+static void c3_7_no_memory_for_words_is_told_and_leaves_no_trace(void **state)
+{
+	(void)state;
+	expect_child_passes(no_memory_for_words, NULL);
+}
+
+static void no_memory_for_private_values(void *arg)
+{
+	struct folio *folio, *part;
+	(void)arg;
+	limit_to(RLIMIT_DATA, "VmData", MIB);
+	struct pgmap *pgmap = create_on_demand(8 * PUD_PAGES);
+	CHILD_CHECK(try_request(pgmap, 0, 18, &folio) == 0);
+	CHILD_CHECK(folio_private(folio) == 0);
+	limit_to(RLIMIT_DATA, "VmData", 0);
+	CHILD_CHECK(folio_set_private(folio, 1) == -ENOMEM);
+	CHILD_CHECK(folio_private(folio) == 0);
+	limit_to(RLIMIT_DATA, "VmData", MIB);
+	CHILD_CHECK(folio_set_private(folio, 1) == 0);
+	CHILD_CHECK(folio_split(folio, 0) == -ENOMEM); /* nothing changed, the value neither */
+	CHILD_CHECK(folio_private(folio) == 1 && folio_order(folio) == 18);
+	limit_to(RLIMIT_DATA, "VmData", UINT64_MAX);
+	CHILD_CHECK(folio_split(folio, 9) == 0);
+	for (uint64_t at = 0; at < PUD_PAGES; at += 512) {
+		CHILD_CHECK(pgmap_find_folio(pgmap, at, &part) == 0);
+		CHILD_CHECK(folio_private(part) == 1);
+		folio_put(part);
+	}
+	CHILD_CHECK(pgmap_kill(pgmap) == 0 && pgmap_drain(pgmap, 0) == 0 && pgmap_destroy(pgmap) == 0);
+}
+
+static void c3_19_no_memory_for_private_values_is_told(void **state)
+{
+	(void)state;
+	expect_child_passes(no_memory_for_private_values, NULL);
+}
+
+static void no_memory_for_charges(void *arg)
+{
+	struct pgmap_range range = {0, PUD_PAGES * PGMAP_PAGE_SIZE};
+	struct pgmap_params params = {
+		.params_bytes = sizeof(params), .type = PGMAP_GENERIC, .ranges = &range, .nranges = 1};
+	struct pgmap *pgmap = NULL;
+	struct pgmap_holder *holder;
+	struct folio *folio;
+	(void)arg;
+	CHILD_CHECK(pgmap_create(&params, &pgmap) == 0);
+	CHILD_CHECK(pgmap_holder_create(pgmap, "poor", &holder) == 0);
+	CHILD_CHECK(try_request(pgmap, 0, 9, &folio) == 0);
+	limit_to(RLIMIT_DATA, "VmData", 0);
+	CHILD_CHECK(folio_get_holder(folio, holder) == -ENOMEM);
+	CHILD_CHECK(folio_charge(folio, holder) == -ENOMEM);
+	CHILD_CHECK(folio_pin(folio, holder, FOLIO_PIN_LOCAL) == -ENOMEM);
+	CHILD_CHECK(folio_refs(folio) == 1 && folio_pins(folio) == 0);
+	limit_to(RLIMIT_DATA, "VmData", 128 * 1024); /* for one chunk of charges, not for 512 * n */
+	CHILD_CHECK(folio_charge(folio, holder) == 0);
+	limit_to(RLIMIT_DATA, "VmData", 0);
+	CHILD_CHECK(folio_get_holder(folio, holder) == 0); /* never -ENOMEM when it has one on this folio */
+	folio_put_holder(folio, holder);
+	CHILD_CHECK(pgmap_holder_end(holder) == 0);
+	CHILD_CHECK(pgmap_live_pages(pgmap) == 0);
+}
+
+static void c4_1_no_memory_for_a_charge_is_told_and_nothing_is_counted(void **state)
+{
+	(void)state;
+	expect_child_passes(no_memory_for_charges, NULL);
+}
+
+#define TEST(name) cmocka_unit_test(name)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(c3_1_idle_pages_cost_no_memory),
+		TEST(c3_21_a_device_full_of_large_folios_costs_words_not_pages_of_words),
+		TEST(c3_20_a_full_gibibyte_of_pages_costs_8_bytes_each),
+		TEST(c3_21_the_largest_folios_cost_one_word),
+		TEST(c3_19_private_values_cost_nothing_until_used_and_then_a_page),
+		TEST(c2_13_a_device_of_16_tib_costs_what_a_small_one_costs),
+		TEST(c3_7_no_memory_for_words_is_told_and_leaves_no_trace),
+		TEST(c3_19_no_memory_for_private_values_is_told),
+		TEST(c4_1_no_memory_for_a_charge_is_told_and_nothing_is_counted),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
