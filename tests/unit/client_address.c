@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* client_address.c - pieces of a device at one range of addresses, placed so that big pages can be used. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "client/address.h"
+
+enum { PAGE = 4096 };
+#define MIB (UINT64_C(1) << 20)
+#define GIB (UINT64_C(1) << 30)
+
+static int fd;
+
+static int setup(void **state)
+{
+	(void)state;
+	fd = memfd_create("device", MFD_CLOEXEC);
+	return fd < 0 || ftruncate(fd, (off_t)(4 * GIB)) != 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	return close(fd);
+}
+
+static struct address_plan plan_of(const struct proto_piece *pieces, uint64_t npieces, uint64_t len_bytes)
+{
+	return (struct address_plan){.pieces = pieces,
+				     .npieces = npieces,
+				     .offset_bytes = pieces[0].file_offset_bytes,
+				     .len_bytes = len_bytes,
+				     .granule_bytes = PAGE,
+				     .fd = fd,
+				     .prot = PROT_READ | PROT_WRITE};
+}
+
+static void put_mark(uint64_t device_offset_bytes, char mark)
+{
+	assert_int_equal(pwrite(fd, &mark, 1, (off_t)device_offset_bytes), 1);
+}
+
+static void pieces_lie_one_after_the_other(void **state)
+{
+	(void)state;
+	const struct proto_piece pieces[] = {
+		{8 * PAGE, 100 * PAGE, 2 * PAGE},
+		{10 * PAGE, 7 * PAGE, PAGE},
+		{11 * PAGE, 300 * PAGE, 100}, /* the file's end, inside of a page */
+	};
+	struct address_plan plan = plan_of(pieces, 3, 3 * PAGE + 100);
+	struct address address;
+	put_mark(100 * PAGE, 'a');
+	put_mark(101 * PAGE, 'b');
+	put_mark(7 * PAGE, 'c');
+	put_mark(300 * PAGE + 99, 'd');
+	assert_int_equal(address_map(&plan, &address), 0);
+	const char *at = address.start;
+	assert_int_equal(address.bytes, 4 * PAGE);
+	assert_int_equal(at[0], 'a');
+	assert_int_equal(at[PAGE], 'b');
+	assert_int_equal(at[2 * PAGE], 'c');
+	assert_int_equal(at[3 * PAGE + 99], 'd');
+	assert_int_equal(address_unmap(&address), 0);
+}
+
+static void addresses_are_congruent_to_the_device(void **state)
+{
+	(void)state;
+	static const struct {
+		uint64_t device_offset, len, modulus;
+	} cases[] = {
+		{2 * MIB, 2 * MIB, 2 * MIB},   {3 * MIB, 8 * MIB, 2 * MIB}, {GIB, GIB, GIB},
+		{GIB + 6 * MIB, 2 * GIB, GIB}, {12 * PAGE, 4 * PAGE, PAGE},
+	};
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct proto_piece piece = {0, cases[i].device_offset, cases[i].len};
+		struct address_plan plan = plan_of(&piece, 1, cases[i].len);
+		struct address address;
+		assert_int_equal(address_map(&plan, &address), 0);
+		assert_int_equal(((uintptr_t)address.start - cases[i].device_offset) % cases[i].modulus, 0);
+		assert_int_equal(address_unmap(&address), 0);
+	}
+}
+
+/* A small piece first: the big one behind it decides where the range lies. */
+static void the_first_big_piece_decides(void **state)
+{
+	(void)state;
+	const struct proto_piece pieces[] = {{0, 5 * PAGE, PAGE}, {PAGE, 64 * MIB, 4 * MIB}};
+	struct address_plan plan = plan_of(pieces, 2, PAGE + 4 * MIB);
+	struct address address;
+	assert_int_equal(address_map(&plan, &address), 0);
+	assert_int_equal(((uintptr_t)address.start + PAGE) % (2 * MIB), 0);
+	assert_int_equal(address_unmap(&address), 0);
+}
+
+static void pieces_that_make_no_range_are_refused(void **state)
+{
+	(void)state;
+	static const struct proto_piece bad[][2] = {
+		{{0, 0, PAGE}, {2 * PAGE, PAGE, PAGE}},   /* a gap */
+		{{0, 0, PAGE}, {0, PAGE, PAGE}},          /* twice */
+		{{0, 0, 100}, {100, PAGE, PAGE}},         /* not whole granules */
+		{{0, 1, PAGE}, {PAGE, PAGE, PAGE}},       /* unaligned on the device */
+		{{0, 0, 0}, {0, PAGE, PAGE}},             /* empty */
+		{{0, 0, PAGE}, {PAGE, PAGE, UINT64_MAX}}, /* beyond everything */
+	};
+	struct address address = {.bytes = 77};
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct address_plan plan = plan_of(bad[i], 2, 2 * PAGE);
+		assert_int_equal(address_map(&plan, &address), -EPROTO);
+	}
+	const struct proto_piece small = {0, 0, PAGE};
+	struct address_plan plan = plan_of(&small, 1, PAGE + 1);
+	assert_int_equal(address_map(&plan, &address), -EPROTO);
+	assert_int_equal(address.bytes, 77);
+}
+
+static uint64_t count_maps(void)
+{
+	uint64_t n = 0;
+	FILE *maps = fopen("/proc/self/maps", "re");
+	assert_non_null(maps);
+	for (int c; (c = getc(maps)) != EOF;)
+		n += c == '\n';
+	(void)fclose(maps);
+	return n;
+}
+
+/* The process is brought to its limit of mappings with a range whose pages have alternating protections. */
+static void more_pieces_than_the_process_may_map_are_e2big(void **state)
+{
+	(void)state;
+	enum { PIECES = 600 };
+	unsigned long limit = 0;
+	FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%lu", &limit), 1);
+	(void)fclose(file);
+	uint64_t fill = limit - count_maps() - PIECES / 2;
+	char *filler = mmap(NULL, fill * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	assert_ptr_not_equal(filler, MAP_FAILED);
+	for (uint64_t i = 1; i + 1 < fill; i += 2)
+		assert_int_equal(mprotect(filler + i * PAGE, PAGE, PROT_READ), 0);
+	static struct proto_piece pieces[PIECES];
+	for (unsigned i = 0; i < PIECES; i++)
+		pieces[i] = (struct proto_piece){i * PAGE, (uint64_t)(PIECES - i) * 2 * PAGE, PAGE};
+	struct address_plan plan = plan_of(pieces, PIECES, PIECES * PAGE);
+	struct address address;
+	uint64_t before = count_maps();
+	assert_int_equal(address_map(&plan, &address), -E2BIG);
+	assert_int_equal(count_maps(), before);
+	assert_int_equal(munmap(filler, fill * PAGE), 0);
+	assert_int_equal(address_map(&plan, &address), 0);
+	assert_int_equal(address_unmap(&address), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pieces_lie_one_after_the_other),
+		cmocka_unit_test(addresses_are_congruent_to_the_device),
+		cmocka_unit_test(the_first_big_piece_decides),
+		cmocka_unit_test(pieces_that_make_no_range_are_refused),
+		cmocka_unit_test(more_pieces_than_the_process_may_map_are_e2big),
+	};
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
