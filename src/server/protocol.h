@@ -95,7 +95,7 @@ struct proto_info {
 	uint32_t protocol;
 	char device[128];
 };
-static_assert(sizeof(struct proto_info) == 27 * 8 + 6 * 4 + 128, "no hidden padding");
+static_assert(sizeof(struct proto_info) == 27 * sizeof(uint64_t) + 6 * sizeof(uint32_t) + 128, "no hidden padding");
 
 /* A contiguous piece of the device, to be mapped at (file_offset - the mapping's offset). */
 struct proto_piece {
@@ -149,7 +149,7 @@ struct proto_rep {
 		struct proto_info info;
 	} u;
 };
-static_assert(sizeof(struct proto_rep) == 32 + 48 + 24 * (PROTO_INLINE_PIECES + PROTO_INLINE_RUNS),
+static_assert(sizeof(struct proto_rep) == 32 + 48 + 24UL * (PROTO_INLINE_PIECES + PROTO_INLINE_RUNS),
 	      "no hidden padding");
 
 /* What every version keeps: magic, version, type, seq, and in a reply the error. */
@@ -177,7 +177,7 @@ struct proto_who {
 	uint64_t pins_local, pins_remote;
 	int64_t since_ns;
 };
-static_assert(sizeof(struct proto_who) == 12 * 8, "no hidden padding");
+static_assert(sizeof(struct proto_who) == 12 * sizeof(uint64_t), "no hidden padding");
 static_assert(sizeof(struct proto_dirent) == 64 + PROTO_NAME_MAX, "no hidden padding");
 
 #endif

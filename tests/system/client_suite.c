@@ -11,8 +11,7 @@ enum { POOL_MIB = 64, RW = PGMAP_MAP_READ | PGMAP_MAP_WRITE };
 static int setup(void **state)
 {
 	(void)state;
-	const char *target = getenv("SUITE_TARGET");
-	assert_non_null(target);
+	const char *target = sys_env("SUITE_TARGET");
 	on_socket = strcmp(target, "socket") == 0;
 	if (!on_socket)
 		return pgmap_connect(target, &client);

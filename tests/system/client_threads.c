@@ -14,8 +14,7 @@ static struct pgmap_mapping *shared;
 static int setup(void **state)
 {
 	(void)state;
-	const char *target = getenv("SUITE_TARGET");
-	assert_non_null(target);
+	const char *target = sys_env("SUITE_TARGET");
 	on_socket = strcmp(target, "socket") == 0;
 	if (!on_socket)
 		return pgmap_connect(target, &client);

@@ -192,8 +192,7 @@ static int receive_fd(int socket)
 	struct msghdr msg = {
 		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
 	assert_int_equal(recvmsg(socket, &msg, MSG_CMSG_CLOEXEC), 1);
-	assert_non_null(CMSG_FIRSTHDR(&msg));
-	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(int));
+	memcpy(&fd, sys_cmsg_data(&msg), sizeof(int));
 	return fd;
 }
 

@@ -306,7 +306,7 @@ static struct raw raw_hello(void)
 		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
 	assert_int_equal(send(raw.fd, &req, sizeof(req), 0), sizeof(req));
 	assert_int_equal(recvmsg(raw.fd, &msg, MSG_CMSG_CLOEXEC), sizeof(rep));
-	memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fds));
+	memcpy(fds, sys_cmsg_data(&msg), sizeof(fds));
 	raw.words_bytes = rep.u.hello.words * 8;
 	raw.words = mmap(NULL, raw.words_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fds[1], 0);
 	assert_ptr_not_equal(raw.words, MAP_FAILED);

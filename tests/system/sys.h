@@ -37,6 +37,25 @@
 
 #define MIB (UINT64_C(1) << 20)
 
+/* The analyser does not know that cmocka's asserts do not return. */
+static inline const char *sys_env(const char *name)
+{
+	const char *value = getenv(name);
+	if (!value) {
+		(void)fprintf(stderr, "%s is not set: run through meson test\n", name);
+		exit(1);
+	}
+	return value;
+}
+
+static inline void *sys_cmsg_data(struct msghdr *msg)
+{
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg);
+	if (!cmsg)
+		abort();
+	return CMSG_DATA(cmsg);
+}
+
 struct sys_server {
 	char dir[64];
 	char path[96];
@@ -56,8 +75,7 @@ static inline bool sys_start_at(struct sys_server *server, const char *device)
 {
 	int ready[2], errors[2];
 	char fd_text[16], byte;
-	const char *program = getenv("PGMAPD");
-	assert_non_null(program);
+	const char *program = sys_env("PGMAPD");
 	assert_int_equal(pipe(ready), 0);
 	assert_int_equal(pipe2(errors, O_CLOEXEC), 0);
 	server->pid = fork();
