@@ -88,9 +88,9 @@ int charge_provide(struct charge_table *table, uint64_t n)
 {
 	uint64_t have = 0;
 	struct charge *charge;
-	LIST_FOREACH(charge, &table->free, by_holder)
-	if (++have >= n)
-		return 0;
+	LIST_FOREACH (charge, &table->free, by_holder)
+		if (++have >= n)
+			return 0;
 	size_t each = (CHARGE_CHUNK_BYTES - sizeof(struct charge_chunk)) / sizeof(struct charge);
 	for (; have < n; have += each)
 		if (charge_more(table) != 0)

@@ -147,7 +147,7 @@ static inline _Atomic uint64_t *private_of(struct pgmap *pgmap, const word_t *wo
 	return words ? (_Atomic uint64_t *)(void *)(words + ((const char *)word - pgmap->meta)) : NULL;
 }
 
-static inline void private_clear(struct pgmap *pgmap, const word_t *word)
+void map_private_clear(struct pgmap *pgmap, const word_t *word)
 {
 	_Atomic uint64_t *at = private_of(pgmap, word);
 	/* Read first: what was never set shall not cost a page. */
@@ -157,7 +157,7 @@ static inline void private_clear(struct pgmap *pgmap, const word_t *word)
 
 void map_finish_release(struct pgmap *pgmap, word_t *word, unsigned order, unsigned slot)
 {
-	private_clear(pgmap, word);
+	map_private_clear(pgmap, word);
 	word_store(word, word_make(WORD_CLOSED, 0, 0)); /* pairs with claim.h, step 2 */
 	map_uncount(pgmap, slot, UINT64_C(1) << order);
 }

@@ -106,8 +106,8 @@ PGMAP_PUBLIC int64_t pgmap_holder_end(struct pgmap_holder *holder)
 		LIST_REMOVE(charge, by_holder);
 		LIST_INSERT_HEAD(&holder->charges, charge, by_holder);
 	}
-	LIST_FOREACH(charge, &holder->charges, by_holder)
-	marked_pages += INT64_C(1) << word_order(word_load(charge->word));
+	LIST_FOREACH (charge, &holder->charges, by_holder)
+		marked_pages += INT64_C(1) << word_order(word_load(charge->word));
 	charge_unlock(&pgmap->charges, &saved);
 	if (marked_pages == 0)
 		free_holder(pgmap, holder);
@@ -175,8 +175,7 @@ PGMAP_PUBLIC void pgmap_holder_charge(const struct pgmap_holder *holder, struct 
 	sigset_t saved;
 	charge_lock(&holder->pgmap->charges, &saved);
 	struct charge *charge;
-	LIST_FOREACH(charge, &holder->charges, by_holder)
-	{
+	LIST_FOREACH (charge, &holder->charges, by_holder) {
 		sum.refs += charge->refs;
 		sum.pins_local += charge->pins[FOLIO_PIN_LOCAL];
 		sum.pins_remote += charge->pins[FOLIO_PIN_REMOTE];

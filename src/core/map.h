@@ -129,6 +129,9 @@ void map_release(struct pgmap *pgmap, word_t *word, uint64_t old, unsigned slot)
 /* The end of that, also for pages that the owner had kept: they are idle, and uncounted. */
 void map_finish_release(struct pgmap *pgmap, word_t *word, unsigned order, unsigned slot);
 
+/* folio_private() of the next folio with this word is 0. */
+void map_private_clear(struct pgmap *pgmap, const word_t *word);
+
 /* Ends the program with the facts (c3.17). */
 _Noreturn void map_abort(const struct folio *folio, const char *what, uint64_t word, const struct pgmap_holder *holder)
 	__attribute__((cold, noinline));

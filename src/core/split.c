@@ -75,9 +75,11 @@ static void split_charges(const struct split *s)
 				charge_make(table, part_word(s, i), c->holder)->refs = c->refs;
 	if (claim_level(word_order(s->word)) == claim_level(s->new_order))
 		return;
+	/* The old handle is none of the parts': nothing of it stays for the next folio with this head. */
 	struct charge *c;
-	while ((c = charge_first(table, from)) != NULL) /* the old handle is none of the parts' */
+	while ((c = charge_first(table, from)) != NULL)
 		charge_drop(table, c);
+	map_private_clear(s->pgmap, from);
 }
 
 static int split_locked(struct split *s)
