@@ -22,6 +22,7 @@
 #include <pgmap/folio.h>
 
 #include "dax/gate.h"
+#include "port/compiler.h"
 
 struct dax_ops {
 	int64_t (*direct_access)(struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct dax_span *span);
@@ -137,7 +138,7 @@ static int create_pgmap(struct dax_device *dax)
 	return err ? err : pgmap_device_to_pgoff(dax->pgmap, dax->params.start_bytes, &dax->first_pgoff);
 }
 
-int dax_create(const struct dax_params *params, struct dax_device **out)
+PGMAP_PUBLIC int dax_create(const struct dax_params *params, struct dax_device **out)
 {
 	int err = out ? check_params(params) : -EINVAL;
 	if (err)
@@ -176,7 +177,7 @@ static int end_pgmap(struct pgmap *pgmap)
 	return pgmap_destroy(pgmap);
 }
 
-int dax_destroy(struct dax_device *dax)
+PGMAP_PUBLIC int dax_destroy(struct dax_device *dax)
 {
 	if (!dax)
 		return 0;
@@ -192,7 +193,7 @@ int dax_destroy(struct dax_device *dax)
 	return 0;
 }
 
-int64_t dax_direct_access(struct dax_device *dax, uint64_t pgoff, int64_t npages, struct dax_span *span)
+PGMAP_PUBLIC int64_t dax_direct_access(struct dax_device *dax, uint64_t pgoff, int64_t npages, struct dax_span *span)
 {
 	if (!dax || !span || npages <= 0)
 		return -EINVAL;
@@ -205,7 +206,7 @@ int64_t dax_direct_access(struct dax_device *dax, uint64_t pgoff, int64_t npages
 	return n;
 }
 
-int dax_hold(struct dax_device *dax, void *holder, const struct dax_holder_ops *ops)
+PGMAP_PUBLIC int dax_hold(struct dax_device *dax, void *holder, const struct dax_holder_ops *ops)
 {
 	if (!dax || !holder || !ops || ops->ops_bytes != sizeof(*ops))
 		return -EINVAL;
@@ -224,7 +225,7 @@ int dax_hold(struct dax_device *dax, void *holder, const struct dax_holder_ops *
 	return err;
 }
 
-int dax_release(struct dax_device *dax, void *holder)
+PGMAP_PUBLIC int dax_release(struct dax_device *dax, void *holder)
 {
 	if (!dax || !holder)
 		return -EINVAL;
@@ -241,7 +242,7 @@ int dax_release(struct dax_device *dax, void *holder)
 	return 0;
 }
 
-int dax_kill(struct dax_device *dax)
+PGMAP_PUBLIC int dax_kill(struct dax_device *dax)
 {
 	if (!dax)
 		return -EINVAL;
@@ -266,7 +267,7 @@ static int check_pages(const struct dax_device *dax, uint64_t pgoff, uint64_t np
 	return pgoff >= dax->npages || npages > dax->npages - pgoff ? -ERANGE : 0;
 }
 
-int dax_populate(struct dax_device *dax, uint64_t pgoff, uint64_t npages)
+PGMAP_PUBLIC int dax_populate(struct dax_device *dax, uint64_t pgoff, uint64_t npages)
 {
 	int err = check_pages(dax, pgoff, npages);
 	if (err)
@@ -278,33 +279,33 @@ int dax_populate(struct dax_device *dax, uint64_t pgoff, uint64_t npages)
 	return err;
 }
 
-int dax_discard(struct dax_device *dax, uint64_t pgoff, uint64_t npages)
+PGMAP_PUBLIC int dax_discard(struct dax_device *dax, uint64_t pgoff, uint64_t npages)
 {
 	int err = check_pages(dax, pgoff, npages);
 	return err ? err : dax->ops->discard(dax, pgoff, npages);
 }
 
-int dax_alive(const struct dax_device *dax)
+PGMAP_PUBLIC int dax_alive(const struct dax_device *dax)
 {
 	return gate_is_open(&dax->access);
 }
 
-struct pgmap *dax_pgmap(const struct dax_device *dax)
+PGMAP_PUBLIC struct pgmap *dax_pgmap(const struct dax_device *dax)
 {
 	return dax->pgmap;
 }
 
-uint64_t dax_npages(const struct dax_device *dax)
+PGMAP_PUBLIC uint64_t dax_npages(const struct dax_device *dax)
 {
 	return dax->npages;
 }
 
-unsigned dax_granule_order(const struct dax_device *dax)
+PGMAP_PUBLIC unsigned dax_granule_order(const struct dax_device *dax)
 {
 	return dax->params.granule_order;
 }
 
-const char *dax_name(const struct dax_device *dax)
+PGMAP_PUBLIC const char *dax_name(const struct dax_device *dax)
 {
 	return dax->name;
 }

@@ -17,6 +17,7 @@
 
 #include "fs/fs.h"
 #include "fs/name.h"
+#include "port/compiler.h"
 
 int64_t file_now_ns(void)
 {
@@ -55,7 +56,7 @@ void file_put(struct fsdax_file *file)
 	free(file);
 }
 
-void fsdax_close(struct fsdax_file *file)
+PGMAP_PUBLIC void fsdax_close(struct fsdax_file *file)
 {
 	if (!file)
 		return;
@@ -126,15 +127,15 @@ static int list_extents(const struct fsdax *fs, struct block_list *blocks, struc
 	uint64_t n = 0;
 	if (!fs->log || STAILQ_EMPTY(blocks))
 		return 0;
-	STAILQ_FOREACH(block, blocks, list)
-	n++;
+	STAILQ_FOREACH (block, blocks, list)
+		n++;
 	struct fs_extent *extents = calloc(n, sizeof(*extents));
 	if (!extents)
 		return -ENOMEM;
 	record->extents = extents;
 	record->nextents = n;
-	STAILQ_FOREACH(block, blocks, list)
-	*extents++ = (struct fs_extent){block->key, block->off - fs->space.base, block->order};
+	STAILQ_FOREACH (block, blocks, list)
+		*extents++ = (struct fs_extent){block->key, block->off - fs->space.base, block->order};
 	return 0;
 }
 
@@ -170,7 +171,7 @@ int file_truncate(struct fsdax *fs, struct inode *inode, uint64_t size)
 	return err;
 }
 
-int fsdax_truncate(struct fsdax_file *file, uint64_t size_bytes)
+PGMAP_PUBLIC int fsdax_truncate(struct fsdax_file *file, uint64_t size_bytes)
 {
 	if (!file)
 		return -EINVAL;
@@ -180,7 +181,7 @@ int fsdax_truncate(struct fsdax_file *file, uint64_t size_bytes)
 	return err;
 }
 
-int fsdax_stat_file(struct fsdax_file *file, struct fsdax_stat *out)
+PGMAP_PUBLIC int fsdax_stat_file(struct fsdax_file *file, struct fsdax_stat *out)
 {
 	if (!file || !out)
 		return -EINVAL;
@@ -190,7 +191,7 @@ int fsdax_stat_file(struct fsdax_file *file, struct fsdax_stat *out)
 	return 0;
 }
 
-int fsdax_file_path(struct fsdax_file *file, char *buf, size_t buf_bytes)
+PGMAP_PUBLIC int fsdax_file_path(struct fsdax_file *file, char *buf, size_t buf_bytes)
 {
 	if (!file || !buf)
 		return -EINVAL;

@@ -9,6 +9,7 @@
 
 #include "fs/fs.h"
 #include "fs/name.h"
+#include "port/compiler.h"
 
 static int folio_freed(void *holder, uint64_t pgoff, uint64_t npages)
 {
@@ -52,7 +53,7 @@ static int set_up(struct fsdax *fs)
 	return 0;
 }
 
-int fsdax_create(struct dax_device *dax, fsdax_gone_fn *gone, struct fsdax **out)
+PGMAP_PUBLIC int fsdax_create(struct dax_device *dax, fsdax_gone_fn *gone, struct fsdax **out)
 {
 	if (!dax || !out)
 		return -EINVAL;
@@ -89,7 +90,7 @@ static void free_inode(struct fsdax *fs, struct inode *inode)
 	inode_free(inode);
 }
 
-int fsdax_destroy(struct fsdax *fs)
+PGMAP_PUBLIC int fsdax_destroy(struct fsdax *fs)
 {
 	if (!fs)
 		return 0;
@@ -174,7 +175,7 @@ static int open_locked(struct fsdax *fs, const char *path, unsigned flags, struc
 	return err;
 }
 
-int fsdax_open(struct fsdax *fs, const char *path, unsigned flags, struct fsdax_file **out)
+PGMAP_PUBLIC int fsdax_open(struct fsdax *fs, const char *path, unsigned flags, struct fsdax_file **out)
 {
 	if (!fs || !out || (flags & ~(unsigned)(FSDAX_CREATE | FSDAX_EXCL | FSDAX_TRUNC)))
 		return -EINVAL;
@@ -184,7 +185,7 @@ int fsdax_open(struct fsdax *fs, const char *path, unsigned flags, struct fsdax_
 	return err;
 }
 
-int fsdax_stat(struct fsdax *fs, const char *path, struct fsdax_stat *out)
+PGMAP_PUBLIC int fsdax_stat(struct fsdax *fs, const char *path, struct fsdax_stat *out)
 {
 	struct name_at at;
 	if (!fs || !out)
@@ -244,17 +245,17 @@ static int with_path(struct fsdax *fs, const char *path, int (*fn)(struct fsdax 
 	return err;
 }
 
-int fsdax_unlink(struct fsdax *fs, const char *path)
+PGMAP_PUBLIC int fsdax_unlink(struct fsdax *fs, const char *path)
 {
 	return with_path(fs, path, unlink_locked);
 }
 
-int fsdax_rmdir(struct fsdax *fs, const char *path)
+PGMAP_PUBLIC int fsdax_rmdir(struct fsdax *fs, const char *path)
 {
 	return with_path(fs, path, rmdir_locked);
 }
 
-int fsdax_mkdir(struct fsdax *fs, const char *path)
+PGMAP_PUBLIC int fsdax_mkdir(struct fsdax *fs, const char *path)
 {
 	return with_path(fs, path, mkdir_locked);
 }
@@ -316,7 +317,7 @@ static int rename_locked(struct fsdax *fs, const char *from_path, const char *to
 	return err;
 }
 
-int fsdax_rename(struct fsdax *fs, const char *from, const char *to)
+PGMAP_PUBLIC int fsdax_rename(struct fsdax *fs, const char *from, const char *to)
 {
 	if (!fs)
 		return -EINVAL;
@@ -345,8 +346,8 @@ static int readdir_locked(struct fsdax *fs, const char *path,
 	return err;
 }
 
-int fsdax_readdir(struct fsdax *fs, const char *path,
-		  int (*fn)(void *arg, const char *name, const struct fsdax_stat *st), void *arg)
+PGMAP_PUBLIC int fsdax_readdir(struct fsdax *fs, const char *path,
+			       int (*fn)(void *arg, const char *name, const struct fsdax_stat *st), void *arg)
 {
 	if (!fs || !fn)
 		return -EINVAL;
@@ -356,7 +357,7 @@ int fsdax_readdir(struct fsdax *fs, const char *path,
 	return err;
 }
 
-void fsdax_statfs(struct fsdax *fs, struct fsdax_statfs *out)
+PGMAP_PUBLIC void fsdax_statfs(struct fsdax *fs, struct fsdax_statfs *out)
 {
 	(void)pthread_mutex_lock(&fs->lock);
 	out->files = fs->nfiles;

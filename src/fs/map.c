@@ -15,6 +15,7 @@
 
 #include "fs/fs.h"
 #include "port/abort.h"
+#include "port/compiler.h"
 
 /* One reference, charged, on the folio of this extent, or on the bigger one that still covers it. */
 static int activate(struct fsdax *fs, const struct block *extent, struct pgmap_holder *holder, struct folio **out)
@@ -187,8 +188,8 @@ static int map_locked(struct fsdax_file *file, uint64_t offset, uint64_t len, st
 	return 0;
 }
 
-int fsdax_map(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes, struct pgmap_holder *holder,
-	      void *cookie, struct fsdax_map **out)
+PGMAP_PUBLIC int fsdax_map(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes,
+			   struct pgmap_holder *holder, void *cookie, struct fsdax_map **out)
 {
 	if (!file || !out)
 		return -EINVAL;
@@ -211,13 +212,13 @@ static void unmap(struct fsdax_map *map, bool ended)
 	free(map);
 }
 
-void fsdax_unmap(struct fsdax_map *map)
+PGMAP_PUBLIC void fsdax_unmap(struct fsdax_map *map)
 {
 	if (map)
 		unmap(map, false);
 }
 
-void fsdax_unmap_ended(struct fsdax_map *map)
+PGMAP_PUBLIC void fsdax_unmap_ended(struct fsdax_map *map)
 {
 	if (map)
 		unmap(map, true);
@@ -303,22 +304,22 @@ void map_split_folio_at(struct fsdax *fs, struct inode *inode, uint64_t pgoff)
 	}
 }
 
-uint64_t fsdax_map_npieces(const struct fsdax_map *map)
+PGMAP_PUBLIC uint64_t fsdax_map_npieces(const struct fsdax_map *map)
 {
 	return map->npieces;
 }
 
-void fsdax_map_piece(const struct fsdax_map *map, uint64_t i, struct fsdax_piece *out)
+PGMAP_PUBLIC void fsdax_map_piece(const struct fsdax_map *map, uint64_t i, struct fsdax_piece *out)
 {
 	*out = map->pieces[i];
 }
 
-uint64_t fsdax_map_nspans(const struct fsdax_map *map)
+PGMAP_PUBLIC uint64_t fsdax_map_nspans(const struct fsdax_map *map)
 {
 	return map->nspans;
 }
 
-void fsdax_map_span(const struct fsdax_map *map, uint64_t i, struct fsdax_span *out)
+PGMAP_PUBLIC void fsdax_map_span(const struct fsdax_map *map, uint64_t i, struct fsdax_span *out)
 {
 	const struct map_span *span = &map->spans[i];
 	*out = (struct fsdax_span){span->file_pgoff, span->pgoff, span->order, span->folio};
@@ -326,7 +327,7 @@ void fsdax_map_span(const struct fsdax_map *map, uint64_t i, struct fsdax_span *
 		(void)pgmap_find_folio(map->file->fs->pgmap, span->pgoff, &out->folio);
 }
 
-struct fsdax_file *fsdax_map_file(const struct fsdax_map *map)
+PGMAP_PUBLIC struct fsdax_file *fsdax_map_file(const struct fsdax_map *map)
 {
 	return map->file;
 }

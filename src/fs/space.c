@@ -167,8 +167,7 @@ void space_give_back(struct space *space, struct block_list *blocks)
 {
 	struct block *block;
 	(void)pthread_mutex_lock(&space->lock);
-	STAILQ_FOREACH(block, blocks, list)
-	{
+	STAILQ_FOREACH (block, blocks, list) {
 		space->used -= block_pages(block);
 		space->nwaiting += block_pages(block);
 	}
