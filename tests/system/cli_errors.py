@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""cli_errors - bad input to the command: the exit code, one line that says what, which and why, and nothing lost."""
+import os
+import signal
+import subprocess
+
+import cli
+
+HUGE = '/sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages'
+
+
+def refused(pool, device, *words):
+    _, errors = cli.run('serve', '--device', device, '--socket', pool.path('other'), code=1)
+    for word in words:
+        assert word in errors, f'{device}: no {word!r} in {errors!r}'
+    assert not os.path.exists(pool.path('other')), 'a socket is left'
+
+
+def test_unknown_device(pool):
+    refused(pool, 'floppy:size=1M', 'floppy')
+    refused(pool, 'memfd:colour=red', 'colour')
+    refused(pool, 'memfd', 'memfd')
+
+
+def test_size_is_no_multiple_of_the_page(pool):
+    refused(pool, 'memfd:size=4097,page=4K', '4097')
+    refused(pool, 'memfd:size=3M,page=2M', 'size')
+    refused(pool, 'memfd:size=0', 'size')
+
+
+def test_no_huge_pages_reserved(pool):
+    # More than any machine has reserved: 1 TiB in pages of 1 GiB.
+    if os.path.exists(HUGE):
+        refused(pool, 'memfd:size=1T,page=1G', '1G')
+    refused(pool, 'memfd:size=1T,page=2M', '2M')
+
+
+def test_socket_in_use(pool):
+    _, errors = cli.run('serve', '--device', 'memfd:size=1M', '--socket', pool.socket, code=1)
+    assert pool.socket in errors
+    pool.run('ls')  # the first one still serves
+
+
+def test_socket_of_a_dead_server_is_taken_over(pool):
+    pool.server.kill()
+    pool.server.wait()
+    assert os.path.exists(pool.socket)
+    _, errors = pool.run('ls', code=1)
+    assert 'pgmap serve' in errors and pool.socket in errors
+    pool.start()
+    pool.run('ls')
+
+
+def test_pool_full_in_the_middle_of_a_put(pool):
+    before = pool.info()
+    path, _ = pool.write('big', 80 * cli.MIB)
+    _, errors = pool.run('put', path, '/big', code=1)
+    assert path in errors and '80 MiB' in errors and '64 MiB' in errors, errors
+    with open(path, 'rb') as file:
+        _, errors = pool.run('put', '-', '/stream', code=1, stdin=file)
+    assert 'the pool is full' in errors and '64 MiB' in errors, errors
+    assert pool.run('ls')[0] == b'', 'something is left'
+    after = pool.info()
+    assert after['free'] == before['free'] == before['pages'], 'the space is not back'
+
+
+def test_pool_full_keeps_what_was_there(pool):
+    path, data = pool.write('old', cli.MIB)
+    pool.run('put', path, '/file')
+    big, _ = pool.write('big', 80 * cli.MIB)
+    pool.run('put', big, '/file', code=1)
+    assert pool.run('cat', '/file')[0] == data
+    assert pool.run('ls')[0] == b'file\n'
+
+
+def test_interrupted_put_leaves_nothing(pool):
+    for end in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        put = subprocess.Popen([cli.PGMAP, '-s', pool.socket, 'put', '-', '/half'], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        put.stdin.write(b'x' * (3 * cli.MIB))
+        put.stdin.flush()
+        while not pool.run('ls')[0].startswith(b'.put-'):  # until it writes
+            pass
+        put.send_signal(end)
+        errors = put.stderr.read().decode()
+        assert put.wait() == 1 and errors.count('\n') == 1 and 'interrupted' in errors, errors
+        put.stdin.close()
+        assert pool.run('ls')[0] == b''
+        assert pool.info()['free'] == pool.info()['pages']
+
+
+def test_killed_put_leaves_no_half_file_under_the_name(pool):
+    put = subprocess.Popen([cli.PGMAP, '-s', pool.socket, 'put', '-', '/half'], stdin=subprocess.PIPE)
+    put.stdin.write(b'x' * (3 * cli.MIB))
+    put.stdin.flush()
+    while not pool.run('ls')[0].startswith(b'.put-'):
+        pass
+    put.kill()
+    put.wait()
+    put.stdin.close()
+    assert b'half' not in pool.run('ls')[0].split()
+    pool.run('stat', '/half', code=1)
+
+
+def test_what_is_not_there(pool):
+    for command in (('cat',), ('stat',), ('rm',), ('ls',), ('rm', '-r'), ('who',)):
+        _, errors = pool.run(*command, '/no/such', code=1)
+        assert errors.startswith(f'pgmap {command[0]}: /no/such: '), errors
+    pool.run('rm', '-f', '/no/such')
+    _, errors = pool.run('get', '/no/such', pool.path('out'), code=1)
+    assert '/no/such' in errors and not os.path.exists(pool.path('out'))
+    _, errors = pool.run('put', pool.path('absent'), '/x', code=1)
+    assert pool.path('absent') in errors
+    _, errors = pool.run('fence', '4711', code=1)
+    assert '4711' in errors
+
+
+def test_directories_where_files_belong(pool):
+    pool.run('mkdir', '/d')
+    assert 'rm -r' in pool.run('rm', '/d', code=1)[1]
+    pool.run('cat', '/d', code=1)
+    pool.run('mkdir', '/d', code=1)
+    pool.run('put', '-', '/d', code=1, data=b'x')
+    pool.run('mkdir', '/none/deep', code=1)
+    pool.run('mkdir', '-p', '/d/e/f')
+    assert pool.run('ls', '/d/e')[0] == b'f/\n'
+
+
+def test_get_into_a_folder_that_refuses(pool):
+    pool.run('put', '-', '/f', data=b'bytes')
+    _, errors = pool.run('get', '/f', pool.path('none/f'), code=1)
+    assert pool.path('none/') in errors
+    pool.run('cat', '/f', stdin=None)
+    with open('/dev/full', 'wb') as full:
+        done = subprocess.run([cli.PGMAP, '-s', pool.socket, 'cat', '/f'], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 1 and done.stderr.count(b'\n') == 1
+
+
+def test_wrong_usage(pool):
+    wrong = [(), ('nonsense',), ('ls', '--nonsense'), ('ls', '-x'), ('ls', '/a', '/b'), ('put', 'x'), ('mv', '/a'),
+             ('truncate', '/a', 'big'), ('truncate', '/a', '1Q'), ('stop', '--deadline', 'soon'), ('stop', '--deadline'),
+             ('fence', 'x'), ('fence', '-1'), ('demo', '--seconds', '1'), ('help', 'nonsense'), ('--nonsense',), ('-s',)]
+    for args in wrong:
+        _, errors = pool.run(*args, code=2)
+        assert '--help' in errors, f'{args}: {errors}'
+
+
+def test_server_not_there(pool):
+    for command in (['ls'], ['info'], ['who'], ['stop'], ['rm', '/x'], ['put', '/etc/passwd', '/x']):
+        _, errors = cli.run('-s', pool.path('nobody'), *command, code=1)
+        assert pool.path('nobody') in errors and 'pgmap serve' in errors, errors
+
+
+def test_names_cannot_move_the_cursor(pool):
+    _, errors = pool.run('cat', '/a\nb\x1b[2J', code=1)
+    assert '\x1b' not in errors
+
+
+cli.main(globals())

@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""cli_files - files in and out of a pool by the command, and what it lists."""
+import filecmp
+import json
+import os
+import subprocess
+
+import cli
+
+
+def test_round_trip_of_a_file(pool):
+    for size in (0, 1, 4095, 4096, 4097, 3 * cli.MIB + 5, 20 * cli.MIB + 1):
+        path, data = pool.write('file', size)
+        pool.run('put', path, '/file')
+        assert pool.run('cat', '/file')[0] == data
+        pool.run('get', '/file', pool.path('back'))
+        assert filecmp.cmp(path, pool.path('back'), shallow=False)
+        assert pool.run('get', '/file', '-')[0] == data
+    assert sorted(os.listdir(pool.dir)) == ['back', 'file', 'sock']
+
+
+def test_round_trip_of_standard_input(pool):
+    for size in (0, 1, 4 * cli.MIB - 1, 4 * cli.MIB, 4 * cli.MIB + 1, 50 * cli.MIB):
+        _, data = pool.write('in', size)
+        pool.run('put', '-', '/in', data=data)
+        assert pool.run('cat', '/in')[0] == data
+        assert json.loads(pool.run('stat', '-j', '/in')[0])['size_bytes'] == size
+        pool.run('rm', '/in')
+    assert pool.info()['free'] == pool.info()['pages']
+
+
+def test_round_trip_of_a_tree(pool):
+    tree = pool.path('tree')
+    os.makedirs(f'{tree}/a/b')
+    os.makedirs(f'{tree}/empty')
+    for name in ('top', 'a/one', 'a/b/two', 'a/b/with space'):
+        with open(f'{tree}/{name}', 'w', encoding='utf-8') as file:
+            file.write(name * 1000)
+    os.symlink('top', f'{tree}/link')
+    os.symlink('..', f'{tree}/circle')
+    pool.run('put', tree, '/t')
+    assert pool.run('ls', '/t')[0] == b'a/\nempty/\nlink\ntop\n'
+    pool.run('get', '/t', pool.path('back'))
+    assert pool.run('cat', '/t/link')[0] == b'top' * 1000
+    for name in ('top', 'a/one', 'a/b/two', 'a/b/with space', 'link'):
+        assert filecmp.cmp(f'{tree}/{name}', pool.path(f'back/{name}'), shallow=False)
+    assert os.listdir(pool.path('back/empty')) == []
+    pool.run('put', tree, '/t')  # into a directory that is there
+    assert b'tree/' in pool.run('ls', '/t')[0].split()
+    pool.run('rm', '-r', '/t')
+    assert pool.info()['free'] == pool.info()['pages']
+    pool.run('put', f'{tree}/.', '/')  # what is in it
+    assert pool.run('ls')[0] == b'a/\nempty/\nlink\ntop\n'
+    pool.run('rm', '-r', '/')
+    assert pool.run('ls')[0] == b''
+
+
+def test_several_sources_need_a_directory(pool):
+    one, _ = pool.write('one', 10)
+    two, _ = pool.write('two', 20)
+    pool.run('put', one, two, '/d', code=1)
+    pool.run('mkdir', '/d')
+    pool.run('put', one, two, '/d')
+    assert pool.run('ls', '/d')[0] == b'one\ntwo\n'
+    pool.run('get', '/d/one', '/d/two', pool.path('none'), code=1)
+    os.mkdir(pool.path('out'))
+    pool.run('get', '/d/one', '/d/two', pool.path('out'))
+    assert sorted(os.listdir(pool.path('out'))) == ['one', 'two']
+
+
+def test_rename_replace_truncate(pool):
+    pool.run('put', '-', '/a', data=b'A' * 10000)
+    pool.run('put', '-', '/b', data=b'B')
+    pool.run('mv', '/a', '/b')
+    assert pool.run('cat', '/b')[0] == b'A' * 10000
+    pool.run('truncate', '/b', '5000')
+    pool.run('truncate', '/b', '8K')
+    assert pool.run('cat', '/b')[0] == b'A' * 5000 + bytes(8192 - 5000)
+    pool.run('mkdir', '/d')
+    pool.run('mv', '/b', '/d')
+    assert pool.run('ls', '/d')[0] == b'b\n'
+    pool.run('truncate', '/new', '1M')
+    assert pool.run('cat', '/new')[0] == bytes(cli.MIB)
+
+
+def test_listings_are_json_too(pool):
+    pool.run('put', '-', '/f', data=b'x' * 5000)
+    pool.run('mkdir', '/d')
+    rows = json.loads(pool.run('ls', '-j')[0])
+    assert [(r['name'], r['type'], r['path']) for r in rows] == [('d', 'dir', '/d'), ('f', 'file', '/f')]
+    assert set(rows[0]) == {'path', 'name', 'type', 'ino', 'size_bytes', 'blocks', 'extents', 'max_order', 'mappings', 'nlink',
+                            'mtime_ns'}
+    assert json.loads(pool.run('ls', '-j', '/f')[0])[0]['size_bytes'] == 5000
+    stat = json.loads(pool.run('stat', '-j', '/f')[0])
+    assert stat['blocks'] == 2 and stat['mappings'] == 0
+    info = pool.info()
+    assert info['used'] + info['free'] + info['waiting'] == info['pages'] == 64 * 256
+    assert sum(n << order for order, n in enumerate(info['free_by_order'])) == info['free']
+    assert info['accounts_add_up'] is True and info['state'] == 'live' and info['server_pid'] == pool.server.pid
+    assert json.loads(pool.run('who', '-j')[0]) == []
+    for args in (['ls', '-l'], ['stat', '/f'], ['info'], ['who']):
+        assert pool.run(*args)[0]
+
+
+def holder(pool, path):
+    """A process that maps path: cat into a pipe that nobody reads."""
+    cat = subprocess.Popen([cli.PGMAP, '-s', pool.socket, 'cat', path], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert cat.stdout.read(1)
+    return cat
+
+
+def test_who_names_the_holder_and_stop_waits_for_it(pool):
+    pool.run('put', '-', '/f', data=b'x' * (8 * cli.MIB))
+    cat = holder(pool, '/f')
+    rows = json.loads(pool.run('who', '-j', '/f')[0])
+    assert [(r['pid'], r['path'], r['state'], r['pages']) for r in rows] == [(cat.pid, '/f', 'connected', 2048)]
+    assert str(cat.pid).encode() in pool.run('who')[0]
+    _, errors = pool.run('fence', str(rows[0]['holder_id']), code=1)
+    assert 'not dead' in errors
+    _, errors = pool.run('stop', '--deadline', '0.2', code=1)
+    assert f'pid {cat.pid} ' in errors and '/f' in errors and '--cancel' in errors, errors
+    assert pool.info()['state'] == 'draining'
+    assert 'draining' in pool.run('cat', '/f', code=1)[1]
+    pool.run('stop', '--cancel')
+    assert pool.info()['state'] == 'live'
+    pool.run('rm', '/f')
+    assert pool.info()['waiting'] == 2048  # the name has gone, the pages wait for their holder
+    assert '(deleted)' in json.loads(pool.run('who', '-j')[0])[0]['path']
+    stop = subprocess.Popen([cli.PGMAP, '-s', pool.socket, 'stop'], stderr=subprocess.PIPE)
+    assert len(cat.stdout.read()) == 8 * cli.MIB - 1  # what was mapped is whole
+    assert cat.wait() == 0
+    assert stop.wait() == 0 and stop.stderr.read() == b''
+    assert pool.server.wait() == 0
+    assert not os.path.exists(pool.socket)
+
+
+def test_reader_that_goes_away_is_no_error(pool):
+    pool.run('put', '-', '/f', data=b'x' * (8 * cli.MIB))
+    cat = holder(pool, '/f')
+    cat.stdout.close()
+    assert cat.wait() == 0 and cat.stderr.read() == b''
+
+
+def test_verbose_reports_bytes(pool):
+    path, _ = pool.write('f', cli.MIB)
+    assert f'{cli.MIB} bytes' in pool.run('put', '-v', path, '/f')[1]
+    assert f'{cli.MIB} bytes' in pool.run('get', '-v', '/f', pool.path('g'))[1]
+    assert pool.run('put', path, '/f')[1] == ''
+
+
+cli.main(globals())
