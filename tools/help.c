@@ -14,6 +14,29 @@ static const char socket_text[] =
 	"Without --socket: $PGMAP_SOCKET, else $XDG_RUNTIME_DIR/pgmap/pgmapd.sock, else /run/pgmap/pgmapd.sock. "
 	"embedded:SPEC makes a pool of its own that ends with the command.";
 
+/* Words broken into lines, at a column that a terminal has; each line of text is a paragraph. */
+static void wrapped(FILE *out, const char *text, unsigned indent)
+{
+	enum { COLUMNS = 100 };
+	unsigned column = 0;
+	for (const char *c = text; *c;) {
+		size_t n = strcspn(c, " \n");
+		if (column && column + 1 + n > COLUMNS) {
+			fputc('\n', out);
+			column = 0;
+		}
+		column += (unsigned)fprintf(out, "%*s%.*s", column ? 1 : (int)indent, "", (int)n, c);
+		c += n;
+		if (*c == '\n') {
+			fputs("\n\n", out);
+			column = 0;
+		}
+		if (*c)
+			c++;
+	}
+	fputc('\n', out);
+}
+
 void cli_help(FILE *out)
 {
 	fputs("pgmap - device memory with an owner that can be trusted\n\n"
@@ -26,8 +49,9 @@ void cli_help(FILE *out)
 	for (const struct cli_option *o = cli_global_options; o->name; o++)
 		fprintf(out, "  -%c, --%s%s%s\n        %s\n", o->letter, o->name, o->arg ? " " : "",
 			o->arg ? o->arg : "", o->help);
-	fprintf(out, "\n%s\n\nexit codes: %s\n`pgmap COMMAND --help` says more about a command.\n", socket_text,
-		exit_codes);
+	fputc('\n', out);
+	wrapped(out, socket_text, 0);
+	fprintf(out, "\nexit codes: %s\n`pgmap COMMAND --help` says more about a command.\n", exit_codes);
 }
 
 static void print_option(FILE *out, const struct cli_option *o)
@@ -40,10 +64,10 @@ static void print_option(FILE *out, const struct cli_option *o)
 		fprintf(out, "      %-20s %s\n", name, o->help);
 }
 
-static void print_kinds(FILE *out, const char *before)
+static void print_kinds(FILE *out)
 {
 	for (size_t i = 0; dev_kind_at(i); i++)
-		fprintf(out, "%s%s\n", before, dev_kind_at(i)->usage);
+		wrapped(out, dev_kind_at(i)->usage, 2);
 }
 
 /* The one command whose argument is a table of its own: which devices there are. */
@@ -54,8 +78,10 @@ static bool takes_spec(const struct cli_command *command)
 
 void cli_command_help(FILE *out, const struct cli_command *command)
 {
-	fprintf(out, "pgmap %s - %s\n\nusage: pgmap [-s SOCKET] %s%s%s\n\n%s\n\noptions:\n", command->name,
-		command->summary, command->name, *command->synopsis ? " " : "", command->synopsis, command->text);
+	fprintf(out, "pgmap %s - %s\n\nusage: pgmap [-s SOCKET] %s%s%s\n\n", command->name, command->summary,
+		command->name, *command->synopsis ? " " : "", command->synopsis);
+	wrapped(out, command->text, 0);
+	fputs("\noptions:\n", out);
 	for (const struct cli_option *o = command->options; o && o->name; o++)
 		print_option(out, o);
 	for (const struct cli_option *o = cli_global_options; o->name; o++)
@@ -63,7 +89,7 @@ void cli_command_help(FILE *out, const struct cli_command *command)
 			print_option(out, o);
 	if (takes_spec(command)) {
 		fputs("\ndevices:\n", out);
-		print_kinds(out, "  ");
+		print_kinds(out);
 	}
 	fprintf(out, "\nexit codes: %s\n", exit_codes);
 }

@@ -17,7 +17,7 @@ def test_round_trip_of_a_file(pool):
         pool.run('get', '/file', pool.path('back'))
         assert filecmp.cmp(path, pool.path('back'), shallow=False)
         assert pool.run('get', '/file', '-')[0] == data
-    assert sorted(os.listdir(pool.dir)) == ['back', 'file', 'sock']
+    assert not [name for name in os.listdir(pool.dir) if name.startswith('.')], 'a temporary file is left'
 
 
 def test_round_trip_of_standard_input(pool):
@@ -125,7 +125,7 @@ def test_who_names_the_holder_and_stop_waits_for_it(pool):
     pool.run('stop', '--cancel')
     assert pool.info()['state'] == 'live'
     pool.run('rm', '/f')
-    assert pool.info()['waiting'] == 2048  # the name has gone, the pages wait for their holder
+    assert pool.info()['pages'] - pool.info()['free'] == 2048  # the name has gone, the pages wait for their holder
     assert '(deleted)' in json.loads(pool.run('who', '-j')[0])[0]['path']
     stop = subprocess.Popen([cli.PGMAP, '-s', pool.socket, 'stop'], stderr=subprocess.PIPE)
     assert len(cat.stdout.read()) == 8 * cli.MIB - 1  # what was mapped is whole
