@@ -12,7 +12,7 @@ enum { FILE_PAGES = 512, RW = PGMAP_MAP_READ | PGMAP_MAP_WRITE };
 static int setup(void **state)
 {
 	(void)state;
-	sys_start(&server, "memfd:size=256M,page=4K");
+	sys_start(&server, "memfd:size=64M,page=4K");
 	watcher = sys_connect(&server);
 	return 0;
 }
@@ -149,7 +149,7 @@ static int find_lease(void)
 		(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 		ssize_t n = readlink(path, name, sizeof(name) - 1);
 		struct stat st;
-		if (n > 0 && strncmp(name, "/memfd:", 7) == 0 && fstat(fd, &st) == 0 && st.st_size == 256 << 20)
+		if (n > 0 && strncmp(name, "/memfd:", 7) == 0 && fstat(fd, &st) == 0 && st.st_size == 64 << 20)
 			return fd;
 	}
 	return -1;
@@ -218,6 +218,7 @@ static void c7_3_a_lease_that_was_sent_on_keeps_the_holder(void **state)
 	(void)close(sent_on[1]);
 }
 
+enum { THREADS = 32, THREAD_BYTES = FILE_PAGES * 4096 / THREADS };
 static _Atomic int threads_up;
 
 static void *touch_for_ever(void *arg)
@@ -225,18 +226,19 @@ static void *touch_for_ever(void *arg)
 	volatile unsigned char *bytes = arg;
 	threads_up++;
 	for (unsigned i = 0;; i++)
-		bytes[i % (FILE_PAGES * 4096)]++;
+		bytes[i % THREAD_BYTES]++;
 	return NULL;
 }
 
 static void child_with_threads(const struct sys_server *s, int said, int go)
 {
-	enum { THREADS = 32 };
 	struct pgmap_client *client;
 	pthread_t thread;
 	struct pgmap_mapping *mapping = child_map(s, "/f", FILE_PAGES * 4096, &client);
-	for (int i = 0; i < THREADS; i++)
-		CHILD_CHECK(pthread_create(&thread, NULL, touch_for_ever, pgmap_mapping_address(mapping)) == 0);
+	for (size_t i = 0; i < THREADS; i++) {
+		unsigned char *own = (unsigned char *)pgmap_mapping_address(mapping) + i * THREAD_BYTES;
+		CHILD_CHECK(pthread_create(&thread, NULL, touch_for_ever, own) == 0);
+	}
 	while (threads_up < THREADS)
 		(void)sched_yield();
 	sys_say(said);
