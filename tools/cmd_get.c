@@ -143,8 +143,8 @@ static int run_get(struct cli *cli)
 	struct get get = {.cli = cli};
 	struct stat st;
 	const char *dst = cli->argv[cli->argc - 1];
-	bool is_dir = strcmp(dst, "-") && stat(dst, &st) == 0 && S_ISDIR(st.st_mode);
-	if (cli->argc > 2 && !is_dir && strcmp(dst, "-"))
+	bool is_dir = strcmp(dst, "-") != 0 && stat(dst, &st) == 0 && S_ISDIR(st.st_mode);
+	if (cli->argc > 2 && !is_dir && strcmp(dst, "-") != 0)
 		return cli_fail(cli, "%s: no directory, and several sources (make it with: mkdir)", dst);
 	get.client = cli_connect(cli);
 	if (!get.client)

@@ -14,7 +14,7 @@
 #include "walk.h"
 #include "who.h"
 
-enum { NOBODY = UINT32_MAX };
+#define NOBODY UINT32_MAX
 
 void demo_check_accounts(struct demo *demo)
 {

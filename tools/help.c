@@ -183,5 +183,5 @@ void cli_man(FILE *out)
 	roff(out, socket_text);
 	fputs("\n.SH EXIT STATUS\n", out);
 	roff(out, exit_codes);
-	fputs("\n.SH SEE ALSO\n.BR pgmapd (8)\n", out);
+	fputs("\n", out);
 }

@@ -139,7 +139,7 @@ static void map_device(struct storm *s)
 	for (int fd = 0; fd < 256 && !s->device; fd++) {
 		char path[64], target[64] = "";
 		(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)s->server, fd);
-		if (readlink(path, target, sizeof(target) - 1) < 0 || strncmp(target, "/memfd:", 7))
+		if (readlink(path, target, sizeof(target) - 1) < 0 || strncmp(target, "/memfd:", 7) != 0)
 			continue;
 		int own = open(path, O_RDONLY | O_CLOEXEC);
 		if (own < 0)
