@@ -31,7 +31,7 @@ static const struct proto_run *run_of(const struct pgmap_mapping *mapping, uint6
 static inline uint64_t span_of(const struct pgmap_mapping *mapping, uint64_t offset_bytes)
 {
 	uint64_t pgoff = (mapping->file_offset_bytes + offset_bytes) >> 12;
-	const struct proto_run *run = likely(mapping->nruns == 1) ? mapping->runs : run_of(mapping, pgoff);
+	const struct proto_run *run = run_of(mapping, pgoff);
 	return run->first_span + ((pgoff - run->file_pgoff) >> run->order);
 }
 
@@ -72,14 +72,37 @@ static int pin_many(struct pgmap_mapping *mapping, uint64_t first, uint64_t last
 	return 0;
 }
 
-PGMAP_PUBLIC int pgmap_pin(struct pgmap_mapping *mapping, uint64_t offset_bytes, uint64_t len_bytes, int kind)
+static __attribute__((noinline)) int pin_range(struct pgmap_mapping *mapping, uint64_t offset_bytes, uint64_t len_bytes,
+					       int kind)
 {
 	int err = check_range(mapping, offset_bytes, len_bytes, kind);
-	if (unlikely(err))
+	if (err)
 		return err;
 	uint64_t first = span_of(mapping, offset_bytes), last = span_of(mapping, offset_bytes + len_bytes - 1);
 	err = pinword_pin(&mapping->words[first], kind);
-	return likely(err || first == last) ? err : pin_many(mapping, first, last, kind);
+	return err || first == last ? err : pin_many(mapping, first, last, kind);
+}
+
+/* The one word of a range within one folio of a mapping with folios of one order; null: it is not that simple. */
+static inline pinword_t *only_word(const struct pgmap_mapping *mapping, uint64_t offset_bytes, uint64_t len_bytes,
+				   int kind)
+{
+	if (unlikely(check_range(mapping, offset_bytes, len_bytes, kind) != 0 || mapping->nruns != 1))
+		return NULL;
+	const struct proto_run *run = &mapping->few_runs[0];
+	uint64_t from = mapping->file_offset_bytes + offset_bytes - (run->file_pgoff << 12);
+	unsigned shift = 12 + run->order;
+	if (unlikely(from >> shift != (from + len_bytes - 1) >> shift))
+		return NULL;
+	return &mapping->words[run->first_span + (from >> shift)];
+}
+
+PGMAP_PUBLIC int pgmap_pin(struct pgmap_mapping *mapping, uint64_t offset_bytes, uint64_t len_bytes, int kind)
+{
+	pinword_t *word = only_word(mapping, offset_bytes, len_bytes, kind);
+	if (likely(word && pinword_try_first(word, kind)))
+		return 0;
+	return pin_range(mapping, offset_bytes, len_bytes, kind);
 }
 
 static int has_pins(const struct pgmap_mapping *mapping, uint64_t first, uint64_t last, int kind)
@@ -92,19 +115,28 @@ static int has_pins(const struct pgmap_mapping *mapping, uint64_t first, uint64_
 	return 1;
 }
 
-PGMAP_PUBLIC int pgmap_unpin(struct pgmap_mapping *mapping, uint64_t offset_bytes, uint64_t len_bytes, int kind)
+static __attribute__((noinline)) int unpin_range(struct pgmap_mapping *mapping, uint64_t offset_bytes,
+						 uint64_t len_bytes, int kind)
 {
 	int err = check_range(mapping, offset_bytes, len_bytes, kind);
-	if (unlikely(err))
+	if (err)
 		return err;
 	uint64_t first = span_of(mapping, offset_bytes), last = span_of(mapping, offset_bytes + len_bytes - 1);
-	if (likely(first == last))
+	if (first == last)
 		return unpin_word(mapping, first, kind);
 	if (!has_pins(mapping, first, last, kind))
 		return -EINVAL;
 	for (uint64_t i = first; i <= last && !err; i++)
 		err = unpin_word(mapping, i, kind);
 	return err;
+}
+
+PGMAP_PUBLIC int pgmap_unpin(struct pgmap_mapping *mapping, uint64_t offset_bytes, uint64_t len_bytes, int kind)
+{
+	pinword_t *word = only_word(mapping, offset_bytes, len_bytes, kind);
+	if (likely(word && pinword_try_only(word, kind)))
+		return 0;
+	return unpin_range(mapping, offset_bytes, len_bytes, kind);
 }
 
 /*

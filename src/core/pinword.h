@@ -87,6 +87,21 @@ static inline unsigned pinword_shift(int remote)
 	return remote ? PINWORD_COUNT_BITS : 0;
 }
 
+/* Client: the first pin, or the only one back, of a word that has no reason: as most are. False: it is another word, and
+ * nothing has changed; the two calls below do it. */
+static inline int pinword_try_first(pinword_t *word, int remote)
+{
+	uint64_t old = 0;
+	return atomic_compare_exchange_strong_explicit(word, &old, UINT64_C(1) << pinword_shift(remote),
+						       memory_order_acquire, memory_order_relaxed);
+}
+
+static inline int pinword_try_only(pinword_t *word, int remote)
+{
+	uint64_t old = UINT64_C(1) << pinword_shift(remote);
+	return atomic_compare_exchange_strong_explicit(word, &old, 0, memory_order_release, memory_order_relaxed);
+}
+
 /* Client: one more pin. 0, the reason's error, or -EUSERS at PINWORD_MAX. Async-signal-safe, never waits. */
 static inline int pinword_pin(pinword_t *word, int remote)
 {
