@@ -116,7 +116,7 @@ static void start_server(struct storm *s)
 		cannot(s, "PGMAPD, a folder and a pipe");
 	(void)snprintf(s->socket, sizeof(s->socket), "%s/s", s->dir);
 	(void)snprintf(fd, sizeof(fd), "%d", ready[1]);
-	(void)snprintf(spec, sizeof(spec), "memfd:size=%u,page=4K", POOL_PAGES * PAGE);
+	(void)snprintf(spec, sizeof(spec), "memfd:size=%d,page=4K", POOL_PAGES * PAGE);
 	s->server = fork();
 	if (s->server == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
