@@ -154,7 +154,7 @@ int pgmap_holder_create(struct pgmap *pgmap, const char *name, struct pgmap_hold
  * pgmap_holder_end - drop all that the holder holds (c4.2): references and LOCAL pins at once. Folios on which it has
  * REMOTE pins lose these pins too, but are marked: their last put leaves them QUARANTINED, charged to this name,
  * until pgmap_holder_fence() (c7.5). The handle may be used for pgmap_holder_fence(), pgmap_holder_name() and
- * pgmap_holder_quarantined() afterwards; no reference can be charged to it any more (-ESHUTDOWN).
+ * pgmap_holder_charge() afterwards; no reference can be charged to it any more (-ESHUTDOWN).
  * Returns the number of pages that it left to be quarantined (also when called again); when that is 0, the holder is freed
  * and the handle gone.
  */

@@ -32,6 +32,7 @@ void charge_table_init(struct charge_table *table)
 	LIST_INIT(&table->free);
 	LIST_INIT(&table->holders);
 	table->chunks = NULL;
+	atomic_store_explicit(&table->count, 0, memory_order_relaxed);
 }
 
 void charge_table_exit(struct charge_table *table)
@@ -109,6 +110,7 @@ struct charge *charge_make(struct charge_table *table, const word_t *word, struc
 	LIST_REMOVE(charge, by_holder);
 	*charge = (struct charge){.word = word, .holder = holder};
 	RB_INSERT(charge_tree, &table->tree, charge);
+	atomic_fetch_add_explicit(&table->count, 1, memory_order_relaxed);
 	LIST_INSERT_HEAD(&holder->charges, charge, by_holder);
 	return charge;
 }
@@ -116,6 +118,7 @@ struct charge *charge_make(struct charge_table *table, const word_t *word, struc
 void charge_drop(struct charge_table *table, struct charge *charge)
 {
 	RB_REMOVE(charge_tree, &table->tree, charge);
+	atomic_fetch_sub_explicit(&table->count, 1, memory_order_relaxed);
 	LIST_REMOVE(charge, by_holder);
 	LIST_INSERT_HEAD(&table->free, charge, by_holder);
 }

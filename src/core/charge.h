@@ -44,6 +44,8 @@ struct charge_table {
 	struct charge_tree tree;
 	struct charge_list free;
 	struct charge_chunk *chunks;
+	_Atomic uint64_t
+		count; /* charges in the tree; read without the lock by puts that want to know whether to look */
 	LIST_HEAD(, pgmap_holder) holders;
 };
 

@@ -178,13 +178,35 @@ void map_release(struct pgmap *pgmap, word_t *word, uint64_t old, unsigned slot)
 	map_finish_release(pgmap, word, order, slot);
 }
 
+/*
+ * The last reference was charged to nobody: so no holder may think that it has one. Whoever puts a holder's reference
+ * takes it out of the account first, so an account that stands is a reference that somebody else has put.
+ */
+static void check_uncharged(struct pgmap *pgmap, const word_t *word, uint64_t old)
+{
+	sigset_t saved;
+	charge_lock(&pgmap->charges, &saved);
+	for (struct charge *c = charge_first(&pgmap->charges, word); c; c = charge_next(&pgmap->charges, c))
+		if (c->refs > 0)
+			map_abort(map_folio(word), "put of a reference that is charged to a holder", old, c->holder);
+	charge_unlock(&pgmap->charges, &saved);
+}
+
+static __attribute__((noinline)) void release_anonymous(struct pgmap *pgmap, word_t *word, uint64_t old, unsigned slot)
+{
+	if (atomic_load_explicit(&pgmap->charges.count, memory_order_relaxed) != 0)
+		check_uncharged(pgmap, word, old);
+	map_release(pgmap, word, old, slot);
+}
+
 /* The same for a put by a thread that may use its own slot; with no call in it where there is no callback. */
 static inline void release_own(struct pgmap *pgmap, word_t *word, uint64_t old)
 {
 	unsigned own = port_slot_plus_one;
 	if (unlikely(!own || (old & WORD_FENCE) || pgmap->ops ||
+		     atomic_load_explicit(&pgmap->charges.count, memory_order_relaxed) != 0 ||
 		     atomic_load_explicit(&pgmap->private_words, memory_order_relaxed))) {
-		map_release(pgmap, word, old, port_slot());
+		release_anonymous(pgmap, word, old, port_slot());
 		return;
 	}
 	word_store(word, word_make(WORD_CLOSED, 0, 0)); /* pairs with claim.h, step 2 */
@@ -268,9 +290,17 @@ PGMAP_PUBLIC int folio_get_holder(struct folio *folio, struct pgmap_holder *hold
 
 PGMAP_PUBLIC void folio_put_holder(struct folio *folio, struct pgmap_holder *holder)
 {
-	if (holder)
-		charge_remove(handle(folio, "put"), folio, holder, -1);
-	folio_put(folio);
+	if (!holder) {
+		folio_put(folio);
+		return;
+	}
+	struct pgmap *pgmap = handle(folio, "put");
+	charge_remove(pgmap, folio, holder, -1);
+	uint64_t old = word_put(map_word(folio), 1, 0);
+	if (unlikely(!word_put_one_ok(old)))
+		map_abort(folio, "put without a reference", old, holder);
+	if (word_put_last(old, 1))
+		map_release(pgmap, map_word(folio), old, port_slot());
 }
 
 PGMAP_PUBLIC int folio_charge(struct folio *folio, struct pgmap_holder *holder)
@@ -301,9 +331,13 @@ PGMAP_PUBLIC void folio_unpin(struct folio *folio, struct pgmap_holder *holder, 
 	uint64_t old = word_put(map_word(folio), 1, 1);
 	if (unlikely(!word_put_ok(old, 1, 1)))
 		map_abort(folio, "unpin without a pin", old, holder);
+	if (!word_put_last(old, 1))
+		return;
 	/* The shared slot: a signal handler may have interrupted its own thread in the middle of a plain count. */
-	if (word_put_last(old, 1))
+	if (holder)
 		map_release(pgmap, map_word(folio), old, LIVE_SHARED);
+	else
+		release_anonymous(pgmap, map_word(folio), old, LIVE_SHARED);
 }
 
 PGMAP_PUBLIC struct pgmap *folio_pgmap(const struct folio *folio)

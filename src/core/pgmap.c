@@ -64,7 +64,8 @@ static int lay_out(struct pgmap *pgmap, const struct pgmap_params *params)
 	for (size_t i = 0; i < params->nranges; i++) {
 		const struct pgmap_range *r = &params->ranges[i];
 		uint64_t page = r->start_bytes >> PGMAP_PAGE_SHIFT, npages = r->len_bytes >> PGMAP_PAGE_SHIFT;
-		if ((r->start_bytes | r->len_bytes) % PGMAP_PAGE_SIZE || npages == 0 || page < device_end)
+		if ((r->start_bytes | r->len_bytes) % PGMAP_PAGE_SIZE || npages == 0 || page < device_end ||
+		    r->len_bytes > UINT64_MAX - r->start_bytes)
 			return -EINVAL;
 		uint64_t at = pgoff + ((page - pgoff) & (MAP_GRID_PAGES - 1));
 		if (npages > PGMAP_MAX_PAGES || at > PGMAP_MAX_PAGES - npages)

@@ -181,6 +181,7 @@ static void c7_5_an_ended_holder_can_be_charged_no_more(void **state)
 	struct folio *pinned = request(pgmap, 0, 0), *other = request(pgmap, 8, 0);
 	assert_int_equal(folio_pin(pinned, a, FOLIO_PIN_REMOTE), 0);
 	assert_int_equal(pgmap_holder_end(a), 1);
+	assert_int_equal(pgmap_holder_end(a), 1); /* again: the marks stand */
 	assert_int_equal(folio_refs(pinned), 1);
 	assert_int_equal(folio_pins(pinned), 0);
 	assert_int_equal(folio_get_holder(pinned, a), -ESHUTDOWN);
