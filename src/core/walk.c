@@ -44,23 +44,45 @@ static int walk_folio(const struct walk *walk, word_t *word, uint64_t w, uint64_
 	return walk->fn(&held, walk->arg);
 }
 
-static int walk_words(const struct walk *walk, unsigned level, uint64_t from, uint64_t to)
+static int walk_block(const struct walk *walk, unsigned level, uint64_t parent);
+
+static int walk_word(const struct walk *walk, unsigned level, uint64_t i)
 {
-	for (uint64_t i = from; i < to;) {
-		word_t *word = claim_word(&walk->pgmap->tree, level, i);
-		uint64_t w = word_load(word), step = 1;
-		int r = 0;
-		if (word_is_firm(w)) {
-			step = UINT64_C(1) << claim_word_k(w, level);
-			r = walk_folio(walk, word, w, i << (level * CLAIM_LEVEL_BITS));
-		} else if (level > 0 && (word_is_open(w) || word_state(w) == WORD_CLOSING)) {
-			r = walk_words(walk, level - 1, i << CLAIM_LEVEL_BITS, (i + 1) << CLAIM_LEVEL_BITS);
-		}
-		if (r)
-			return r;
-		i += step;
-	}
+	word_t *word = claim_word(&walk->pgmap->tree, level, i);
+	uint64_t w = word_load(word);
+	if (word_is_firm(w))
+		return walk_folio(walk, word, w, i << (level * CLAIM_LEVEL_BITS));
+	if (level > 0 && (word_is_open(w) || word_state(w) == WORD_CLOSING))
+		return walk_block(walk, level - 1, i);
 	return 0;
+}
+
+/* The words under one parent, most of which are CLOSED (0): first a quick look for lines that have others, in the order of
+ * memory, then those in the order of pages. A word that leaves CLOSED after the look has been seen before that change. */
+static int walk_block(const struct walk *walk, unsigned level, uint64_t parent)
+{
+	const word_t *words = walk->pgmap->tree.words[level] + parent * CLAIM_BLOCK;
+	uint64_t used[CLAIM_BLOCK / 64] = {0};
+	for (uint64_t place = 0; place < CLAIM_BLOCK; place += 8) {
+		uint64_t any = 0;
+		for (uint64_t j = place; j < place + 8; j++)
+			any |= atomic_load_explicit(&words[j], memory_order_relaxed);
+		for (uint64_t j = place; any != word_make(WORD_CLOSED, 0, 0) && j < place + 8; j++) {
+			uint64_t i = claim_unplace(level, j);
+			used[i / 64] |= UINT64_C(1) << (i % 64);
+		}
+	}
+	int r = 0;
+	for (uint64_t i = 0; i < CLAIM_BLOCK && r == 0; i++) {
+		uint64_t left = used[i / 64] >> (i % 64);
+		if (left == 0) {
+			i |= 63;
+			continue;
+		}
+		i += (uint64_t)__builtin_ctzll(left);
+		r = walk_word(walk, level, parent * CLAIM_BLOCK + i);
+	}
+	return r;
 }
 
 PGMAP_PUBLIC int pgmap_for_each_held(struct pgmap *pgmap, int (*fn)(const struct pgmap_held *held, void *arg),
@@ -70,7 +92,9 @@ PGMAP_PUBLIC int pgmap_for_each_held(struct pgmap *pgmap, int (*fn)(const struct
 	uint64_t top = (pgmap->end + MAP_GRID_PAGES - 1) / MAP_GRID_PAGES;
 	sigset_t saved;
 	charge_lock(&pgmap->charges, &saved);
-	int r = walk_words(&walk, CLAIM_TOP, 0, top);
+	int r = 0;
+	for (uint64_t i = 0; i < top && r == 0; i++)
+		r = walk_word(&walk, CLAIM_TOP, i);
 	charge_unlock(&pgmap->charges, &saved);
 	return r;
 }
