@@ -156,7 +156,7 @@ int pgmap_holder_create(struct pgmap *pgmap, const char *name, struct pgmap_hold
  * until pgmap_holder_fence() (c7.5). The handle may be used for pgmap_holder_fence(), pgmap_holder_name() and
  * pgmap_holder_charge() afterwards; no reference can be charged to it any more (-ESHUTDOWN).
  * Returns the number of pages that it left to be quarantined (also when called again); when that is 0, the holder is freed
- * and the handle gone.
+ * and the handle gone. -EBUSY: another thread is just ending it. Must have returned before pgmap_destroy().
  */
 int64_t pgmap_holder_end(struct pgmap_holder *holder);
 

@@ -49,11 +49,13 @@ struct charge_table {
 	LIST_HEAD(, pgmap_holder) holders;
 };
 
+enum holder_state { HOLDER_ACTIVE, HOLDER_ENDING, HOLDER_ENDED };
+
 struct pgmap_holder {
 	struct pgmap *pgmap;
 	LIST_ENTRY(pgmap_holder) all;
 	struct charge_list charges;
-	bool ended;
+	enum holder_state state;
 	char name[64];
 };
 

@@ -210,9 +210,14 @@ int claim_lookup(const struct claim_tree *tree, uint64_t pgoff, bool take, word_
 {
 	word_t *again;
 	int r = claim_find(tree, pgoff, take, out);
-	if (r != 0 || !take || (claim_find(tree, pgoff, false, &again) == 0 && again == *out))
+	if (r != 0)
 		return r;
-	return CLAIM_AGAIN;
+	r = claim_find(tree, pgoff, false, &again);
+	if (take)
+		return r == 0 && again == *out ? 0 : CLAIM_AGAIN;
+	if (r == 0)
+		*out = again;
+	return r;
 }
 
 /* A word under a firm folio, which is CLOSED but for claims that are about to be withdrawn, gets a value. */
@@ -225,14 +230,8 @@ static void claim_install(word_t *word, uint64_t want)
 	}
 }
 
-struct claim_splitting {
-	struct claim_tree *tree;
-	unsigned new_order;
-	uint64_t part; /* the new heads' word */
-};
-
 /* New heads for the words [from, to) of a level, from the end to the beginning; OPEN words above them. */
-static void claim_split_words(const struct claim_splitting *s, unsigned level, uint64_t from, uint64_t to)
+static void claim_split_words(const struct claim_split *s, unsigned level, uint64_t from, uint64_t to)
 {
 	unsigned new_level = claim_level(s->new_order), k = s->new_order % CLAIM_LEVEL_BITS;
 	uint64_t step = level == new_level ? UINT64_C(1) << k : 1;
@@ -261,7 +260,7 @@ static void claim_uninstall(word_t *word, uint64_t part)
 }
 
 /* The split did not come about. From above: what is below an OPEN word must be taken, what is below a CLOSED one not. */
-static void claim_unsplit_words(const struct claim_splitting *s, unsigned level, uint64_t from, uint64_t to)
+static void claim_unsplit_words(const struct claim_split *s, unsigned level, uint64_t from, uint64_t to)
 {
 	unsigned new_level = claim_level(s->new_order), k = s->new_order % CLAIM_LEVEL_BITS;
 	uint64_t step = level == new_level ? UINT64_C(1) << k : 1;
@@ -287,36 +286,49 @@ static void claim_set_mask(word_t *parent, unsigned k)
 	}
 }
 
-/*
- * The folio at pgoff, whose word the caller expects to be `expect` (HELD, no pin; the caller is, or answers for, all of its
- * references), becomes folios of new_order with as many references each. 0; -EBUSY the word is another one, nothing
- * has changed; -ENOMEM.
- */
-int claim_split(struct claim_tree *tree, uint64_t pgoff, uint64_t expect, unsigned new_order)
+/* Calls fn for all words of the old folio that its parts need: below each other head of the old level, or of it. */
+static void claim_split_all(const struct claim_split *s,
+			    void (*fn)(const struct claim_split *s, unsigned level, uint64_t from, uint64_t to))
 {
-	unsigned order = word_order(expect), level = claim_level(order), new_level = claim_level(new_order);
-	unsigned k = order % CLAIM_LEVEL_BITS, new_k = new_order % CLAIM_LEVEL_BITS;
-	uint64_t i = pgoff >> (level * CLAIM_LEVEL_BITS), end = i + (UINT64_C(1) << k);
-	word_t *word = claim_word(tree, level, i);
-	struct claim_splitting s = {tree, new_order, word_make(WORD_HELD, new_order, word_refs(expect))};
-	uint64_t head = s.part, first = i + (UINT64_C(1) << new_k);
-	if (level == CLAIM_TOP && new_level < level && tree->commit) {
-		int r = tree->commit(tree, i);
-		if (r)
-			return r;
+	unsigned level = claim_level(s->order), new_level = claim_level(s->new_order);
+	uint64_t i = s->pgoff >> (level * CLAIM_LEVEL_BITS), end = i + (UINT64_C(1) << s->order % CLAIM_LEVEL_BITS);
+	if (new_level == level) {
+		fn(s, level, i + (UINT64_C(1) << s->new_order % CLAIM_LEVEL_BITS), end);
+		return;
 	}
+	fn(s, level, i + 1, end);
+	fn(s, level - 1, i << CLAIM_LEVEL_BITS, (i + 1) << CLAIM_LEVEL_BITS);
+}
+
+/*
+ * Write the parts of the folio at pgoff, of whose word the caller has seen `held` and has a reference: parts of new_order,
+ * with as many references each as `held` has. Waits for claims that are about to be withdrawn. 0 or -ENOMEM.
+ */
+int claim_split_begin(struct claim_split *s, struct claim_tree *tree, uint64_t pgoff, uint64_t held, unsigned new_order)
+{
+	unsigned level = claim_level(word_order(held)), new_level = claim_level(new_order);
+	unsigned new_k = new_order % CLAIM_LEVEL_BITS;
+	uint64_t i = pgoff >> (level * CLAIM_LEVEL_BITS), part = word_make(WORD_HELD, new_order, word_refs(held));
+	*s = (struct claim_split){tree, pgoff, word_order(held), new_order, claim_word(tree, level, i), part, part};
 	if (new_level < level) {
-		head = word_make(WORD_OPEN, 0, level == new_level + 1 ? claim_mask_bit(new_k) : 0);
-		first = i + 1;
-		claim_split_words(&s, level - 1, i << CLAIM_LEVEL_BITS, (i + 1) << CLAIM_LEVEL_BITS);
+		s->head = word_make(WORD_OPEN, 0, level == new_level + 1 ? claim_mask_bit(new_k) : 0);
+		if (level == CLAIM_TOP && tree->commit && tree->commit(tree, i) != 0)
+			return -ENOMEM;
 	} else if (level != CLAIM_TOP) {
 		claim_set_mask(claim_word(tree, level + 1, i >> CLAIM_LEVEL_BITS), new_k);
 	}
-	claim_split_words(&s, level, first, end);
-	if (word_claim(word, &expect, head))
-		return 0;
-	claim_unsplit_words(&s, level, first, end);
-	if (new_level < level)
-		claim_unsplit_words(&s, level - 1, i << CLAIM_LEVEL_BITS, (i + 1) << CLAIM_LEVEL_BITS);
-	return -EBUSY;
+	claim_split_all(s, claim_split_words);
+	return 0;
+}
+
+/* The head's word is `expect` still, all of whose references the caller has or answers for: the parts are folios now. */
+bool claim_split_decide(const struct claim_split *s, uint64_t expect)
+{
+	return word_claim(s->word, &expect, s->head);
+}
+
+/* It is not to be: the caller still has its reference on the head. Waits for lookups' references to be put. */
+void claim_split_cancel(const struct claim_split *s)
+{
+	claim_split_all(s, claim_unsplit_words);
 }

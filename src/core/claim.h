@@ -51,7 +51,8 @@
  * lookup acquires), and sets the parent's bit before both: the lookup reads the mask again when it has found nothing.
  * It looks below words that are CLOSING as well as OPEN: whether they close is undecided.
  *
- * Claim 5: a split that fails loses no reference. Its parts stand in their words, HELD, before the exchange of the head
+ * Claim 5: a split that fails loses no reference. The splitter has a reference of its own throughout, so the old head stays
+ * HELD, and covers its parts, until the decision. Its parts stand in their words, HELD, before the exchange of the head
  * decides; a lookup whose mask was read before the head's bit was set can meet such a part, and take a reference. So a
  * lookup that has taken one looks again from above: the head's bit and word were there before the part, and it finds the
  * head if the split is undecided. It then puts that reference, like any other (the split may be decided, and everybody
@@ -177,6 +178,21 @@ static inline bool claim_request_base(const struct claim_tree *tree, const struc
 
 int claim_request(struct claim_tree *tree, const struct live *live, uint64_t pgoff, unsigned order, word_t **out);
 int claim_lookup(const struct claim_tree *tree, uint64_t pgoff, bool take, word_t **out);
-int claim_split(struct claim_tree *tree, uint64_t pgoff, uint64_t expect, unsigned new_order);
+
+/* A split under way: claim_split_begin(), then either claim_split_decide() that succeeds, or claim_split_cancel(). */
+struct claim_split {
+	struct claim_tree *tree;
+	uint64_t pgoff;
+	unsigned order;
+	unsigned new_order;
+	word_t *word;  /* the old head */
+	uint64_t head; /* what it becomes */
+	uint64_t part; /* the new heads */
+};
+
+int claim_split_begin(struct claim_split *split, struct claim_tree *tree, uint64_t pgoff, uint64_t held,
+		      unsigned new_order);
+bool claim_split_decide(const struct claim_split *split, uint64_t expect);
+void claim_split_cancel(const struct claim_split *split);
 
 #endif

@@ -165,11 +165,11 @@ void map_finish_release(struct pgmap *pgmap, word_t *word, unsigned order, unsig
 void map_release(struct pgmap *pgmap, word_t *word, uint64_t old, unsigned slot)
 {
 	unsigned order = word_order(old);
-	if (old & WORD_FENCE) {
-		/* Kept for an ended holder's REMOTE pins; folio_free runs when that is over (holder.c). */
-		word_store(word, word_make(WORD_QUARANTINED, order, WORD_FENCE));
+	/* Kept for an ended holder's REMOTE pins; folio_free runs when that is over (holder.c). It may be over already: then
+	 * the bit is gone, and this is a release like any other. */
+	uint64_t releasing = word_make(WORD_HELD, order, 0) | WORD_FENCE;
+	if ((old & WORD_FENCE) && word_claim(word, &releasing, word_make(WORD_QUARANTINED, order, WORD_FENCE)))
 		return;
-	}
 	if (pgmap->ops && pgmap->ops->folio_free &&
 	    pgmap->ops->folio_free(map_folio(word), pgmap->owner) == PGMAP_FREE_KEEP) {
 		word_store(word, word_make(WORD_QUARANTINED, order, 0));
@@ -238,8 +238,8 @@ PGMAP_PUBLIC void folio_put(struct folio *folio)
 		release_own(pgmap, map_word(folio), old);
 }
 
-/* One more reference for a holder: the charge first, as it can fail. */
-static int charge_add(struct pgmap *pgmap, const struct folio *folio, struct pgmap_holder *holder, int pin_kind)
+/* One more reference for a holder, or (add_ref 0) one that the caller has: account and word together. */
+static int charge_add(struct pgmap *pgmap, struct folio *folio, struct pgmap_holder *holder, int pin_kind, uint64_t add)
 {
 	if (holder->pgmap != pgmap)
 		return -EINVAL;
@@ -247,7 +247,7 @@ static int charge_add(struct pgmap *pgmap, const struct folio *folio, struct pgm
 	sigset_t saved;
 	charge_lock(&pgmap->charges, &saved);
 	struct charge *charge = NULL;
-	if (holder->ended)
+	if (holder->state != HOLDER_ACTIVE)
 		r = -ESHUTDOWN;
 	else if (!(charge = charge_make(&pgmap->charges, map_word(folio), holder)))
 		r = -ENOMEM;
@@ -255,37 +255,41 @@ static int charge_add(struct pgmap *pgmap, const struct folio *folio, struct pgm
 		charge->refs++;
 		if (pin_kind >= 0)
 			charge->pins[pin_kind]++;
+		if (add)
+			get_checked(folio, add, "get or pin without a reference, or beyond the maximum", holder);
 	}
 	charge_unlock(&pgmap->charges, &saved);
 	return r;
 }
 
-static void charge_remove(struct pgmap *pgmap, const struct folio *folio, struct pgmap_holder *holder, int pin_kind)
+/* One less, of account and word together. What the word was. */
+static uint64_t charge_remove(struct pgmap *pgmap, struct folio *folio, struct pgmap_holder *holder, int pin_kind)
 {
 	sigset_t saved;
 	charge_lock(&pgmap->charges, &saved);
 	struct charge *charge = charge_find(&pgmap->charges, map_word(folio), holder);
-	bool ok = charge &&
-		  (pin_kind >= 0 ? charge->pins[pin_kind] > 0 : charge->refs > charge->pins[0] + charge->pins[1]);
+	bool pin = pin_kind >= 0;
+	bool ok = charge && (pin ? charge->pins[pin_kind] > 0 : charge->refs > charge->pins[0] + charge->pins[1]);
 	if (!ok)
-		map_abort(folio,
-			  pin_kind >= 0 ? "unpin of a holder without such a pin"
-					: "put of a holder without a reference",
+		map_abort(folio, pin ? "unpin of a holder without such a pin" : "put of a holder without a reference",
 			  word_load(map_word(folio)), holder);
-	if (pin_kind >= 0)
+	if (pin)
 		charge->pins[pin_kind]--;
 	if (--charge->refs == 0)
 		charge_drop(&pgmap->charges, charge);
+	uint64_t old = word_put(map_word(folio), 1, pin);
+	if (unlikely(!word_put_ok(old, 1, pin)))
+		map_abort(folio, pin ? "unpin without a pin" : "put without a reference", old, holder);
 	charge_unlock(&pgmap->charges, &saved);
+	return old;
 }
 
 PGMAP_PUBLIC int folio_get_holder(struct folio *folio, struct pgmap_holder *holder)
 {
-	struct pgmap *pgmap = handle(folio, "get");
-	int r = holder ? charge_add(pgmap, folio, holder, -1) : 0;
-	if (r == 0)
-		get_checked(folio, WORD_REF, "get without a reference, or beyond the maximum", holder);
-	return r;
+	if (holder)
+		return charge_add(handle(folio, "get"), folio, holder, -1, WORD_REF);
+	folio_get(folio);
+	return 0;
 }
 
 PGMAP_PUBLIC void folio_put_holder(struct folio *folio, struct pgmap_holder *holder)
@@ -295,17 +299,14 @@ PGMAP_PUBLIC void folio_put_holder(struct folio *folio, struct pgmap_holder *hol
 		return;
 	}
 	struct pgmap *pgmap = handle(folio, "put");
-	charge_remove(pgmap, folio, holder, -1);
-	uint64_t old = word_put(map_word(folio), 1, 0);
-	if (unlikely(!word_put_one_ok(old)))
-		map_abort(folio, "put without a reference", old, holder);
+	uint64_t old = charge_remove(pgmap, folio, holder, -1);
 	if (word_put_last(old, 1))
 		map_release(pgmap, map_word(folio), old, port_slot());
 }
 
 PGMAP_PUBLIC int folio_charge(struct folio *folio, struct pgmap_holder *holder)
 {
-	return holder ? charge_add(handle(folio, "charge"), folio, holder, -1) : 0;
+	return holder ? charge_add(handle(folio, "charge"), folio, holder, -1, 0) : 0;
 }
 
 PGMAP_PUBLIC int folio_pin(struct folio *folio, struct pgmap_holder *holder, enum folio_pin_kind kind)
@@ -315,10 +316,10 @@ PGMAP_PUBLIC int folio_pin(struct folio *folio, struct pgmap_holder *holder, enu
 		return -EINVAL;
 	if (pgmap->type != PGMAP_FSDAX && pgmap->type != PGMAP_GENERIC)
 		return -EPERM;
-	int r = holder ? charge_add(pgmap, folio, holder, (int)kind) : 0;
-	if (r == 0)
-		get_checked(folio, WORD_REF | WORD_PIN, "pin without a reference, or beyond the maximum", holder);
-	return r;
+	if (holder)
+		return charge_add(pgmap, folio, holder, (int)kind, WORD_REF | WORD_PIN);
+	get_checked(folio, WORD_REF | WORD_PIN, "pin without a reference, or beyond the maximum", NULL);
+	return 0;
 }
 
 PGMAP_PUBLIC void folio_unpin(struct folio *folio, struct pgmap_holder *holder, enum folio_pin_kind kind)
@@ -326,9 +327,7 @@ PGMAP_PUBLIC void folio_unpin(struct folio *folio, struct pgmap_holder *holder, 
 	struct pgmap *pgmap = handle(folio, "unpin");
 	if (kind != FOLIO_PIN_LOCAL && kind != FOLIO_PIN_REMOTE)
 		map_abort(folio, "unpin of no known kind", word_load(map_word(folio)), holder);
-	if (holder)
-		charge_remove(pgmap, folio, holder, (int)kind);
-	uint64_t old = word_put(map_word(folio), 1, 1);
+	uint64_t old = holder ? charge_remove(pgmap, folio, holder, (int)kind) : word_put(map_word(folio), 1, 1);
 	if (unlikely(!word_put_ok(old, 1, 1)))
 		map_abort(folio, "unpin without a pin", old, holder);
 	if (!word_put_last(old, 1))
@@ -397,15 +396,15 @@ PGMAP_PUBLIC int folio_set_private(struct folio *folio, uint64_t value)
 		char *old = NULL, *words = port_reserve(pgmap->meta_bytes, PGMAP_PAGE_SIZE, &on_demand);
 		if (!words)
 			return -ENOMEM;
-		/* Readable everywhere at least, and as demanding as the words: commit below covers both cases. */
+		/* Before the words can be seen: some of it has to be committed before it is written to. */
 		if (on_demand)
-			pgmap->on_demand = true;
+			atomic_store_explicit(&pgmap->private_on_demand, true, memory_order_relaxed);
 		if (!atomic_compare_exchange_strong_explicit(&pgmap->private_words, &old, words, memory_order_acq_rel,
 							     memory_order_acquire))
 			port_unreserve(words, pgmap->meta_bytes);
 	}
 	_Atomic uint64_t *at = private_of(pgmap, map_word(folio));
-	if (pgmap->on_demand) {
+	if (atomic_load_explicit(&pgmap->private_on_demand, memory_order_relaxed)) {
 		char *page = (char *)((uintptr_t)at & ~(uintptr_t)(PGMAP_PAGE_SIZE - 1));
 		if (port_commit(page, PGMAP_PAGE_SIZE) != 0)
 			return -ENOMEM;

@@ -3,12 +3,14 @@
  * holder.c - whom references are charged to, and what happens when one ends (c4, c7.5).
  *
  * Ending. Under the lock, every charge of the holder becomes nothing, or, where it had REMOTE pins, a mark, and the fence
- * bit is set in the folio's word: the holder has references on it, so it is HELD and stays so until we put them. The
- * references are put outside of the lock, as the last put runs the owner's folio_free. A folio whose last reference goes
- * while the bit is set becomes QUARANTINED (map_release).
+ * bit is set in the folio's word: the holder has references on it, so it is HELD until they are put, which is next. What
+ * was the last reference is released outside of the lock, as that runs the owner's folio_free. A folio whose last
+ * reference goes while the bit is set becomes QUARANTINED (map_release).
  *
  * Fencing. The holder's marks go; the bit is cleared with the last mark on a folio, under the lock, as it was set. If the
- * folio is QUARANTINED by then, the exchange from QUARANTINED to RELEASING decides who runs the release: only one can.
+ * folio is QUARANTINED by then, the exchange from QUARANTINED to RELEASING makes the release this caller's; if it is
+ * RELEASING, the exchange that clears the bit and the one that would quarantine it are of one word: one of them fails,
+ * and whoever put the last reference goes on with the release. Nobody waits.
  */
 #include <pgmap/folio.h>
 
@@ -38,22 +40,24 @@ PGMAP_PUBLIC int pgmap_holder_create(struct pgmap *pgmap, const char *name, stru
 	return 0;
 }
 
-/* What one charge held, out of the account and not yet put. */
-struct taken {
+/* A folio whose last reference this was: what its word was then. */
+struct released {
 	word_t *word;
-	uint64_t refs;
-	uint64_t pins;
+	uint64_t old;
 };
 
-enum { TAKE_AT_ONCE = 256 };
+enum { END_AT_ONCE = 256 };
 
-/* Takes all references of one charge out of the account; the charge goes, or stays as a mark in `marks`. */
-static struct taken take_charge(struct charge_table *table, struct charge *charge, struct charge_list *marks)
+/* With the lock held: all references of one charge go; the charge goes too, or stays as a mark in `marks`. True: they
+ * were the last, and the release is the caller's. */
+static bool end_charge(struct charge_table *table, struct charge *charge, struct charge_list *marks,
+		       struct released *released)
 {
-	uint64_t pins = (uint64_t)charge->pins[FOLIO_PIN_LOCAL] + charge->pins[FOLIO_PIN_REMOTE];
-	struct taken taken = {(word_t *)(uintptr_t)charge->word, charge->refs, pins};
+	word_t *word = (word_t *)(uintptr_t)charge->word;
+	uint64_t refs = charge->refs, pins = (uint64_t)charge->pins[FOLIO_PIN_LOCAL] + charge->pins[FOLIO_PIN_REMOTE];
+	const struct pgmap_holder *holder = charge->holder;
 	if (charge->pins[FOLIO_PIN_REMOTE]) {
-		(void)word_mark(taken.word, WORD_FENCE);
+		(void)word_mark(word, WORD_FENCE);
 		charge->refs = charge->pins[FOLIO_PIN_LOCAL] = charge->pins[FOLIO_PIN_REMOTE] = 0;
 		charge->mark = true;
 		LIST_REMOVE(charge, by_holder);
@@ -61,16 +65,11 @@ static struct taken take_charge(struct charge_table *table, struct charge *charg
 	} else {
 		charge_drop(table, charge);
 	}
-	return taken;
-}
-
-static void put_taken(struct pgmap *pgmap, const struct taken *taken, const struct pgmap_holder *holder)
-{
-	uint64_t old = word_put(taken->word, taken->refs, taken->pins);
-	if (!word_put_ok(old, taken->refs, taken->pins))
-		map_abort(map_folio(taken->word), "end of a holder with more charges than references", old, holder);
-	if (word_put_last(old, taken->refs))
-		map_release(pgmap, taken->word, old, port_slot());
+	uint64_t old = word_put(word, refs, pins);
+	if (!word_put_ok(old, refs, pins))
+		map_abort(map_folio(word), "end of a holder with more charges than references", old, holder);
+	*released = (struct released){word, old};
+	return word_put_last(old, refs);
 }
 
 static void free_holder(struct pgmap *pgmap, struct pgmap_holder *holder)
@@ -82,29 +81,42 @@ static void free_holder(struct pgmap *pgmap, struct pgmap_holder *holder)
 	free(holder);
 }
 
-PGMAP_PUBLIC int64_t pgmap_holder_end(struct pgmap_holder *holder)
+/* All charges; the marks stand in the list again when it is done. */
+static void end_charges(struct pgmap *pgmap, struct pgmap_holder *holder, sigset_t *saved)
 {
-	struct pgmap *pgmap = holder->pgmap;
 	struct charge_list marks = LIST_HEAD_INITIALIZER(marks);
-	struct taken taken[TAKE_AT_ONCE];
+	struct released released[END_AT_ONCE];
 	struct charge *charge;
-	int64_t marked_pages = 0;
-	unsigned n;
-	sigset_t saved;
-	charge_lock(&pgmap->charges, &saved);
-	bool again = holder->ended; /* then only marks are left */
-	holder->ended = true;
+	unsigned n, done;
 	do {
-		for (n = 0; !again && n < TAKE_AT_ONCE && (charge = LIST_FIRST(&holder->charges)) != NULL; n++)
-			taken[n] = take_charge(&pgmap->charges, charge, &marks);
-		charge_unlock(&pgmap->charges, &saved);
+		for (n = 0, done = 0; done < END_AT_ONCE && (charge = LIST_FIRST(&holder->charges)) != NULL; done++)
+			n += end_charge(&pgmap->charges, charge, &marks, &released[n]);
+		charge_unlock(&pgmap->charges, saved);
 		for (unsigned i = 0; i < n; i++)
-			put_taken(pgmap, &taken[i], holder);
-		charge_lock(&pgmap->charges, &saved);
-	} while (n == TAKE_AT_ONCE);
+			map_release(pgmap, released[i].word, released[i].old, port_slot());
+		charge_lock(&pgmap->charges, saved);
+	} while (done == END_AT_ONCE);
 	while ((charge = LIST_FIRST(&marks)) != NULL) {
 		LIST_REMOVE(charge, by_holder);
 		LIST_INSERT_HEAD(&holder->charges, charge, by_holder);
+	}
+}
+
+PGMAP_PUBLIC int64_t pgmap_holder_end(struct pgmap_holder *holder)
+{
+	struct pgmap *pgmap = holder->pgmap;
+	struct charge *charge;
+	int64_t marked_pages = 0;
+	sigset_t saved;
+	charge_lock(&pgmap->charges, &saved);
+	if (holder->state == HOLDER_ENDING) {
+		charge_unlock(&pgmap->charges, &saved);
+		return -EBUSY;
+	}
+	if (holder->state == HOLDER_ACTIVE) {
+		holder->state = HOLDER_ENDING;
+		end_charges(pgmap, holder, &saved);
+		holder->state = HOLDER_ENDED;
 	}
 	LIST_FOREACH (charge, &holder->charges, by_holder)
 		marked_pages += INT64_C(1) << word_order(word_load(charge->word));
@@ -127,16 +139,11 @@ static bool unfence(word_t *word, uint64_t *old)
 {
 	*old = word_load(word);
 	for (;;) {
-		if (word_is_held(*old)) {
-			if (word_claim(word, old, *old & ~WORD_FENCE))
-				return false;
-		} else if (word_state(*old) == WORD_QUARANTINED) {
-			if (word_claim(word, old, word_make(WORD_HELD, word_order(*old), 0))) /* RELEASING */
-				return true;
-		} else {
-			CLAIM_RELAX(); /* its last put has seen the bit, and is about to quarantine it */
-			*old = word_load(word);
-		}
+		bool quarantined = !word_is_active(*old);
+		uint64_t want =
+			quarantined ? word_make(WORD_HELD, word_order(*old), 0) /* RELEASING */ : *old & ~WORD_FENCE;
+		if (word_claim(word, old, want))
+			return quarantined;
 	}
 }
 
@@ -145,7 +152,7 @@ PGMAP_PUBLIC int pgmap_holder_fence(struct pgmap_holder *holder)
 	struct pgmap *pgmap = holder->pgmap;
 	sigset_t saved;
 	charge_lock(&pgmap->charges, &saved);
-	bool ended = holder->ended;
+	bool ended = holder->state == HOLDER_ENDED;
 	struct charge *charge;
 	while (ended && (charge = LIST_FIRST(&holder->charges)) != NULL) {
 		word_t *word = (word_t *)(uintptr_t)charge->word;
@@ -185,14 +192,14 @@ PGMAP_PUBLIC void pgmap_holder_charge(const struct pgmap_holder *holder, struct 
 	*out = sum;
 }
 
-/* The quarantined folio that covers pgoff. */
-static word_t *find_quarantined(const struct claim_tree *tree, uint64_t pgoff)
+/* The quarantined folio that covers pgoff, and what its word said. */
+static word_t *find_quarantined(const struct claim_tree *tree, uint64_t pgoff, uint64_t *w)
 {
 	for (unsigned order = PGMAP_MAX_ORDER + 1; order-- > 0;) {
 		unsigned level = claim_level(order), k = order % CLAIM_LEVEL_BITS;
 		word_t *word = claim_word(tree, level, pgoff >> (level * CLAIM_LEVEL_BITS) >> k << k);
-		uint64_t w = word_load(word);
-		if (!word_is_active(w) && word_state(w) == WORD_QUARANTINED && word_order(w) >= order)
+		*w = word_load(word);
+		if (!word_is_active(*w) && word_state(*w) == WORD_QUARANTINED && word_order(*w) >= order)
 			return word;
 	}
 	return NULL;
@@ -204,15 +211,14 @@ PGMAP_PUBLIC int pgmap_release_quarantined(struct pgmap *pgmap, uint64_t pgoff)
 		return -EINVAL;
 	if (!map_contains(pgmap, pgoff, 1))
 		return -ERANGE;
-	word_t *word = find_quarantined(&pgmap->tree, pgoff);
+	uint64_t w;
+	word_t *word = find_quarantined(&pgmap->tree, pgoff, &w);
 	if (!word)
 		return -ENOENT;
-	uint64_t w = word_load(word);
-	if (!word_is_active(w) && (w & WORD_FENCE))
+	if (w & WORD_FENCE)
 		return -EBUSY;
 	/* Through RELEASING, so that only one can: then the same last steps as a release without folio_free. */
-	if (word_is_active(w) || word_state(w) != WORD_QUARANTINED ||
-	    !word_claim(word, &w, word_make(WORD_HELD, word_order(w), 0)))
+	if (!word_claim(word, &w, word_make(WORD_HELD, word_order(w), 0)))
 		return -ENOENT;
 	map_finish_release(pgmap, word, word_order(w), port_slot());
 	return 0;

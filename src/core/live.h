@@ -24,7 +24,8 @@
  * Claim 2, no lost wake-up. Uncount (live_add); light barrier; state (live_is_dying). Drain: as above. Either the sum
  * sees the uncount, or the uncounter sees DYING; then it sums too, after a full fence (live_was_last). Of several uncounters, the last
  * one in the order of these fences sees all of the others' uncounts: one of them finds 0 and wakes. Whoever finds 0
- * bumps the wake word before it wakes; the drainer read that word before its sum.
+ * bumps the wake word before it wakes, and so does whoever revives or finds it dead, after its move; the drainer
+ * read that word before it read the state and the sum, and sleeps only while it has not changed.
  *
  * Barriers. LIVE_LIGHT and LIVE_HEAVY are an asymmetric pair (as in P1202, "asymmetric fences"): as C11 both are a
  * sequentially consistent fence. A build with a system barrier names a header with its own (LIVE_BARRIERS, port/barrier.h):

@@ -12,8 +12,9 @@
  * destroyed. What it then sees is a state of some pgmap, and what it does at worst is a wake-up too many. For the same
  * reason generations go on counting over such a reuse.
  *
- * Lock order: charge_lock (charge.h) is a leaf: nothing else is taken and no callback but that of pgmap_for_each_held
- * runs under it, and all signals are blocked while it is held.
+ * Lock order: split_lock (split.c), then charge_lock (charge.h). charge_lock is a leaf: nothing is taken or waited for
+ * under it, no callback but that of pgmap_for_each_held runs, and all signals are blocked. A charge and the count in the
+ * folio's word change together under it, so under it they agree.
  */
 #ifndef PGMAP_CORE_MAP_H
 #define PGMAP_CORE_MAP_H
@@ -50,11 +51,13 @@ struct pgmap {
 	size_t level_at[CLAIM_LEVELS]; /* byte offset of each level in meta */
 	uint64_t end;
 	_Atomic(char *) private_words;
+	atomic_bool private_on_demand;
 	struct map_range *ranges;
 	void *owner;
 	char *base;
 	char name[32];
 	struct charge_table charges;
+	pthread_mutex_t split_lock; /* one split at a time */
 	struct pgmap *next_free;
 };
 

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "port/abort.h"
 #include "port/futex.h"
 #include "port/reserve.h"
 #include "port/slot.h"
@@ -103,6 +102,10 @@ static int reserve_words(struct pgmap *pgmap)
 	pgmap->meta = port_reserve(bytes, MAP_SLOT_BYTES, &pgmap->on_demand);
 	if (!pgmap->meta)
 		return -ENOMEM;
+	if (((uintptr_t)pgmap->meta + bytes - 1) >> MAP_SLOT_SHIFT >= MAP_SLOTS) {
+		port_unreserve(pgmap->meta, bytes); /* a system with more address bits gave us some of those */
+		return -ENOMEM;
+	}
 	pgmap->meta_bytes = bytes;
 	for (unsigned level = 0; level < CLAIM_LEVELS; level++)
 		pgmap->tree.words[level] = (word_t *)(void *)(pgmap->meta + pgmap->level_at[level]);
@@ -119,8 +122,6 @@ static void map_register(struct pgmap *pgmap, struct pgmap *value)
 {
 	uintptr_t first = (uintptr_t)pgmap->meta >> MAP_SLOT_SHIFT;
 	uintptr_t last = ((uintptr_t)pgmap->meta + pgmap->meta_bytes - 1) >> MAP_SLOT_SHIFT;
-	if (last >= MAP_SLOTS)
-		port_abort("pgmap: metadata at %p is above 2^%d", (void *)pgmap->meta, MAP_ADDRESS_BITS);
 	for (uintptr_t slot = first; slot <= last; slot++)
 		atomic_store_explicit(&map_slots[slot], value, memory_order_release); /* pairs with map_of() */
 }
@@ -150,7 +151,9 @@ static int map_init(struct pgmap *pgmap, const struct pgmap_params *params)
 	pgmap->base = params->base;
 	copy_name(pgmap->name, sizeof(pgmap->name), params->name ? params->name : "pgmap");
 	atomic_store_explicit(&pgmap->private_words, NULL, memory_order_relaxed);
+	atomic_store_explicit(&pgmap->private_on_demand, pgmap->on_demand, memory_order_relaxed);
 	charge_table_init(&pgmap->charges);
+	pthread_mutex_init(&pgmap->split_lock, NULL);
 	return 0;
 }
 
@@ -201,12 +204,13 @@ PGMAP_PUBLIC int pgmap_drain(struct pgmap *pgmap, uint64_t deadline_ns)
 		return -EINVAL;
 	LIVE_HEAVY(); /* after the load of DYING: live.h, claim 1 and 2 */
 	for (;;) {
+		/* Before the state: whoever moves it, or uncounts the last page, bumps the word after that. */
+		uint32_t wake = atomic_load_explicit(&pgmap->live.wake, memory_order_seq_cst);
 		uint64_t state = live_state(&pgmap->live);
 		if (state >> 2 != entered >> 2)
 			return -ECANCELED;
 		if (live_state_of(state) == LIVE_DEAD)
 			return 0;
-		uint32_t wake = atomic_load_explicit(&pgmap->live.wake, memory_order_seq_cst); /* before the sum */
 		int r = live_try_die(&pgmap->live, state);
 		if (r > 0)
 			wake_drainers(pgmap);
@@ -240,6 +244,7 @@ PGMAP_PUBLIC int pgmap_destroy(struct pgmap *pgmap)
 		port_unreserve(private_words, pgmap->meta_bytes);
 	port_unreserve(pgmap->meta, pgmap->meta_bytes);
 	charge_table_exit(&pgmap->charges);
+	pthread_mutex_destroy(&pgmap->split_lock);
 	free(pgmap->ranges);
 	pool_put(pgmap);
 	return 0;

@@ -142,18 +142,19 @@ static inline int pinword_close(pinword_t *word)
 	return 0;
 }
 
-/* Server: no new pins, for this reason; the answer holds the pins that stand. Replaces an earlier reason. */
+/* Server: no new pins, for this reason (or, PINWORD_OPEN: pins are welcome again); the answer is the word that it
+ * replaced. Replaces an earlier reason of the server's; a client that is CLOSING stays so, and an UNUSED word UNUSED. */
 static inline struct pinword_counts pinword_block(pinword_t *word, enum pinword_reason reason)
 {
-	uint64_t counts, old = atomic_load_explicit(word, memory_order_relaxed);
+	uint64_t want, old = atomic_load_explicit(word, memory_order_relaxed);
 	do {
-		counts = old << (64 - PINWORD_REASON) >> (64 - PINWORD_REASON);
-	} while (!atomic_compare_exchange_weak_explicit(word, &old, (uint64_t)reason << PINWORD_REASON | counts,
-							memory_order_acq_rel, memory_order_relaxed));
+		want = (uint64_t)reason << PINWORD_REASON | (old << (64 - PINWORD_REASON) >> (64 - PINWORD_REASON));
+		if (old >> PINWORD_REASON >= PINWORD_CLOSING)
+			want = old;
+	} while (!atomic_compare_exchange_weak_explicit(word, &old, want, memory_order_acq_rel, memory_order_relaxed));
 	return pinword_decode(old);
 }
 
-/* Server: pins are welcome again. */
 static inline void pinword_unblock(pinword_t *word)
 {
 	(void)pinword_block(word, PINWORD_OPEN);

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "port/barrier.h"
 
+#include <errno.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "port/abort.h"
 
 bool port_no_membarrier;
 
@@ -33,6 +36,7 @@ void port_heavy(void)
 	if (!port_no_membarrier && syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0) {
 		/* A child of fork() has lost the registration. */
 		barrier_register();
-		(void)syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+		if (port_no_membarrier || syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0)
+			port_abort("port: membarrier(2) worked before, and now does not: error %d", errno);
 	}
 }

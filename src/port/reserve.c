@@ -5,9 +5,12 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
-/* Where to ask for the next reservation, so that it is aligned as it comes; a hint, nothing depends on it. */
-static _Atomic uintptr_t reserve_hint = (uintptr_t)0x200000000000;
+/* Where to ask for the next reservation, so that it is aligned as it comes: somewhere in [2^45, 2^46), where few others
+ * are. A hint, nothing depends on it. */
+static _Atomic uintptr_t reserve_hint;
+enum { RESERVE_HINT_BITS = 45 };
 
 static void *reserve_map(void *hint, size_t bytes, int prot)
 {
@@ -19,6 +22,7 @@ static void *reserve_aligned(size_t bytes, size_t align, int prot)
 {
 	uintptr_t room = (bytes + align - 1) / align * align;
 	uintptr_t hint = atomic_fetch_add_explicit(&reserve_hint, room + align, memory_order_relaxed);
+	hint = (uintptr_t)1 << RESERVE_HINT_BITS | (hint & (((uintptr_t)1 << RESERVE_HINT_BITS) - 1));
 	hint = (hint + align - 1) / align * align;
 	char *at = reserve_map((void *)hint, bytes, prot);
 	if (!at || (uintptr_t)at % align == 0)
@@ -53,7 +57,8 @@ void *port_reserve(size_t bytes, size_t align, bool *on_demand)
 
 int port_commit(void *at, size_t bytes)
 {
-	return mprotect(at, bytes, PROT_READ | PROT_WRITE) == 0 ? 0 : -ENOMEM;
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)at / page * page;
+	return mprotect((void *)from, (uintptr_t)at + bytes - from, PROT_READ | PROT_WRITE) == 0 ? 0 : -ENOMEM;
 }
 
 void *port_pages(size_t bytes)

@@ -43,11 +43,7 @@ static void c7_9_a_blocked_word_refuses_pins_with_its_reason(void **state)
 	static const struct {
 		enum pinword_reason reason;
 		int error;
-	} table[] = {{PINWORD_WAIT, -EAGAIN},
-		     {PINWORD_GOING, -ENODEV},
-		     {PINWORD_STALE, -ESTALE},
-		     {PINWORD_CLOSING, -EINVAL},
-		     {PINWORD_UNUSED, -EINVAL}};
+	} table[] = {{PINWORD_WAIT, -EAGAIN}, {PINWORD_GOING, -ENODEV}, {PINWORD_STALE, -ESTALE}};
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
 		for (int remote = 0; remote < 2; remote++) {
 			pinword_t word;
@@ -63,6 +59,21 @@ static void c7_9_a_blocked_word_refuses_pins_with_its_reason(void **state)
 			pinword_unblock(&word);
 			assert_int_equal(pinword_pin(&word, remote), 0);
 		}
+}
+
+static void the_server_leaves_words_that_close_or_are_unused_as_they_are(void **state)
+{
+	(void)state;
+	static const enum pinword_reason kept[] = {PINWORD_CLOSING, PINWORD_UNUSED};
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+		pinword_t word;
+		pinword_init(&word, kept[i]);
+		assert_int_equal(pinword_pin(&word, 0), -EINVAL);
+		assert_int_equal(pinword_block(&word, PINWORD_GOING).reason, kept[i]);
+		expect(&word, 0, 0, kept[i]);
+		pinword_unblock(&word);
+		expect(&word, 0, 0, kept[i]);
+	}
 }
 
 static void a_block_replaces_an_earlier_reason_and_tells_it(void **state)
@@ -117,7 +128,7 @@ static void c7_6_whatever_a_client_writes_is_clamped_by_its_fields(void **state)
 	assert_int_equal(c.reason, 15);
 	c = pinword_block(&word, PINWORD_GOING);
 	assert_int_equal(c.local, PINWORD_COUNT_MASK);
-	expect(&word, PINWORD_COUNT_MASK, PINWORD_COUNT_MASK, PINWORD_GOING);
+	assert_int_equal(pinword_pin(&word, 0), -EINVAL);
 	word = (uint64_t)9 << PINWORD_REASON; /* a reason that there is not */
 	assert_int_equal(pinword_pin(&word, 0), -EINVAL);
 }
@@ -203,6 +214,7 @@ int main(void)
 		cmocka_unit_test(a_block_replaces_an_earlier_reason_and_tells_it),
 		cmocka_unit_test(the_last_unpin_under_a_reason_says_so_once),
 		cmocka_unit_test(a_count_ends_at_the_maximum_and_not_in_its_neighbour),
+		cmocka_unit_test(the_server_leaves_words_that_close_or_are_unused_as_they_are),
 		cmocka_unit_test(c7_6_whatever_a_client_writes_is_clamped_by_its_fields),
 		cmocka_unit_test(a_word_is_closed_only_without_pins),
 		cmocka_unit_test(c7_9_no_pin_succeeds_after_a_block_and_one_unpin_is_the_last),
