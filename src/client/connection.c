@@ -38,8 +38,7 @@ static void after_fork_child(void)
 {
 	struct pgmap_client *client;
 	(void)atomic_fetch_add_explicit(&client_generation, 1, memory_order_relaxed);
-	LIST_FOREACH(client, &connections, link)
-	{
+	LIST_FOREACH (client, &connections, link) {
 		client->transport->ops->forked(client->transport);
 		close_fd(&client->lease_fd);
 		close_fd(&client->event_fd);

@@ -114,8 +114,7 @@ static int add_session(struct who *who, const struct session *session)
 {
 	struct session_map *map;
 	int err = add_string(who, session->command, &who->command);
-	TAILQ_FOREACH(map, &session->map_list, link)
-	{
+	TAILQ_FOREACH (map, &session->map_list, link) {
 		if (!err)
 			err = add_map(who, session, map);
 	}
@@ -147,8 +146,7 @@ int request_who(struct session *session, const struct proto_req *req, struct ser
 			err = -EISDIR;
 		who.ino = err ? 0 : st.ino;
 	}
-	TAILQ_FOREACH(each, &session->service->sessions, link)
-	{
+	TAILQ_FOREACH (each, &session->service->sessions, link) {
 		if (!err)
 			err = add_session(&who, each);
 	}
@@ -164,8 +162,7 @@ int request_fence(struct session *session, const struct proto_req *req, struct s
 	struct service *service = session->service;
 	struct session *each;
 	(void)out;
-	TAILQ_FOREACH(each, &service->sessions, link)
-	{
+	TAILQ_FOREACH (each, &service->sessions, link) {
 		if (each->id != req->handle)
 			continue;
 		if (each->state != PROTO_WHO_QUARANTINED)

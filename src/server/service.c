@@ -156,8 +156,8 @@ static void drain_begin(struct service *service)
 	if (service->draining)
 		return;
 	service->draining = true;
-	TAILQ_FOREACH(session, &service->sessions, link)
-	session_block_all(session, PINWORD_GOING);
+	TAILQ_FOREACH (session, &service->sessions, link)
+		session_block_all(session, PINWORD_GOING);
 }
 
 static int drain_cancel(struct service *service)
@@ -167,8 +167,8 @@ static int drain_cancel(struct service *service)
 	if (err || !service->draining)
 		return err;
 	service->draining = false;
-	TAILQ_FOREACH(session, &service->sessions, link)
-	session_block_all(session, PINWORD_OPEN);
+	TAILQ_FOREACH (session, &service->sessions, link)
+		session_block_all(session, PINWORD_OPEN);
 	return 0;
 }
 
@@ -378,8 +378,7 @@ void service_waits_for(struct service *service, char *buf, size_t buf_bytes)
 	size_t at = 0;
 	buf[0] = 0;
 	(void)pthread_mutex_lock(&service->lock);
-	TAILQ_FOREACH(session, &service->sessions, link)
-	{
+	TAILQ_FOREACH (session, &service->sessions, link) {
 		if (session->state != PROTO_WHO_QUARANTINED && TAILQ_EMPTY(&session->map_list))
 			continue;
 		int n = snprintf(buf + at, buf_bytes - at, "%s%s (pid %ld%s)", at ? ", " : "", session->command,

@@ -197,8 +197,8 @@ void session_end(struct session *session)
 {
 	struct service *service = session->service;
 	struct session_map *map, *next;
-	TAILQ_FOREACH(map, &session->map_list, link)
-	take_over_remote_pins(session, map);
+	TAILQ_FOREACH (map, &session->map_list, link)
+		take_over_remote_pins(session, map);
 #ifdef PGMAP_FAULT_LEAK
 	struct fsdax_span leaked;
 	if ((map = TAILQ_FIRST(&session->map_list)) != NULL) {
@@ -334,8 +334,7 @@ void session_gone(void *cookie, uint64_t first_span, uint64_t nspans)
 void session_block_all(struct session *session, enum pinword_reason reason)
 {
 	struct session_map *map;
-	TAILQ_FOREACH(map, &session->map_list, link)
-	{
+	TAILQ_FOREACH (map, &session->map_list, link) {
 		for (uint64_t i = 0; i < map->nspans; i++)
 			if (!is_stale(map, i))
 				(void)pinword_block(&session->segment.words[map->first_word + i], reason);

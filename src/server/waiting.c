@@ -211,8 +211,7 @@ int waiting_timeout_ms(struct loop *loop)
 {
 	uint64_t first_ns = PGMAP_NO_DEADLINE;
 	struct conn *conn;
-	LIST_FOREACH(conn, &loop->drains, waiting)
-	{
+	LIST_FOREACH (conn, &loop->drains, waiting) {
 		if (conn->drain_deadline_ns < first_ns)
 			first_ns = conn->drain_deadline_ns;
 	}

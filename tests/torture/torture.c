@@ -375,7 +375,7 @@ static void check(struct thread *threads)
 		wrong("pages are live at the end", &none, NULL);
 	if (taken != atomic_load(&freed))
 		wrong("folio_free did not run once for each life", &none, NULL);
-	struct event *all = calloc(n, sizeof(*all)), *dying = calloc(n, sizeof(*dying));
+	struct event *all = calloc(n + 1, sizeof(*all)), *dying = calloc(n + 1, sizeof(*dying));
 	if (!all || !dying)
 		abort();
 	n = 0;
