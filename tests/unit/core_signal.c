@@ -44,9 +44,7 @@ static void *work(void *arg)
 		struct folio *other;
 		if (folio_pin(folio, holder, FOLIO_PIN_LOCAL) != 0)
 			atomic_fetch_add(&failed, 1);
-		if (pgmap_request_folio(pgmap, mine, i++ % 2 ? 0 : 9, &other) != 0)
-			atomic_fetch_add(&failed, 1);
-		else if (folio_charge(other, holder) != 0)
+		if (pgmap_request_folio(pgmap, mine, i++ % 2 ? 0 : 9, &other) != 0 || folio_charge(other, holder) != 0)
 			atomic_fetch_add(&failed, 1);
 		else
 			folio_put_holder(other, holder);
