@@ -561,7 +561,7 @@ static void print_note(const struct note *n)
 	if (i < LEVELS * PAGES)
 		printf("L%zu[%zu] ", i / PAGES, i % PAGES);
 	else
-		printf("g+%zd ", (char *)n->at - (char *)&g);
+		printf("g+%td ", (char *)n->at - (char *)&g);
 	print_word(n->old);
 	if (n->what != 'l') {
 		printf(n->ok ? " -> " : " -/> ");
