@@ -67,7 +67,8 @@ enum { PGMAP_MAP_READ = 1, PGMAP_MAP_WRITE = 2 };
 /*
  * pgmap_map - [offset, offset + len) of a file at one contiguous address range; len 0: to the end. offset is a multiple
  * of the pool's granule. The range must lie within the file. -EINVAL, -ERANGE, -EACCES; -E2BIG more pieces than this
- * process may map (before any effect); -ENODEV the pool is draining; -EBUSY quarantined; -ENOMEM.
+ * process may map (before any effect); -ENODEV the pool is draining; -EBUSY quarantined; -EUSERS a page is mapped a
+ * million times; -ENOMEM.
  */
 int pgmap_map(struct pgmap_file *file, uint64_t offset_bytes, uint64_t len_bytes, unsigned prot,
 	      struct pgmap_mapping **out);

@@ -96,7 +96,8 @@ void fsdax_statfs(struct fsdax *fs, struct fsdax_statfs *out);
 /*
  * fsdax_map - references, charged to holder (null: to nobody), on every folio of the extents under [offset, offset +
  * len). offset is a multiple of the granule; len is not 0 and may end inside a page; the range ends at the file's size
- * rounded up to a page, at most. -EINVAL, -ERANGE beyond the end, -EBUSY quarantined pages, -ENODEV dying, -ENOMEM.
+ * rounded up to a page, at most. -EINVAL, -ERANGE beyond the end, -EBUSY quarantined pages, -ENODEV dying, -ENOMEM,
+ * -EUSERS a folio has a million references already.
  * The file may be closed while mapped.
  */
 int fsdax_map(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes, struct pgmap_holder *holder,

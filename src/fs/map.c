@@ -17,6 +17,19 @@
 #include "port/abort.h"
 #include "port/compiler.h"
 
+/* Far below the count at which the core ends the program (c3.14): so that no client can bring a server there. */
+enum { FOLIO_REFS_MAX = PGMAP_MAX_REFS / 16 };
+
+/* One more reference on the held folio at this pgoff. */
+static int share(struct fsdax *fs, uint64_t pgoff, struct folio **out)
+{
+	int err = pgmap_get_folio(fs->pgmap, pgoff, out);
+	if (err || folio_refs(*out) <= FOLIO_REFS_MAX)
+		return err;
+	folio_put(*out);
+	return -EUSERS;
+}
+
 /* One reference, charged, on the folio of this extent, or on the bigger one that still covers it. */
 static int activate(struct fsdax *fs, const struct block *extent, struct pgmap_holder *holder, struct folio **out)
 {
@@ -24,7 +37,7 @@ static int activate(struct fsdax *fs, const struct block *extent, struct pgmap_h
 	for (;;) {
 		int err = pgmap_request_folio(fs->pgmap, extent->off, extent->order, &folio);
 		if (err == -EBUSY)
-			err = pgmap_get_folio(fs->pgmap, extent->off, &folio);
+			err = share(fs, extent->off, &folio);
 		if (!err)
 			break;
 		if (err != -ENOENT)

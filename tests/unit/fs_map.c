@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "core/word.h"
 #include "pool.h"
 
 static struct pool pool;
@@ -172,6 +173,23 @@ static void a_killed_device_maps_nothing_more(void **state)
 	assert_int_equal(fsdax_map(file, 0, 1, NULL, NULL, &map), -ENODEV);
 	assert_int_equal(fsdax_truncate(file, 3 * PAGE), -ENXIO);
 	assert_space(&pool, 1, 0);
+	fsdax_close(file);
+}
+
+static void c3_14_no_client_brings_a_page_near_the_most_references(void **state)
+{
+	(void)state;
+	struct fsdax_file *file = make_file(&pool, "a", PAGE);
+	struct fsdax_map *map = map_range(file, 0, PAGE, NULL), *more;
+	word_t *word = (word_t *)(void *)span_of(map, 0).folio;
+	(void)word_get(word, PGMAP_MAX_REFS / 16); /* as so many mappings would */
+	assert_int_equal(fsdax_map(file, 0, PAGE, NULL, NULL, &more), -EUSERS);
+	assert_int_equal(folio_refs(span_of(map, 0).folio), PGMAP_MAX_REFS / 16 + 1);
+	(void)word_put(word, 1, 0);
+	assert_int_equal(fsdax_map(file, 0, PAGE, NULL, NULL, &more), 0);
+	(void)word_put(word, PGMAP_MAX_REFS / 16 - 1, 0);
+	fsdax_unmap(more);
+	fsdax_unmap(map);
 	fsdax_close(file);
 }
 
@@ -389,6 +407,7 @@ int main(void)
 		T(two_maps_share_folios),
 		T(maps_are_refused_with_reasons),
 		T(a_killed_device_maps_nothing_more),
+		T(c3_14_no_client_brings_a_page_near_the_most_references),
 		T(c6_7_truncate_defers_held_pages),
 		T(c6_8_pages_wait_for_the_last_reference_of_anyone),
 		T(c6_8_pages_of_an_ended_holder_come_back),
