@@ -4,7 +4,7 @@
  *
  * Both watch for the two unforgivable things from outside, in the bytes of the pages: a page that changes under its
  * holder was given away early (c6.8), and a fresh page that is not zero shows its former owner (c6.9). A build with
- * -Dfault=early or -Dfault=stale must fail here; tests/unit/faults.sh sees to that.
+ * -Dfault=early or -Dfault=stale must fail here; scripts/test (suite faults) sees to that.
  */
 #include <errno.h>
 #include <pthread.h>
