@@ -117,8 +117,10 @@ static void c4_1_the_sum_over_holders_and_anonymous_references_is_the_count(void
 	assert_int_equal(seen->n, 4);
 	const struct pgmap_held *of_a = said_of(seen, 512, "alice"), *of_b = said_of(seen, 512, "bob");
 	const struct pgmap_held *anon = said_of(seen, 512, NULL), *other = said_of(seen, 4, "bob");
-	if (!of_a || !of_b || !anon || !other)
+	if (!of_a || !of_b || !anon || !other) {
 		fail_msg("a holder is not told of");
+		return;
+	}
 	assert_true(of_a->refs == 6 && of_b->refs == 6 && anon->refs == 6);
 	assert_true(of_a->pins == 3 && of_a->anon == 3 && anon->anon == 3);
 	assert_int_equal(of_a->charge.refs + of_b->charge.refs + anon->charge.refs, folio_refs(mixed));
