@@ -5,12 +5,13 @@
  * The machine maps 2 MiB or 1 GiB with one entry only where address and device offset are congruent modulo that size. So
  * the range begins at an address that is congruent for its first piece that is as large as that; all pieces begin at
  * multiples of the granule, so that every piece is congruent modulo the granule at least. A single piece that the system
- * happens to place well costs one call; else the range is reserved first, with room to move, and the pieces are put into
+ * places where it is asked to (or well by chance) costs one call; else the range is reserved first, with room to move, and the pieces are put into
  * it: nobody else can get in between.
  */
 #include "client/address.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/mman.h>
 
@@ -90,10 +91,21 @@ static int congruent(const void *address, struct congruence want)
 	return ((uintptr_t)address & (want.modulus - 1)) == want.remainder;
 }
 
-/* One piece, where the system likes to put it; null: not where we need it. */
+/* Where the next range may well find room: behind the last one, or where one has gone. A hint, nothing depends on it. */
+static _Atomic uintptr_t next_start;
+
+static void *hint_for(struct congruence want)
+{
+	uintptr_t from = atomic_load_explicit(&next_start, memory_order_relaxed);
+	uintptr_t at = (from & ~(want.modulus - 1)) + want.remainder;
+	return (void *)(from && at < from ? at + want.modulus : from ? at : 0);
+}
+
+/* One piece, where the hint or the system puts it; null: not where we need it. */
 static void *map_simple(const struct address_plan *plan, uint64_t bytes, struct congruence want)
 {
-	void *at = mmap(NULL, bytes, plan->prot, MAP_SHARED, plan->fd, (off_t)plan->pieces[0].device_offset_bytes);
+	void *at = mmap(hint_for(want), bytes, plan->prot, MAP_SHARED, plan->fd,
+			(off_t)plan->pieces[0].device_offset_bytes);
 	if (at == MAP_FAILED)
 		return NULL;
 	if (congruent(at, want))
@@ -149,10 +161,14 @@ int address_map(const struct address_plan *plan, struct address *out)
 	if (err)
 		return err == -ENOMEM && too_many(plan->npieces) ? -E2BIG : err;
 	*out = (struct address){start, bytes};
+	atomic_store_explicit(&next_start, (uintptr_t)start + bytes, memory_order_relaxed);
 	return 0;
 }
 
 int address_unmap(const struct address *address)
 {
-	return munmap(address->start, address->bytes) == 0 ? 0 : -errno;
+	if (munmap(address->start, address->bytes) != 0)
+		return -errno;
+	atomic_store_explicit(&next_start, (uintptr_t)address->start, memory_order_relaxed);
+	return 0;
 }
