@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* server_session.c - a holder's beginning, its mappings and their pin words, and its end: all goes, but REMOTE pins. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/requests.h"
+#include "server/service.h"
+#include "server/session.h"
+
+/* One thread, so that the service's lock is taken by nobody else: it is left out. */
+enum { PAGE = 4096 };
+
+static struct service *service;
+static struct session *session;
+static int fds[PROTO_MAX_FDS];
+
+static void close_fds(int some[PROTO_MAX_FDS])
+{
+	for (unsigned i = 0; i < PROTO_MAX_FDS; i++)
+		assert_int_equal(close(some[i]), 0);
+}
+
+static struct session *greet(pid_t pid, int to[PROTO_MAX_FDS])
+{
+	struct session *made = service_connect(service, pid, getuid());
+	assert_non_null(made);
+	assert_int_equal(session_greet(made, to), 0);
+	return made;
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	char why[DEV_WHY_MAX];
+	assert_int_equal(service_create("memfd:size=2M,page=4K", &service, why), 0);
+	session = greet(getpid(), fds);
+	return 0;
+}
+
+/* Nothing is held, and nobody is left. */
+static int tear_down(void **state)
+{
+	(void)state;
+	assert_int_equal(service->connections, 0);
+	assert_int_equal(service->holders, 0);
+	assert_int_equal(service->quarantined, 0);
+	assert_int_equal(service_destroy(service), 0);
+	return 0;
+}
+
+static void leave(void)
+{
+	close_fds(fds);
+	assert_true(service_disconnect(session));
+}
+
+static struct fsdax_file *make_file(const char *path, uint64_t bytes)
+{
+	struct fsdax_file *file;
+	assert_int_equal(fsdax_open(service->fs, path, FSDAX_CREATE, &file), 0);
+	assert_int_equal(fsdax_truncate(file, bytes), 0);
+	return file;
+}
+
+static pinword_t *word(const struct session_map *map, uint64_t span)
+{
+	return &map->session->segment.words[map->first_word + span];
+}
+
+static enum pinword_reason reason(const struct session_map *map, uint64_t span)
+{
+	return pinword_read(word(map, span)).reason;
+}
+
+static struct fsdax_statfs space(void)
+{
+	struct fsdax_statfs st;
+	fsdax_statfs(service->fs, &st);
+	return st;
+}
+
+static void each_holder_has_a_number_and_a_lease_of_its_own(void **state)
+{
+	(void)state;
+	char comm[SESSION_COMMAND_MAX] = "";
+	int others[PROTO_MAX_FDS];
+	struct session *other = greet(0, others);
+	FILE *file = fopen("/proc/self/comm", "re");
+	assert_non_null(file);
+	assert_non_null(fgets(comm, sizeof(comm), file));
+	assert_int_equal(fclose(file), 0);
+	comm[strcspn(comm, "\n")] = 0;
+	assert_string_equal(session->command, comm);
+	assert_string_equal(other->command, "?");
+	assert_int_equal(session->id, 1);
+	assert_int_equal(other->id, 2);
+	assert_int_equal(service->holders, 2);
+	assert_int_equal(service->connections, 2);
+	assert_int_equal(dev_lease_probe(service->dev, 1), 0);
+	assert_int_equal(dev_lease_probe(service->dev, 2), 0);
+	close_fds(others);
+	assert_int_equal(dev_lease_probe(service->dev, 1), 0);
+	assert_int_equal(dev_lease_probe(service->dev, 2), 1);
+	assert_true(service_disconnect(other));
+	other = greet(0, others);
+	assert_int_equal(other->id, 3); /* never reused */
+	close_fds(others);
+	assert_true(service_disconnect(other));
+	leave();
+}
+
+static void a_mapping_lies_within_the_size_and_ends_with_its_words(void **state)
+{
+	(void)state;
+	struct session_map *map = NULL;
+	struct fsdax_stat st;
+	struct fsdax_file *file = make_file("f", 2 * PAGE + 100);
+	assert_int_equal(session_map(session, file, 0, 2 * PAGE + 101, &map), -ERANGE);
+	assert_int_equal(session_map(session, file, PAGE, UINT64_MAX, &map), -ERANGE);
+	assert_int_equal(session_map(session, file, 2 * PAGE + 100, 0, &map), -ERANGE);
+	assert_int_equal(session_map(session, file, 1, 1, &map), -EINVAL);
+	assert_null(map);
+	assert_true(TAILQ_EMPTY(&session->map_list));
+	assert_int_equal(session_map(session, file, PAGE, 0, &map), 0);
+	assert_int_equal(map->len_bytes, PAGE + 100);
+	assert_int_equal(map->nspans, 2);
+	assert_int_equal(map->pages, 3); /* whole folios: 2 and 1 */
+	assert_ptr_equal(handles_get(&session->maps, map->id), map);
+	uint64_t id = map->id, first = map->first_word;
+	assert_int_equal(reason(map, 0), PINWORD_OPEN);
+	assert_int_equal(reason(map, 1), PINWORD_OPEN);
+	assert_int_equal(session_unmap(session, map), 0);
+	assert_null(handles_get(&session->maps, id));
+	assert_int_equal(pinword_pin(&session->segment.words[first], 0), -EINVAL);
+	assert_int_equal(fsdax_stat_file(file, &st), 0);
+	assert_int_equal(st.mappings, 0);
+	fsdax_close(file);
+	leave();
+}
+
+static void c7_9_a_pinned_mapping_is_not_unmapped(void **state)
+{
+	(void)state;
+	struct session_map *map;
+	uint64_t local, remote;
+	struct fsdax_file *file = make_file("f", 3 * PAGE);
+	assert_int_equal(session_map(session, file, 0, 0, &map), 0);
+	for (int kind = 0; kind <= 1; kind++) {
+		assert_int_equal(pinword_pin(word(map, 1), kind), 0);
+		assert_int_equal(session_unmap(session, map), -EBUSY);
+		session_count_pins(map, &local, &remote);
+		assert_int_equal(local, !kind);
+		assert_int_equal(remote, kind);
+		assert_int_equal(pinword_unpin(word(map, 1), kind), 0);
+	}
+	assert_int_equal(session_unmap(session, map), 0);
+	fsdax_close(file);
+	leave();
+}
+
+/* 70 folios of a page: more than the bits of one word. Those of pages 66 and above go. */
+static void c7_9_what_has_gone_from_the_file_stays_stale(void **state)
+{
+	(void)state;
+	enum { PAGES = 70, KEPT = 66 };
+	struct session_map *map;
+	struct fsdax_file *file = make_file("f", 0);
+	for (uint64_t n = 1; n <= PAGES; n++)
+		assert_int_equal(fsdax_truncate(file, n * PAGE), 0);
+	assert_int_equal(session_map(session, file, 0, 0, &map), 0);
+	assert_int_equal(map->nspans, PAGES);
+	assert_int_equal(fsdax_truncate(file, KEPT * PAGE), 0);
+	static const enum pinword_reason reasons[] = {PINWORD_OPEN, PINWORD_GOING, PINWORD_OPEN};
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+		if (i)
+			session_block_all(session, reasons[i]);
+		for (uint64_t span = 0; span < PAGES; span++)
+			assert_int_equal(reason(map, span), span < KEPT ? reasons[i] : PINWORD_STALE);
+	}
+	assert_int_equal(session_unmap(session, map), 0);
+	fsdax_close(file);
+	leave();
+}
+
+static void c7_2_nothing_ends_while_the_kernel_maps_for_it(void **state)
+{
+	(void)state;
+	struct session_map *map;
+	struct fsdax_file *file = make_file("f", 4 * PAGE);
+	assert_int_equal(session_map(session, file, 0, 0, &map), 0);
+	assert_int_equal(pinword_pin(word(map, 0), 0), 0); /* a LOCAL pin ends with its process */
+	fsdax_close(file);
+	assert_int_equal(fsdax_unlink(service->fs, "f"), 0);
+	assert_false(service_disconnect(session));
+	assert_int_equal(session->state, PROTO_WHO_MAPPING);
+	assert_int_equal(service->connections, 0);
+	assert_int_equal(service->holders, 1);
+	assert_int_equal(space().used, 4);
+	close_fds(fds);
+	service_lease_gone(session);
+	assert_int_equal(space().used + space().waiting, 0);
+}
+
+static void c7_5_remote_pins_of_the_dead_are_quarantined_until_the_fence(void **state)
+{
+	(void)state;
+	struct session_map *map;
+	struct fsdax_file *file = make_file("f", 7 * PAGE); /* folios of 4, 2 and 1 */
+	struct proto_req req = {.handle = session->id};
+	assert_int_equal(session_map(session, file, 0, 0, &map), 0);
+	assert_int_equal(pinword_pin(word(map, 0), 0), 0);
+	assert_int_equal(pinword_pin(word(map, 1), 0), 0);
+	assert_int_equal(pinword_pin(word(map, 1), 1), 0);
+	assert_int_equal(pinword_pin(word(map, 2), 1), 0);
+	fsdax_close(file);
+	assert_int_equal(request_fence(session, &req, NULL), -EBUSY);
+	leave();
+	assert_int_equal(session->state, PROTO_WHO_QUARANTINED);
+	assert_int_equal(session->quarantined_pages, 3);
+	assert_int_equal(session->nleft, 2);
+	assert_int_equal(session->left[0].offset_bytes, 4 * PAGE);
+	assert_int_equal(session->left[0].pages, 2);
+	assert_int_equal(session->left[0].pins_local, 1);
+	assert_int_equal(session->left[0].pins_remote, 1);
+	assert_int_equal(session->left[1].pages, 1);
+	assert_int_equal(session->left[1].offset_bytes, 6 * PAGE);
+	assert_string_equal(session->left[0].path, "/f");
+	assert_ptr_equal(session->left[0].path, session->left[1].path);
+	assert_int_equal(service->quarantined, 1);
+	assert_int_equal(fsdax_unlink(service->fs, "f"), 0);
+	assert_int_equal(space().waiting, 3);
+	assert_int_equal(service_destroy(service), -EBUSY);
+	assert_int_equal(request_fence(session, &req, NULL), 0);
+	assert_int_equal(space().waiting, 0);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		T(each_holder_has_a_number_and_a_lease_of_its_own),
+		T(a_mapping_lies_within_the_size_and_ends_with_its_words),
+		T(c7_9_a_pinned_mapping_is_not_unmapped),
+		T(c7_9_what_has_gone_from_the_file_stays_stale),
+		T(c7_2_nothing_ends_while_the_kernel_maps_for_it),
+		T(c7_5_remote_pins_of_the_dead_are_quarantined_until_the_fence),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
