@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* server_waiting.c - leases that end and drains that are waited for: each gets its answer, once, when it is true. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <pgmap/pgmap.h>
+
+#include "server/loop.h"
+#include "server/session.h"
+
+enum { PAGE = 4096 };
+
+static struct loop loop;
+static struct session *session;
+static int fds[PROTO_MAX_FDS];
+
+/* A loop without a socket, and a holder that maps a page. */
+static int set_up(void **state)
+{
+	(void)state;
+	char why[DEV_WHY_MAX];
+	struct fsdax_file *file;
+	struct session_map *map;
+	loop = (struct loop){.quiet = true, .answers_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+	assert_true(loop.answers_fd >= 0);
+	TAILQ_INIT(&loop.conns);
+	TAILQ_INIT(&loop.dropped);
+	LIST_INIT(&loop.drains);
+	TAILQ_INIT(&loop.unwatched);
+	TAILQ_INIT(&loop.answers);
+	(void)pthread_mutex_init(&loop.answers_lock, NULL);
+	assert_int_equal(service_create("memfd:size=2M,page=4K", &loop.service, why), 0);
+	session = service_connect(loop.service, getpid(), getuid());
+	assert_non_null(session);
+	assert_int_equal(session_greet(session, fds), 0);
+	assert_int_equal(fsdax_open(loop.service->fs, "f", FSDAX_CREATE, &file), 0);
+	assert_int_equal(fsdax_truncate(file, PAGE), 0);
+	assert_int_equal(session_map(session, file, 0, 0, &map), 0);
+	fsdax_close(file);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	assert_true(LIST_EMPTY(&loop.drains) && TAILQ_EMPTY(&loop.unwatched) && TAILQ_EMPTY(&loop.answers));
+	assert_int_equal(loop.service->holders, 0);
+	assert_int_equal(service_destroy(loop.service), 0);
+	return close(loop.answers_fd);
+}
+
+static void let_go(void)
+{
+	for (unsigned i = 0; i < PROTO_MAX_FDS; i++)
+		assert_int_equal(close(fds[i]), 0);
+}
+
+/* As the loop does: a helper's answer wakes it, and is taken. */
+static void take_answer(void)
+{
+	struct pollfd wake = {.fd = loop.answers_fd, .events = POLLIN};
+	assert_int_equal(poll(&wake, 1, -1), 1);
+	waiting_answers(&loop);
+}
+
+static void c7_2_a_holder_ends_when_its_lease_does(void **state)
+{
+	(void)state;
+	assert_false(service_disconnect(session));
+	waiting_lease(&loop, session);
+	assert_true(TAILQ_EMPTY(&loop.unwatched));
+	waiting_answers(&loop); /* none yet, and none can be */
+	assert_int_equal(loop.service->holders, 1);
+	let_go();
+	take_answer();
+	assert_int_equal(loop.service->holders, 0);
+}
+
+static void a_lease_that_no_thread_watches_is_asked_for_again(void **state)
+{
+	(void)state;
+	struct lease *lease = calloc(1, sizeof(*lease));
+	assert_non_null(lease);
+	assert_false(service_disconnect(session));
+	assert_int_equal(waiting_timeout_ms(&loop), -1);
+	lease->loop = &loop;
+	lease->session = session;
+	lease->byte = service_session_byte(session);
+	lease->answer = -ENOLCK; /* its thread got no lock */
+	TAILQ_INSERT_TAIL(&loop.answers, lease, link);
+	waiting_answers(&loop);
+	assert_ptr_equal(TAILQ_FIRST(&loop.unwatched), lease);
+	assert_int_equal(loop.service->holders, 1);
+	assert_int_equal(waiting_timeout_ms(&loop), 1000);
+	let_go();
+	waiting_retry(&loop);
+	assert_true(TAILQ_EMPTY(&loop.unwatched));
+	assert_int_equal(loop.service->holders, 0);
+	assert_int_equal(waiting_timeout_ms(&loop), -1);
+}
+
+static void a_lease_that_is_still_held_gets_a_thread(void **state)
+{
+	(void)state;
+	struct lease *lease = calloc(1, sizeof(*lease));
+	assert_non_null(lease);
+	assert_false(service_disconnect(session));
+	lease->loop = &loop;
+	lease->session = session;
+	lease->byte = service_session_byte(session);
+	TAILQ_INSERT_TAIL(&loop.unwatched, lease, link);
+	waiting_retry(&loop);
+	assert_true(TAILQ_EMPTY(&loop.unwatched));
+	assert_int_equal(loop.service->holders, 1);
+	let_go();
+	take_answer();
+	assert_int_equal(loop.service->holders, 0);
+}
+
+/* A client that waits for a drain: the server's end is the connection's, ours tells what it was told. */
+struct waiter {
+	struct conn conn;
+	int fd;
+};
+
+static void wait_for_drain(struct waiter *waiter, int64_t timeout_ms, uint32_t seq)
+{
+	int ends[2];
+	struct proto_req req = {.magic = PROTO_MAGIC, .type = PROTO_DRAIN, .seq = seq, .timeout_ms = timeout_ms};
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+	*waiter = (struct waiter){.conn = {.fd = ends[0]}, .fd = ends[1]};
+	waiting_drain(&loop, &waiter->conn, &req);
+	assert_true(waiter->conn.drain_deadline_ns != 0);
+}
+
+/* The error that it was told, or 1: nothing. */
+static int was_told(const struct waiter *waiter, uint32_t seq)
+{
+	struct proto_rep rep;
+	ssize_t n = recv(waiter->fd, &rep, sizeof(rep), 0);
+	if (n < 0)
+		return errno == EAGAIN ? 1 : -errno;
+	assert_int_equal(n, sizeof(rep));
+	assert_int_equal(rep.type, PROTO_DRAIN);
+	assert_int_equal(rep.seq, seq);
+	return rep.error;
+}
+
+static void hang_up(const struct waiter *waiter)
+{
+	assert_int_equal(close(waiter->conn.fd), 0);
+	assert_int_equal(close(waiter->fd), 0);
+}
+
+static void a_drain_answers_at_its_deadline_or_its_end(void **state)
+{
+	(void)state;
+	struct waiter soon, ever;
+	service_drain(loop.service);
+	wait_for_drain(&ever, -1, 7);
+	assert_int_equal(waiting_timeout_ms(&loop), -1);
+	wait_for_drain(&soon, 0, 8);
+	assert_int_equal(waiting_timeout_ms(&loop), 0);
+	waiting_check_drains(&loop);
+	assert_int_equal(was_told(&soon, 8), -ETIMEDOUT);
+	assert_int_equal(was_told(&ever, 7), 1);
+	assert_true(soon.conn.drain_deadline_ns == 0);
+	assert_true(loop.drain_thread && !loop.ended);
+	assert_true(loop.waits_for[0] != 0);
+	let_go();
+	assert_true(service_disconnect(session));
+	take_answer();
+	assert_false(loop.drain_thread);
+	waiting_check_drains(&loop);
+	assert_true(loop.ended);
+	assert_int_equal(was_told(&ever, 7), 0);
+	assert_int_equal(was_told(&soon, 8), 1); /* once */
+	hang_up(&soon);
+	hang_up(&ever);
+}
+
+static void a_drain_that_is_cancelled_says_so(void **state)
+{
+	(void)state;
+	struct waiter ever;
+	service_drain(loop.service);
+	wait_for_drain(&ever, INT64_MAX, 9);
+	waiting_check_drains(&loop);
+	assert_int_equal(service_drain_cancel(loop.service), 0);
+	waiting_check_drains(&loop);
+	assert_int_equal(was_told(&ever, 9), -ECANCELED);
+	assert_false(loop.ended);
+	assert_int_equal(loop.waits_for[0], 0);
+	take_answer(); /* the thread's, whose drain is no more */
+	assert_false(loop.drain_thread);
+	service_drain(loop.service);
+	waiting_start_drain(&loop);
+	waiting_answers(&loop); /* the old answer counts once */
+	assert_true(loop.drain_thread);
+	let_go();
+	assert_true(service_disconnect(session));
+	take_answer();
+	assert_false(loop.drain_thread);
+	hang_up(&ever);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		T(c7_2_a_holder_ends_when_its_lease_does),   T(a_lease_that_no_thread_watches_is_asked_for_again),
+		T(a_lease_that_is_still_held_gets_a_thread), T(a_drain_answers_at_its_deadline_or_its_end),
+		T(a_drain_that_is_cancelled_says_so),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
