@@ -61,7 +61,6 @@ static int keep_runs(struct pgmap_mapping *mapping, const struct proto_run *runs
 static void mapping_free(struct pgmap_mapping *mapping)
 {
 	free(mapping->many_runs);
-	free(mapping->reasons);
 	free(mapping);
 }
 
@@ -80,9 +79,6 @@ static int fill(struct pgmap_mapping *mapping, struct pgmap_client *client, cons
 	int err = keep_runs(mapping, runs, map);
 	if (err)
 		return err;
-	mapping->reasons = malloc(map->nspans);
-	if (!mapping->reasons)
-		return -ENOMEM;
 	mapping->client = client;
 	mapping->words = client->words + map->first_word;
 	mapping->nspans = map->nspans;

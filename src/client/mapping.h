@@ -18,7 +18,6 @@ struct pgmap_mapping {
 	uint64_t nruns;
 	struct proto_run few_runs[MAPPING_FEW_RUNS];
 	struct proto_run *many_runs; /* or null */
-	uint8_t *reasons;            /* one per span, for an unmap that is called off */
 	uint64_t id;
 	struct address address;
 };

@@ -139,26 +139,10 @@ PGMAP_PUBLIC int pgmap_unpin(struct pgmap_mapping *mapping, uint64_t offset_byte
 	return unpin_range(mapping, offset_bytes, len_bytes, kind);
 }
 
-/*
- * As pinword_close(), but it tells the reason that it replaces, for mapping_reopen_words(). The server may set another
- * reason over CLOSING at any moment: a compare-and-swap that puts the old one back then fails, and the server's stays.
- */
-static int close_word(pinword_t *word, uint8_t *reason)
-{
-	uint64_t old = atomic_load_explicit(word, memory_order_relaxed);
-	do {
-		if ((old << (64 - PINWORD_REASON)) != 0)
-			return -EBUSY;
-	} while (!atomic_compare_exchange_weak_explicit(word, &old, (uint64_t)PINWORD_CLOSING << PINWORD_REASON,
-							memory_order_acq_rel, memory_order_relaxed));
-	*reason = (uint8_t)(old >> PINWORD_REASON);
-	return 0;
-}
-
 int mapping_close_words(struct pgmap_mapping *mapping)
 {
 	for (uint64_t i = 0; i < mapping->nspans; i++) {
-		if (close_word(&mapping->words[i], &mapping->reasons[i]) == 0)
+		if (pinword_close(&mapping->words[i]) == 0)
 			continue;
 		mapping_reopen_words(mapping, i);
 		return -EBUSY;
@@ -168,10 +152,6 @@ int mapping_close_words(struct pgmap_mapping *mapping)
 
 void mapping_reopen_words(struct pgmap_mapping *mapping, uint64_t nwords)
 {
-	for (uint64_t i = 0; i < nwords; i++) {
-		uint64_t closing = (uint64_t)PINWORD_CLOSING << PINWORD_REASON;
-		(void)atomic_compare_exchange_strong_explicit(&mapping->words[i], &closing,
-							      (uint64_t)mapping->reasons[i] << PINWORD_REASON,
-							      memory_order_release, memory_order_relaxed);
-	}
+	for (uint64_t i = 0; i < nwords; i++)
+		pinword_reopen(&mapping->words[i]);
 }

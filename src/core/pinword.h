@@ -36,13 +36,15 @@
 
 typedef _Atomic uint64_t pinword_t;
 
+/* The server's reason, and two bits beside it: each side changes its own, and none is lost under the other's. */
 enum pinword_reason {
 	PINWORD_OPEN = 0,
 	PINWORD_WAIT = 1,    /* a truncate waits: -EAGAIN */
 	PINWORD_GOING = 2,   /* the device is going: -ENODEV */
 	PINWORD_STALE = 3,   /* the range has gone from the file: -ESTALE */
-	PINWORD_CLOSING = 4, /* the client itself is unmapping: -EINVAL */
-	PINWORD_UNUSED = 15  /* no span uses this word: -EINVAL */
+	PINWORD_SERVERS = 3, /* the mask of these */
+	PINWORD_CLOSING = 4, /* the client's: it is unmapping: -EINVAL */
+	PINWORD_UNUSED = 8   /* no span uses this word: -EINVAL */
 };
 
 enum { PINWORD_DRAINED = 1 };
@@ -70,6 +72,7 @@ static inline struct pinword_counts pinword_decode(uint64_t word)
 
 static inline int pinword_error(uint64_t word)
 {
+	/* With one of the two bits set it is none of these: -EINVAL. */
 	switch (word >> PINWORD_REASON) {
 	case PINWORD_WAIT:
 		return -EAGAIN;
@@ -130,27 +133,32 @@ static inline int pinword_unpin(pinword_t *word, int remote)
 	return (now >> PINWORD_REASON) != 0 && (now << (64 - PINWORD_REASON)) == 0 ? PINWORD_DRAINED : 0;
 }
 
-/* Client, before its munmap: from no pin and no reason to CLOSING; also over a server's reason. -EBUSY: it is pinned. */
+/* Client, before its munmap: CLOSING, beside whatever reason there is. -EBUSY: it is pinned. */
 static inline int pinword_close(pinword_t *word)
 {
 	uint64_t old = atomic_load_explicit(word, memory_order_relaxed);
 	do {
 		if ((old << (64 - PINWORD_REASON)) != 0)
 			return -EBUSY;
-	} while (!atomic_compare_exchange_weak_explicit(word, &old, (uint64_t)PINWORD_CLOSING << PINWORD_REASON,
+	} while (!atomic_compare_exchange_weak_explicit(word, &old, old | (uint64_t)PINWORD_CLOSING << PINWORD_REASON,
 							memory_order_acq_rel, memory_order_relaxed));
 	return 0;
 }
 
+/* Client: the unmap is called off. */
+static inline void pinword_reopen(pinword_t *word)
+{
+	(void)atomic_fetch_and_explicit(word, ~((uint64_t)PINWORD_CLOSING << PINWORD_REASON), memory_order_release);
+}
+
 /* Server: no new pins, for this reason (or, PINWORD_OPEN: pins are welcome again); the answer is the word that it
- * replaced. Replaces an earlier reason of the server's; a client that is CLOSING stays so, and an UNUSED word UNUSED. */
+ * replaced. Replaces an earlier reason of the server's, and leaves the other two bits as they are. */
 static inline struct pinword_counts pinword_block(pinword_t *word, enum pinword_reason reason)
 {
+	const uint64_t servers = (uint64_t)PINWORD_SERVERS << PINWORD_REASON;
 	uint64_t want, old = atomic_load_explicit(word, memory_order_relaxed);
 	do {
-		want = (uint64_t)reason << PINWORD_REASON | (old << (64 - PINWORD_REASON) >> (64 - PINWORD_REASON));
-		if (old >> PINWORD_REASON >= PINWORD_CLOSING)
-			want = old;
+		want = (old & ~servers) | (uint64_t)reason << PINWORD_REASON;
 	} while (!atomic_compare_exchange_weak_explicit(word, &old, want, memory_order_acq_rel, memory_order_relaxed));
 	return pinword_decode(old);
 }

@@ -11,9 +11,12 @@
  * taken. A server that finds byte 0 free but a lock on any other byte has a dead predecessor with clients that still
  * map the device, and must not touch it.
  *
- * The probes go through guard_fd as well. They conflict with others' descriptions only, so byte 0's own lock is never
- * in the way, and a wait that got its write lock gives it back at once: a byte is never given to two holders while the
- * first is waited for.
+ * All bytes that no lease has are write-locked through guard_fd too: a client can lock what it likes through its own
+ * descriptor, and would otherwise take a byte before its holder comes, which could then never have its lease. A lock that
+ * a client takes on a byte in use can only be a read lock: it makes that holder seem alive for as long as this client
+ * is.
+ *
+ * The probes go through guard_fd as well: they conflict with others' descriptions only.
  *
  * Thread safety: any thread. dev_lease_wait() blocks; it is for a helper thread, and ends with -EINTR on a signal.
  */
@@ -43,9 +46,9 @@ static struct flock lock_of(short type, uint64_t start, uint64_t len)
 	return lock;
 }
 
-static int set_lock(int fd, short type, uint64_t byte)
+static int set_lock(int fd, short type, uint64_t start, uint64_t len)
 {
-	struct flock lock = lock_of(type, byte, 1);
+	struct flock lock = lock_of(type, start, len);
 	return fcntl(fd, F_OFD_SETLK, &lock) == 0 ? 0 : -errno;
 }
 
@@ -63,7 +66,7 @@ int dev_guard(struct dev *dev, char why[DEV_WHY_MAX])
 	int guard = reopen(dev->fd);
 	if (guard < 0)
 		return dev_refuse(why, guard, "cannot be opened again through /proc/self/fd");
-	int err = set_lock(guard, F_WRLCK, 0);
+	int err = set_lock(guard, F_WRLCK, 0, 1);
 	if (err) {
 		err = err == -EAGAIN || err == -EACCES ? -EBUSY : err;
 		(void)dev_refuse(why, err, err == -EBUSY ? "another server has it" : "cannot be locked");
@@ -73,6 +76,8 @@ int dev_guard(struct dev *dev, char why[DEV_WHY_MAX])
 			err = dev_refuse(why, nobody, "its locks cannot be read");
 		else if (!nobody)
 			err = dev_refuse(why, -EBUSY, "processes of a dead server still map it");
+		else if (set_lock(guard, F_WRLCK, 1, 0) != 0)
+			err = dev_refuse(why, -EBUSY, "somebody else locks its bytes");
 	}
 	if (err)
 		(void)close(guard);
@@ -93,7 +98,12 @@ int dev_open_lease(struct dev *dev, uint64_t byte)
 	int fd = reopen(dev->fd);
 	if (fd < 0)
 		return fd;
-	int err = set_lock(fd, F_RDLCK, byte);
+	/* From the guard's write lock to the lease's read lock with no moment between in which a client could take it. */
+	int err = set_lock(dev->guard_fd, F_RDLCK, byte, 1);
+	if (!err)
+		err = set_lock(fd, F_RDLCK, byte, 1);
+	if (!err)
+		err = set_lock(dev->guard_fd, F_UNLCK, byte, 1);
 	if (err) {
 		(void)close(fd);
 		return err;
@@ -111,7 +121,6 @@ int dev_lease_wait(struct dev *dev, uint64_t byte)
 	if (!byte_ok(byte))
 		return -EINVAL;
 	struct flock lock = lock_of(F_WRLCK, byte, 1);
-	if (fcntl(dev->guard_fd, F_OFD_SETLKW, &lock) != 0)
-		return -errno;
-	return set_lock(dev->guard_fd, F_UNLCK, byte);
+	return fcntl(dev->guard_fd, F_OFD_SETLKW, &lock) == 0 ? 0
+							      : -errno; /* and keeps it: the byte is never used again */
 }

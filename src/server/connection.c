@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -123,9 +125,17 @@ static bool send_reply(int fd, const struct service_reply *reply)
 	return sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof(reply->rep);
 }
 
+/* A reply with descriptors waits for nobody: each could carry megabytes, and counts against the descriptors that a user
+ * may have in flight. A client has one request under way, and has read its last reply. */
+static bool may_send(int fd, const struct service_reply *reply)
+{
+	int unread = 0;
+	return reply->nfds == 0 || (ioctl(fd, SIOCOUTQ, &unread) == 0 && unread == 0);
+}
+
 void conn_reply(struct loop *loop, struct conn *conn, struct service_reply *reply)
 {
-	bool sent = send_reply(conn->fd, reply);
+	bool sent = may_send(conn->fd, reply) && send_reply(conn->fd, reply);
 	while (reply->nfds)
 		(void)close(reply->fds[--reply->nfds]);
 	if (!sent)

@@ -172,6 +172,8 @@ int request_open_map(struct session *session, const struct proto_req *req, struc
 		return -EINVAL;
 	if (pgmap_state(session->service->pgmap) != PGMAP_LIVE)
 		return -ENODEV;
+	if (req->len_bytes >> PGMAP_PAGE_SHIFT > pgmap_end(session->service->pgmap))
+		return -EFBIG;
 	bool made = fsdax_stat(fs, req->path, &st) == -ENOENT;
 	if ((made || (req->flags & FSDAX_TRUNC)) && !req->len_bytes && (req->flags & FSDAX_CREATE || !made))
 		return -ERANGE; /* an empty file has nothing to map */

@@ -110,12 +110,15 @@ static void dispatch(struct loop *loop, struct watch *watch)
 static void run(struct loop *loop)
 {
 	struct epoll_event events[EVENTS_PER_ROUND];
+	uint64_t next_retry = 0; /* once a second, however many messages come */
 	while (!loop->ended) {
 		int n = epoll_wait(loop->epoll_fd, events, EVENTS_PER_ROUND, waiting_timeout_ms(loop));
 		for (int i = 0; i < n && !loop->ended; i++)
 			dispatch(loop, events[i].data.ptr);
-		if (!TAILQ_EMPTY(&loop->unwatched))
+		if (!TAILQ_EMPTY(&loop->unwatched) && pgmap_deadline_in(0) >= next_retry) {
 			waiting_retry(loop);
+			next_retry = pgmap_deadline_in(1000);
+		}
 		if (loop->exit_code == 0)
 			waiting_check_drains(loop);
 		conn_free_dropped(loop);
@@ -148,11 +151,24 @@ static void loop_exit(struct loop *loop)
 		(void)service_destroy(loop->service);
 }
 
+/* Started with descriptors 0 to 2 closed, the device would get one of them, and what is said to stderr be said to it. */
+static void have_standard_descriptors(void)
+{
+	int fd;
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		(void)close(fd);
+}
+
 int server_run(const struct server_options *options)
 {
 	char why[DEV_WHY_MAX];
 	static struct loop the_loop; /* static: helper threads may still point to it at the end */
 	struct loop *loop = &the_loop;
+	have_standard_descriptors();
+	(void)signal(SIGPIPE, SIG_IGN); /* stderr may be a pipe whose reader has gone */
 	raise_descriptor_limit();
 	loop->quiet = options->quiet;
 	int err = listener_open(&loop->listener, options->socket_path, why);
