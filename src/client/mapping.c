@@ -115,12 +115,15 @@ static void give_back(struct pgmap_client *client, uint64_t id)
 
 static int map_with(struct pgmap_client *client, struct proto_req *req, struct pgmap_mapping **out)
 {
-	struct transport_reply reply;
+	struct transport_reply reply = {0};
 	struct pgmap_mapping *mapping = calloc(1, sizeof(*mapping));
 	if (!mapping)
 		return -ENOMEM;
 	int err = connection_call(client, req, &reply);
 	if (err) {
+		/* The server has made the mapping, but its descriptor found no place here. */
+		if (err == -EMFILE && reply.rep.error == 0 && reply.rep.handle)
+			give_back(client, reply.rep.handle);
 		free(mapping);
 		return err;
 	}

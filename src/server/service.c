@@ -303,9 +303,12 @@ bool service_disconnect(struct session *session)
 	service->connections--;
 	session_close_files(session); /* nobody can name them any more */
 	session->state = PROTO_WHO_MAPPING;
-	ended = dev_lease_probe(service->dev, session->id) == 1;
+	/* Without a mapping it holds nothing that its lease could protect. */
+	ended = session->maps.nunused == session->maps.nslots || dev_lease_probe(service->dev, session->id) == 1;
 	if (ended)
 		session_end(session);
+	else
+		session_close_event(session); /* nobody listens to its unpins but the lease */
 	(void)pthread_mutex_unlock(&service->lock);
 	return ended;
 }

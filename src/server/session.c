@@ -104,12 +104,18 @@ no_holder:
 	(void)close(fds[0]);
 no_lease:
 	(void)close(fds[2]);
-	(void)close(session->event_fd);
-	session->event_fd = -1;
+	session_close_event(session);
 no_event:
 	(void)close(fds[1]);
 	segment_exit(&session->segment);
 	return err;
+}
+
+void session_close_event(struct session *session)
+{
+	if (session->event_fd >= 0)
+		(void)close(session->event_fd);
+	session->event_fd = -1;
 }
 
 void session_close_files(struct session *session)
@@ -231,8 +237,7 @@ void session_free(struct session *session)
 		if (session->left[i].own_path)
 			free(session->left[i].path);
 	free(session->left);
-	if (session->event_fd >= 0)
-		(void)close(session->event_fd);
+	session_close_event(session);
 	free(session);
 }
 

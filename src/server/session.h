@@ -90,6 +90,7 @@ int session_greet(struct session *session, int fds[PROTO_MAX_FDS]);
 void session_end(struct session *session);
 /* Its files, when nobody can name them any more. */
 void session_close_files(struct session *session);
+void session_close_event(struct session *session);
 void session_free(struct session *session);
 
 int session_map(struct session *session, struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes,
