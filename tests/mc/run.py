@@ -29,6 +29,19 @@ NAMED = [
     ("split against request", "R0.2 S1 | R3.0 | R2.1"),
     ("last put against lookup", "R0.1 P0 | L0 P0 | L1"),
 ]
+# Scenarios in which planted bugs showed; a shape that has not the pages or orders of one refuses it.
+TELLING = [
+    "R0.2 | R1.0 S0 S0 P0",
+    "R3.0 R0.0 S0 | R2.1 S0 S1 R2.0",
+    "R7.0 L4 P0 F6.0 | R4.2 S1 F0.3 R4.1 S0 K0 D0",
+    "R0.3 S2 R0.2 L5 | R4.2 S1 G0",
+    "R0.2 S1 R0.1 R0.2 | R0.2 S1 S1 R0.1 G0",
+    "L3 R0.1 R0.2 S1 R0.0 | F1.0 P0 R0.2 S0",
+    "R1.0 S0 R2.1 S0 R3.0 | F3.0 R1.0",
+    "R2.0 R0.2 S0 G0 L3 | R0.2 S0 S1 K0 D0 R0.2",
+    "L2 P0 F2.0 | R0.0 P0 G0 S1",
+    "K0 D0 R0.1 S0 P0 | K0 V0 R3.0 S1",
+]
 MUTANTS = [
     ("parent-unconfirmed", "claim.c",
      "if (!word_is_open(w) || (w & claim_mask_bit(k)) != claim_mask_bit(k))\n\t\t\treturn CLAIM_AGAIN;", ""),
@@ -83,8 +96,10 @@ def search(here, core, work, scenarios, seed):
             if rc != 0:
                 sys.exit(text)
     program = work / "mc22"
-    for name, scenario in NAMED:
+    for name, scenario in NAMED + [("telling", s) for s in TELLING]:
         rc, text = run(program, scenario)
+        if rc == 2:
+            continue  # a telling one of a larger shape
         print(f"mc: {name}: {text.splitlines()[-1]}", flush=True)
         if rc != 0:
             sys.exit(text)
@@ -100,13 +115,15 @@ def find_mutant(here, core, work, mutant, scenarios, seed):
         return False
     (folder / file).write_text(text.replace(old, new))
     for shape in SHAPES:
-        build(here, folder, folder / "mc", shape, False)
-        for args in [("-r", str(seed), str(scenarios), "2")] + [(s,) for _, s in NAMED if shape == (2, 2)]:
-            rc, text = run(folder / "mc", *args)
-            if rc == 1:
-                why = [line for line in text.splitlines() if line.startswith(("VIOLATION", "scenario"))]
-                print(f"mc: {name}: found: {'; '.join(why)}", flush=True)
-                return True
+        build(here, folder, folder / f"mc{shape[0]}{shape[1]}", shape, False)
+    tries = [(shape, (s,)) for shape in SHAPES for s in TELLING]
+    tries += [(shape, ("-r", str(seed), str(scenarios), "2")) for shape in SHAPES]
+    for shape, args in tries:
+        rc, text = run(folder / f"mc{shape[0]}{shape[1]}", *args)
+        if rc == 1:
+            why = [line for line in text.splitlines() if line.startswith(("VIOLATION", "scenario"))]
+            print(f"mc: {name}: found: {'; '.join(why)}", flush=True)
+            return True
     print(f"mc: {name}: SURVIVED", flush=True)
     return False
 
