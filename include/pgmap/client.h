@@ -78,7 +78,8 @@ int pgmap_map(struct pgmap_file *file, uint64_t offset_bytes, uint64_t len_bytes
  */
 int pgmap_open_map(struct pgmap_client *client, const char *path, unsigned flags, uint64_t size_bytes, unsigned prot,
 		   struct pgmap_mapping **out);
-/* pgmap_unmap - -EBUSY while it is pinned: nothing changes. The pages may be reused when it returns. */
+/* pgmap_unmap - -EBUSY while it is pinned: nothing changes. The pages may be reused when it returns: also under a child of
+ * fork() that has inherited the mapping and has not unmapped it, exec'ed or ended (c7.4, docs/limits.md). */
 int pgmap_unmap(struct pgmap_mapping *mapping);
 
 void *pgmap_mapping_address(const struct pgmap_mapping *mapping);
