@@ -80,6 +80,7 @@ static int fill(struct pgmap_mapping *mapping, struct pgmap_client *client, cons
 	if (err)
 		return err;
 	mapping->client = client;
+	mapping->generation = client->generation;
 	mapping->words = client->words + map->first_word;
 	mapping->nspans = map->nspans;
 	mapping->bytes = map->len_bytes;

@@ -10,7 +10,8 @@ enum { MAPPING_FEW_RUNS = 2 };
 
 struct pgmap_mapping {
 	struct pgmap_client *client;
-	pinword_t *words; /* one per span */
+	unsigned generation; /* the client's: of which process this is */
+	pinword_t *words;    /* one per span */
 	uint64_t nspans;
 	uint64_t bytes;
 	uint64_t file_offset_bytes; /* of the mapping's first byte */

@@ -40,7 +40,8 @@ static inline int check_range(const struct pgmap_mapping *mapping, uint64_t offs
 	if (unlikely(!mapping || (unsigned)kind > PGMAP_PIN_REMOTE || len_bytes == 0 ||
 		     offset_bytes >= mapping->bytes || len_bytes > mapping->bytes - offset_bytes))
 		return -EINVAL;
-	return likely(client_is_ours(mapping->client)) ? 0 : -EPERM;
+	return likely(mapping->generation == atomic_load_explicit(&client_generation, memory_order_relaxed)) ? 0
+													     : -EPERM;
 }
 
 /* Somebody waits for the end of this pin. A write that fails (full: it is signalled already) is none the worse. */

@@ -163,11 +163,11 @@ static inline bool claim_request_base(const struct claim_tree *tree, const struc
 	const word_t *parent = level == CLAIM_TOP ? NULL : claim_word(tree, level + 1, i >> CLAIM_LEVEL_BITS);
 	word_t *word = claim_word(tree, level, i);
 	uint64_t w = word_make(WORD_CLOSED, 0, 0), open = word_make(WORD_OPEN, 0, 0);
-	if (parent && word_load(parent) != open)
+	if (level != CLAIM_TOP && word_load(parent) != open)
 		return false;
 	if (!word_claim(word, &w, word_make(WORD_CLAIM, level * CLAIM_LEVEL_BITS, 0)))
 		return false;
-	if ((parent && word_load(parent) != open) || !live_admitted(live)) {
+	if ((level != CLAIM_TOP && word_load(parent) != open) || !live_admitted(live)) {
 		word_store(word, word_make(WORD_CLOSED, 0, 0));
 		return false;
 	}

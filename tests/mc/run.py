@@ -60,7 +60,7 @@ MUTANTS = [
     ("split-stores-over-claims", "claim.c",
      "while (!word_claim(word, &old, want)) {", "word_store(word, want);\n\twhile (0) {"),
     ("short-way-parent-unconfirmed", "claim.h",
-     "if ((parent && word_load(parent) != open) || !live_admitted(live)) {", "if (!live_admitted(live)) {"),
+     "if ((level != CLAIM_TOP && word_load(parent) != open) || !live_admitted(live)) {", "if (!live_admitted(live)) {"),
     ("admitted-while-dying", "claim.c", "return live_admitted(live) ? 0 : -ENODEV;", "(void)live;\n\treturn 0;"),
     ("busy-while-undecided", "claim.c", "return word_is_firm(w) ? -EBUSY : CLAIM_AGAIN;", "return -EBUSY;"),
     ("dies-of-any-generation", "live.h",
