@@ -5,6 +5,7 @@
  * free while they can be touched here.
  */
 #include <pgmap/client.h>
+#include <pgmap/pgmap.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -85,6 +86,11 @@ static int fill(struct pgmap_mapping *mapping, struct pgmap_client *client, cons
 	mapping->nspans = map->nspans;
 	mapping->bytes = map->len_bytes;
 	mapping->file_offset_bytes = map->offset_bytes;
+	if (mapping->nruns == 1) {
+		mapping->only_words = mapping->words + runs->first_span;
+		mapping->only_from = map->offset_bytes - (runs->file_pgoff << PGMAP_PAGE_SHIFT);
+		mapping->only_shift = PGMAP_PAGE_SHIFT + runs->order;
+	}
 	return address_map(&plan, &mapping->address);
 }
 

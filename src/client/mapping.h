@@ -14,6 +14,10 @@ struct pgmap_mapping {
 	pinword_t *words;    /* one per span */
 	uint64_t nspans;
 	uint64_t bytes;
+	/* Of a mapping whose folios have one order: the word of an offset is only_words[(only_from + offset) >> only_shift]. */
+	pinword_t *only_words; /* null: it has several runs */
+	uint64_t only_from;
+	unsigned only_shift;
 	uint64_t file_offset_bytes; /* of the mapping's first byte */
 	const struct proto_run *runs;
 	uint64_t nruns;

@@ -88,14 +88,12 @@ static __attribute__((noinline)) int pin_range(struct pgmap_mapping *mapping, ui
 static inline pinword_t *only_word(const struct pgmap_mapping *mapping, uint64_t offset_bytes, uint64_t len_bytes,
 				   int kind)
 {
-	if (unlikely(check_range(mapping, offset_bytes, len_bytes, kind) != 0 || mapping->nruns != 1))
+	if (unlikely(check_range(mapping, offset_bytes, len_bytes, kind) != 0 || !mapping->only_words))
 		return NULL;
-	const struct proto_run *run = &mapping->few_runs[0];
-	uint64_t from = mapping->file_offset_bytes + offset_bytes - (run->file_pgoff << 12);
-	unsigned shift = 12 + run->order;
-	if (unlikely(from >> shift != (from + len_bytes - 1) >> shift))
+	uint64_t from = mapping->only_from + offset_bytes;
+	if (unlikely(from >> mapping->only_shift != (from + len_bytes - 1) >> mapping->only_shift))
 		return NULL;
-	return &mapping->words[run->first_span + (from >> shift)];
+	return &mapping->only_words[from >> mapping->only_shift];
 }
 
 PGMAP_PUBLIC int pgmap_pin(struct pgmap_mapping *mapping, uint64_t offset_bytes, uint64_t len_bytes, int kind)
