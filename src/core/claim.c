@@ -2,8 +2,7 @@
 /* The algorithms that claim.h describes and proves; the numbers are its steps. */
 #include "claim.h"
 
-static int claim_try(struct claim_tree *tree, const struct live *live, unsigned level, unsigned k, uint64_t i,
-		     uint64_t result);
+static int claim_open(struct claim_tree *tree, const struct live *live, unsigned level, uint64_t i, unsigned below_k);
 
 /* What a word that is in the way means for a request that has nothing to keep. */
 static inline int claim_blocked(uint64_t w)
@@ -18,14 +17,19 @@ static inline int claim_enter(struct claim_tree *tree, const struct live *live, 
 		return 0;
 	word_t *parent = claim_word(tree, level + 1, i >> CLAIM_LEVEL_BITS);
 	uint64_t w = word_load(parent);
-	if (w == word_make(WORD_CLOSED, 0, 0))
-		return claim_try(tree, live, level + 1, 0, i >> CLAIM_LEVEL_BITS,
-				 word_make(WORD_OPEN, 0, claim_mask_bit(k)));
-	while (word_is_open(w)) {
+	for (;;) {
+		if (w == word_make(WORD_CLOSED, 0, 0)) {
+			int r = claim_open(tree, live, level + 1, i >> CLAIM_LEVEL_BITS, k);
+			if (r)
+				return r;
+			w = word_load(parent);
+			continue;
+		}
+		if (!word_is_open(w))
+			return claim_blocked(w);
 		if ((w & claim_mask_bit(k)) == claim_mask_bit(k) || word_claim(parent, &w, w | claim_mask_bit(k)))
 			return 0;
 	}
-	return w == word_make(WORD_CLOSED, 0, 0) ? CLAIM_AGAIN : claim_blocked(w);
 }
 
 /* Step 3, and the mask for step 4. */
@@ -111,9 +115,10 @@ static inline int claim_decide(struct claim_tree *tree, const struct live *live,
 	return r;
 }
 
-/* Steps 1 to 6, once. `result` is what word i becomes: HELD, or OPEN when it is opened. */
-static inline int claim_once(struct claim_tree *tree, const struct live *live, unsigned level, unsigned k, uint64_t i,
-			     uint64_t result)
+/* Steps 1 to 5, once. 0: word i is undecided, and the caller's. CLAIM_AGAIN: somebody else's claim was met that is undecided.
+ * CLAIM_OPENED, to who wants to open it: it was. */
+static int claim_hold(struct claim_tree *tree, const struct live *live, unsigned level, unsigned k, uint64_t i,
+		      bool opening)
 {
 	int r = claim_enter(tree, live, level, k, i);
 	if (r)
@@ -124,24 +129,27 @@ static inline int claim_once(struct claim_tree *tree, const struct live *live, u
 	if (!word_claim(word, &w, word_make(WORD_CLAIM, order, 0))) {
 		if (!word_is_open(w))
 			return claim_blocked(w);
-		if (word_is_open(result))
-			return 0; /* somebody else has opened it */
-		r = claim_take_open(tree, level, order, i, w);
+		r = opening ? CLAIM_OPENED : claim_take_open(tree, level, order, i, w);
 		if (r)
 			return r;
 	}
 	r = claim_decide(tree, live, level, k, i);
-	if (r == 0 && level == CLAIM_TOP && word_is_open(result) && tree->commit)
-		r = tree->commit(tree, i);
-	word_store(word, r ? word_make(WORD_CLOSED, 0, 0) : result);
+	if (r)
+		word_store(word, word_make(WORD_CLOSED, 0, 0));
 	return r;
 }
 
-static int claim_try(struct claim_tree *tree, const struct live *live, unsigned level, unsigned k, uint64_t i,
-		     uint64_t result)
+/* Word i is OPEN, or was: by this very protocol. */
+static int claim_open(struct claim_tree *tree, const struct live *live, unsigned level, uint64_t i, unsigned below_k)
 {
-	int r = claim_once(tree, live, level, k, i, result);
-	return r == 0 && word_is_open(result) ? CLAIM_AGAIN : r; /* opened: the request begins again below */
+	int r = claim_hold(tree, live, level, 0, i, true);
+	if (r)
+		return r == CLAIM_OPENED ? 0 : r;
+	if (level == CLAIM_TOP && tree->commit)
+		r = tree->commit(tree, i);
+	word_store(claim_word(tree, level, i),
+		   r ? word_make(WORD_CLOSED, 0, 0) : word_make(WORD_OPEN, 0, claim_mask_bit(below_k)));
+	return r;
 }
 
 /*
@@ -151,12 +159,52 @@ static int claim_try(struct claim_tree *tree, const struct live *live, unsigned 
 int claim_request(struct claim_tree *tree, const struct live *live, uint64_t pgoff, unsigned order, word_t **out)
 {
 	unsigned level = claim_level(order), k = order % CLAIM_LEVEL_BITS;
-	uint64_t i = pgoff >> (level * CLAIM_LEVEL_BITS), held = word_make(WORD_HELD, order, WORD_REF);
+	uint64_t i = pgoff >> (level * CLAIM_LEVEL_BITS);
 	int r;
-	while ((r = claim_once(tree, live, level, k, i, held)) == CLAIM_AGAIN)
+	while ((r = claim_hold(tree, live, level, k, i, false)) == CLAIM_AGAIN)
 		CLAIM_RELAX();
-	if (r == 0)
-		*out = claim_word(tree, level, i);
+	if (r)
+		return r;
+	*out = claim_word(tree, level, i);
+	word_store(*out, word_make(WORD_HELD, order, WORD_REF)); /* step 6 */
+	return 0;
+}
+
+/* Steps 1 to 5 for all folios of the span, once. On an error nothing is claimed any more. */
+static int claim_hold_span(struct claim_tree *tree, const struct live *live, uint64_t pgoff, uint64_t end)
+{
+	uint64_t at = pgoff;
+	int r = 0;
+	while (at < end) {
+		unsigned order = claim_fit(at, end - at), level = claim_level(order);
+		r = claim_hold(tree, live, level, order % CLAIM_LEVEL_BITS, at >> (level * CLAIM_LEVEL_BITS), false);
+		if (r)
+			break;
+		at += UINT64_C(1) << order;
+	}
+	while (r && pgoff < at) {
+		unsigned order = claim_fit(pgoff, end - pgoff);
+		word_store(claim_head(tree, pgoff, order), word_make(WORD_CLOSED, 0, 0));
+		pgoff += UINT64_C(1) << order;
+	}
+	return r;
+}
+
+/*
+ * The span [pgoff, pgoff + npages) becomes the fewest folios that cover it (claim_fit()), each with one reference, or none
+ * does: as claim_request(). All are claimed before the first is HELD, and then they are in ascending order (claim.h, claim 6).
+ */
+int claim_request_span(struct claim_tree *tree, const struct live *live, uint64_t pgoff, uint64_t npages)
+{
+	uint64_t end = pgoff + npages;
+	int r;
+	while ((r = claim_hold_span(tree, live, pgoff, end)) == CLAIM_AGAIN)
+		CLAIM_RELAX();
+	while (r == 0 && pgoff < end) {
+		unsigned order = claim_fit(pgoff, end - pgoff);
+		word_store(claim_head(tree, pgoff, order), word_make(WORD_HELD, order, WORD_REF)); /* step 6 */
+		pgoff += UINT64_C(1) << order;
+	}
 	return r;
 }
 

@@ -60,6 +60,16 @@
  * A split that fails takes its parts back by exchanging just what it had put there, and waits for such references to be
  * put. From above to below: what lies below a word that is OPEN must be firm or claimable, so that word closes first.
  *
+ * Claim 6: a request of several folios is one decision, and waits in no circle. It claims them in ascending order, keeps what
+ * it has claimed while it goes on, and stores HELD (in ascending order) only when it has all: a lookup sees none before, and
+ * so nobody has a reference on one that is withdrawn. To each other request it is a set of undecided claims, which Claim 1
+ * covers one by one. "Again" means to withdraw all and begin anew: so it waits, like others, only in 5., for smaller claims
+ * inside of the span of the folio that it is at. Follow who waits for whom: a claim that somebody waits for in 5. belongs
+ * to a request that is at this very claim, or at a later one. So along the chain the beginning of the folio that each is at
+ * never falls, and where it stays the same, the folio is strictly smaller: no circle. And somebody gets on: the
+ * claim that makes a request withdraw covers the folio that it is at; so of several, the one whose folio ends last, and is
+ * the largest of these, meets none.
+ *
  * Stores of 6. and of withdrawals are releases, and pair with the loads and exchanges of 1 to 5 and of the lookup.
  * The proof leans on no order between them and later loads of the same thread.
  *
@@ -98,7 +108,7 @@
 #define CLAIM_BLOCK     (UINT64_C(1) << CLAIM_LEVEL_BITS) /* words of a level under one word of the next */
 #define CLAIM_MAX_ORDER (CLAIM_TOP * CLAIM_LEVEL_BITS)
 
-enum { CLAIM_AGAIN = 1 };
+enum { CLAIM_AGAIN = 1, CLAIM_OPENED = 2 };
 
 struct claim_tree {
 	word_t *words[CLAIM_LEVELS];
@@ -141,6 +151,22 @@ static inline word_t *claim_word(const struct claim_tree *tree, unsigned level, 
 	return &tree->words[level][claim_place(level, i)];
 }
 
+/* The head of a folio of this order. */
+static inline word_t *claim_head(const struct claim_tree *tree, uint64_t pgoff, unsigned order)
+{
+	return claim_word(tree, claim_level(order), pgoff >> (claim_level(order) * CLAIM_LEVEL_BITS));
+}
+
+/* The order of the first of the fewest folios that cover [pgoff, pgoff + npages) exactly: the largest that begins there and
+ * fits. (Any cover has a folio boundary at each multiple of a power of two that no larger aligned folio can cross.) */
+static inline unsigned claim_fit(uint64_t pgoff, uint64_t npages)
+{
+	unsigned order = 0;
+	while (order < CLAIM_MAX_ORDER && !(pgoff & (UINT64_C(1) << order)) && npages >> (order + 1) != 0)
+		order++;
+	return order;
+}
+
 static inline uint64_t claim_mask_bit(unsigned k)
 {
 	return k ? UINT64_C(1) << k : 0;
@@ -177,6 +203,7 @@ static inline bool claim_request_base(const struct claim_tree *tree, const struc
 }
 
 int claim_request(struct claim_tree *tree, const struct live *live, uint64_t pgoff, unsigned order, word_t **out);
+int claim_request_span(struct claim_tree *tree, const struct live *live, uint64_t pgoff, uint64_t npages);
 int claim_lookup(const struct claim_tree *tree, uint64_t pgoff, bool take, word_t **out);
 
 /* A split under way: claim_split_begin(), then either claim_split_decide() that succeeds, or claim_split_cancel(). */
