@@ -102,6 +102,17 @@ void fsdax_statfs(struct fsdax *fs, struct fsdax_statfs *out);
  */
 int fsdax_map(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes, struct pgmap_holder *holder,
 	      void *cookie, struct fsdax_map **out);
+/*
+ * fsdax_resize_map - size_bytes (not 0, and not less than it has but with FSDAX_TRUNC) as fsdax_truncate() gives it, and fsdax_map() of all of it, in one step: what fails
+ * has changed nothing, neither size nor bytes nor anybody's mapping. With FSDAX_TRUNC in flags the file is cut to size 0
+ * before: all of it reads as zero, and who maps the old pages has lost them. Its first pages stay, wiped, as far as nobody
+ * holds them and the device is mapped here; so only what follows them needs other space, while the old pages are there.
+ * ready (or null) is called with cookie, under the pool's lock, when only memory or a metadata log can fail any more; if it
+ * does not answer 0, the call fails with that. It may query the mapping, and not call the pool. Errors of both calls.
+ */
+typedef int fsdax_ready_fn(void *cookie, struct fsdax_map *map);
+int fsdax_resize_map(struct fsdax_file *file, uint64_t size_bytes, unsigned flags, struct pgmap_holder *holder,
+		     void *cookie, fsdax_ready_fn *ready, struct fsdax_map **out);
 /* fsdax_unmap - drop them. fsdax_unmap_ended: the holder was ended (pgmap_holder_end() dropped them): only forget. */
 void fsdax_unmap(struct fsdax_map *map);
 void fsdax_unmap_ended(struct fsdax_map *map);

@@ -8,8 +8,12 @@
  * Bytes behind a file's size are its own, and a mapping can write them as far as its last granule goes. They read as
  * zero all the same when the file grows over them: shrinking wipes them to the end of the granule, and growing wipes
  * what it makes part of the file. The address to wipe through is got before anything changes, so that this cannot fail.
+ *
+ * A change of size goes in this order: the pages that it needs, the mapping of what the file will be (on copies of the
+ * extents, which its pages are requested by), the record, and then only what cannot fail.
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -149,26 +153,127 @@ static int set_size(struct fsdax *fs, struct inode *inode, uint64_t size, struct
 	return err;
 }
 
-int file_truncate(struct fsdax *fs, struct inode *inode, uint64_t size)
+/* How many of the file's first pages can be had anew by wiping them: whole blocks that nobody holds. Nobody comes to hold
+ * them after the question, as that takes a mapping. */
+static uint64_t reusable_pages(struct fsdax *fs, struct inode *inode, uint64_t most)
+{
+	uint64_t pages = 0;
+	struct block *block = fs->span.addr ? block_first(&inode->extents.tree) : NULL;
+	for (; block && block->key < most; block = block_next(block)) {
+		struct folio *folio;
+		if (pgmap_request_folio(fs->pgmap, block->off, block->order, &folio) != 0)
+			break;
+		folio_put(folio);
+		pages = block_end(block);
+	}
+	return pages < most ? pages : most;
+}
+
+static void wipe_blocks(struct fsdax *fs, struct inode *inode, uint64_t end_page)
+{
+	struct block *block = block_first(&inode->extents.tree);
+	for (; block && block->key < end_page; block = block_next(block))
+		memset((char *)fs->span.addr + ((block->off - fs->space.base) << PGMAP_PAGE_SHIFT), 0,
+		       block_pages(block) << PGMAP_PAGE_SHIFT);
+}
+
+/* A mapping that comes with a change of size. */
+struct wanted_map {
+	struct fsdax_file *file;
+	struct pgmap_holder *holder;
+	void *cookie;
+	fsdax_ready_fn *ready;
+	struct fsdax_map *map; /* the answer */
+};
+
+static int add_copy(struct extents *extents, const struct block *block)
+{
+	struct block_list one = STAILQ_HEAD_INITIALIZER(one);
+	struct block *copy = block_alloc();
+	if (!copy)
+		return -ENOMEM;
+	copy->key = block->key;
+	copy->off = block->off;
+	copy->order = block->order;
+	STAILQ_INSERT_TAIL(&one, copy, list);
+	extents_add(extents, &one);
+	return 0;
+}
+
+/* The extents that the file will have: the pages that it keeps, and those that are new. */
+static int foresee(struct inode *inode, uint64_t keep, struct block_list *fresh, struct extents *then)
+{
+	struct block_list spares = STAILQ_HEAD_INITIALIZER(spares), rest = STAILQ_HEAD_INITIALIZER(rest);
+	struct block *block = block_first(&inode->extents.tree);
+	int err = 0;
+	for (; block && block->key < keep && !err; block = block_next(block))
+		err = add_copy(then, block);
+	if (!err)
+		err = block_spares_get(&spares, extents_cut_spares(then, keep));
+	if (!err)
+		extents_cut(then, keep, &spares, &rest);
+	block_free_list(&rest);
+	STAILQ_FOREACH (block, fresh, list) {
+		if (!err)
+			err = add_copy(then, block);
+	}
+	return err;
+}
+
+static int map_what_comes(struct inode *inode, uint64_t keep, struct block_list *fresh, struct wanted_map *want)
+{
+	struct block_list none = STAILQ_HEAD_INITIALIZER(none), copies = STAILQ_HEAD_INITIALIZER(copies);
+	struct extents then;
+	extents_init(&then);
+	int err = foresee(inode, keep, fresh, &then);
+	if (!err)
+		err = map_make(want->file, &then, 0, then.pages, want->holder, want->cookie, &want->map);
+	extents_cut(&then, 0, &none, &copies);
+	block_free_list(&copies);
+	if (err || !want->ready)
+		return err;
+	err = want->ready(want->cookie, want->map);
+	if (err)
+		map_unmake(want->map);
+	return err;
+}
+
+/* The new size, pages and all; anew: every byte of it zero. With a mapping of it, if one is wanted. */
+static int resize(struct fsdax *fs, struct inode *inode, uint64_t size, bool anew, struct wanted_map *want)
 {
 	struct block_list blocks = STAILQ_HEAD_INITIALIZER(blocks);
-	unsigned shift = PGMAP_PAGE_SHIFT + fs->space.granule_order;
-	struct wipe wipe;
+	struct wipe wipe = {0};
 	if (size > fs->space.pages << PGMAP_PAGE_SHIFT)
 		return -EFBIG;
-	uint64_t old_pages = inode->extents.pages;
-	uint64_t pages = (size + (UINT64_C(1) << shift) - 1) >> shift << fs->space.granule_order;
-	int err = wipe_for_size(fs, inode, size, &wipe);
+	if (want && !anew && size < inode->size_bytes)
+		return -EINVAL; /* the mapping would have to be split with the folio at its end */
+	uint64_t old_pages = inode->extents.pages, pages = space_pages_for(&fs->space, size);
+	uint64_t keep = anew ? reusable_pages(fs, inode, pages) : pages < old_pages ? pages : old_pages;
+	int err = anew ? 0 : wipe_for_size(fs, inode, size, &wipe);
 	if (err)
 		return err;
-	if (pages > old_pages)
-		err = space_alloc(&fs->space, old_pages, pages - old_pages, &blocks);
-	if (!err)
+	if (pages > keep)
+		err = space_alloc(&fs->space, keep, pages - keep, &blocks);
+	if (!err && want)
+		err = map_what_comes(inode, keep, &blocks, want);
+	if (!err) {
 		err = set_size(fs, inode, size, &blocks);
+		if (err && want)
+			map_unmake(want->map);
+	}
 	if (!STAILQ_EMPTY(&blocks))
 		space_give_back(&fs->space, &blocks);
 	wipe_end(&wipe, err);
+	if (!err && anew)
+		wipe_blocks(fs, inode, keep);
+	if (!err && want)
+		map_add(want->map);
 	return err;
+}
+
+int file_truncate(struct fsdax *fs, struct inode *inode, uint64_t size)
+{
+	return resize(fs, inode, size, false, NULL);
 }
 
 PGMAP_PUBLIC int fsdax_truncate(struct fsdax_file *file, uint64_t size_bytes)
@@ -178,6 +283,21 @@ PGMAP_PUBLIC int fsdax_truncate(struct fsdax_file *file, uint64_t size_bytes)
 	(void)pthread_mutex_lock(&file->fs->lock);
 	int err = file_truncate(file->fs, file->inode, size_bytes);
 	(void)pthread_mutex_unlock(&file->fs->lock);
+	return err;
+}
+
+PGMAP_PUBLIC int fsdax_resize_map(struct fsdax_file *file, uint64_t size_bytes, unsigned flags,
+				  struct pgmap_holder *holder, void *cookie, fsdax_ready_fn *ready,
+				  struct fsdax_map **out)
+{
+	struct wanted_map want = {.file = file, .holder = holder, .cookie = cookie, .ready = ready};
+	if (!file || !out || !size_bytes || (flags & ~(unsigned)FSDAX_TRUNC))
+		return -EINVAL;
+	(void)pthread_mutex_lock(&file->fs->lock);
+	int err = resize(file->fs, file->inode, size_bytes, flags & FSDAX_TRUNC, &want);
+	(void)pthread_mutex_unlock(&file->fs->lock);
+	if (!err)
+		*out = want.map;
 	return err;
 }
 

@@ -65,6 +65,12 @@ struct fsdax_map {
 };
 
 /* map.c. All under the namespace lock. */
+/* map_make - a mapping of pages of these extents, which the file has or is about to have. Nobody knows of it before
+ * map_add(); until then it can be unmade. */
+int map_make(struct fsdax_file *file, struct extents *extents, uint64_t first_page, uint64_t end_page,
+	     struct pgmap_holder *holder, void *cookie, struct fsdax_map **out);
+void map_unmake(struct fsdax_map *map);
+void map_add(struct fsdax_map *map);
 /* map_lost - file pages [from, to) have left this file: say so to those who map them. */
 void map_lost(struct fsdax *fs, struct inode *inode, uint64_t from, uint64_t to);
 /* map_split_folio_at - cut the folio that covers this pgoff, if it is held and can be, so that one begins there. */

@@ -92,11 +92,12 @@ static int apply_remove(struct fsdax *fs, const struct fs_record *r)
 {
 	struct inode *dir = find_dir(fs, r->parent);
 	struct inode *inode = dir ? inode_child(dir, r->name.text, r->name.len) : NULL;
-	char *path;
-	size_t len;
+	char *path = NULL;
+	size_t len = 0;
 	if (!inode || inode->nchildren)
 		return -EINVAL;
-	int err = prepare_last_path(inode, &path, &len);
+	/* Nobody can ask for the path of one that is not open: it goes, whatever memory there is. */
+	int err = inode->nhandles ? prepare_last_path(inode, &path, &len) : 0;
 	if (err)
 		return err;
 	err = write_log(fs, r);
@@ -155,21 +156,17 @@ static int apply_size(struct fsdax *fs, const struct fs_record *r, struct block_
 	struct inode *inode = inode_find(&fs->inodes, r->ino);
 	if (!inode || inode->type != FSDAX_REG)
 		return -EINVAL;
-	unsigned shift = PGMAP_PAGE_SHIFT + fs->space.granule_order;
-	uint64_t keep = (r->size_bytes + (UINT64_C(1) << shift) - 1) >> shift << fs->space.granule_order;
-	int err = 0;
-	if (STAILQ_EMPTY(blocks))
-		err = block_spares_get(&spares, extents_cut_spares(&inode->extents, keep));
+	const struct block *first = STAILQ_FIRST(blocks);
+	uint64_t keep = first ? first->key : space_pages_for(&fs->space, r->size_bytes);
+	int err = block_spares_get(&spares, extents_cut_spares(&inode->extents, keep));
 	if (!err)
 		err = write_log(fs, r);
 	if (err) {
 		block_free_list(&spares);
 		return err;
 	}
-	if (STAILQ_EMPTY(blocks))
-		lose_pages(fs, inode, keep, &spares);
-	else
-		extents_add(&inode->extents, blocks);
+	lose_pages(fs, inode, keep, &spares);
+	extents_add(&inode->extents, blocks);
 	inode->size_bytes = r->size_bytes;
 	inode->mtime_ns = r->mtime_ns;
 	return 0;

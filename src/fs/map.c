@@ -133,10 +133,10 @@ static struct fsdax_map *map_alloc(uint64_t nextents)
 	return map;
 }
 
-static int fill(struct fsdax *fs, struct fsdax_map *map, struct inode *inode)
+static int fill(struct fsdax *fs, struct fsdax_map *map, struct extents *extents)
 {
 	int err = 0;
-	struct block *extent = block_covering(&inode->extents.tree, map->first_page);
+	struct block *extent = block_covering(&extents->tree, map->first_page);
 	for (; extent && extent->key < map->end_page && !err; extent = block_next(extent)) {
 		err = add_span(fs, map, extent);
 		if (!err)
@@ -162,43 +162,60 @@ static int check_range(const struct fsdax *fs, const struct inode *inode, uint64
 	return 0;
 }
 
-static uint64_t count_extents(struct inode *inode, uint64_t first, uint64_t end)
+static uint64_t count_extents(struct extents *extents, uint64_t first, uint64_t end)
 {
 	uint64_t n = 0;
-	struct block *extent = block_covering(&inode->extents.tree, first);
+	struct block *extent = block_covering(&extents->tree, first);
 	for (; extent && extent->key < end; extent = block_next(extent))
 		n++;
 	return n;
 }
 
-static int map_locked(struct fsdax_file *file, uint64_t offset, uint64_t len, struct pgmap_holder *holder, void *cookie,
-		      struct fsdax_map **out)
+int map_make(struct fsdax_file *file, struct extents *extents, uint64_t first_page, uint64_t end_page,
+	     struct pgmap_holder *holder, void *cookie, struct fsdax_map **out)
 {
-	struct inode *inode = file->inode;
-	uint64_t first, end;
-	int err = check_range(file->fs, inode, offset, len, &first, &end);
-	if (err)
-		return err;
 	if (!dax_alive(file->fs->dax))
 		return -ENODEV;
-	struct fsdax_map *map = map_alloc(count_extents(inode, first, end));
+	struct fsdax_map *map = map_alloc(count_extents(extents, first_page, end_page));
 	if (!map)
 		return -ENOMEM;
 	map->file = file;
 	map->holder = holder;
 	map->cookie = cookie;
-	map->first_page = first;
-	map->end_page = end;
-	err = fill(file->fs, map, inode);
-	if (err) {
+	map->first_page = first_page;
+	map->end_page = end_page;
+	int err = fill(file->fs, map, extents);
+	if (err)
 		free(map);
-		return err;
-	}
-	file->refs++;
+	else
+		*out = map;
+	return err;
+}
+
+void map_unmake(struct fsdax_map *map)
+{
+	put_spans(map->file->fs, map);
+	free(map);
+}
+
+void map_add(struct fsdax_map *map)
+{
+	struct inode *inode = map->file->inode;
+	map->file->refs++;
 	inode->nmaps++;
 	LIST_INSERT_HEAD(&inode->maps, map, link);
-	*out = map;
-	return 0;
+}
+
+static int map_locked(struct fsdax_file *file, uint64_t offset, uint64_t len, struct pgmap_holder *holder, void *cookie,
+		      struct fsdax_map **out)
+{
+	uint64_t first, end;
+	int err = check_range(file->fs, file->inode, offset, len, &first, &end);
+	if (!err)
+		err = map_make(file, &file->inode->extents, first, end, holder, cookie, out);
+	if (!err)
+		map_add(*out);
+	return err;
 }
 
 PGMAP_PUBLIC int fsdax_map(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes,

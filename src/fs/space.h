@@ -58,6 +58,13 @@ void space_lose(struct space *space, struct block_list *blocks);
 /* space_folio_free - nobody holds these pages any more: those of them that are waiting become free. */
 void space_folio_free(struct space *space, uint64_t pgoff, uint64_t npages);
 
+/* Whole granules for so many bytes. */
+static inline uint64_t space_pages_for(const struct space *space, uint64_t bytes)
+{
+	unsigned shift = PGMAP_PAGE_SHIFT + space->granule_order;
+	return (bytes + (UINT64_C(1) << shift) - 1) >> shift << space->granule_order;
+}
+
 void space_statfs(struct space *space, struct fsdax_statfs *out);
 
 #endif

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Sizes: allocated whole or not at all, as big and aligned as they can be, zero beyond what was written. */
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/stat.h>
 
+#include "fs/fs.h"
 #include "pool.h"
 
 static struct pool pool;
@@ -145,6 +147,16 @@ static void c6_9_what_cannot_be_wiped_is_not_handed_out(void **state)
 	fsdax_close(b);
 }
 
+/* A file full of this byte, which nobody maps. */
+static struct fsdax_file *make_full(struct pool *p, const char *path, uint64_t bytes, char byte)
+{
+	struct fsdax_file *file = make_file(p, path, bytes);
+	struct fsdax_map *map = map_range(file, 0, bytes, NULL);
+	fill_map(p, map, byte);
+	fsdax_unmap(map);
+	return file;
+}
+
 /* With the device's address and without: through a mapping of the moment. */
 static void shrink_and_grow(struct pool *p)
 {
@@ -184,6 +196,12 @@ static void the_same_on_a_device_that_is_not_mapped_here(void **state)
 	assert_int_equal(dax_create(&params, &p.dax), 0);
 	assert_int_equal(fsdax_create(p.dax, NULL, &p.fs), 0);
 	shrink_and_grow(&p);
+	struct fsdax_map *map;
+	struct fsdax_file *file = make_full(&p, "g", 2 * PAGE, 'x');
+	assert_int_equal(fsdax_resize_map(file, 3 * PAGE, FSDAX_TRUNC, NULL, NULL, NULL, &map), 0);
+	assert_true(map_is_all(&p, map, 0));
+	fsdax_unmap(map);
+	fsdax_close(file);
 	assert_int_equal(fsdax_destroy(p.fs), 0);
 	assert_int_equal(dax_destroy(p.dax), 0);
 }
@@ -232,6 +250,168 @@ static void fresh_pages_have_memory_and_lost_ones_give_it_back(void **state)
 	assert_int_equal(allocated_pages(), 0);
 }
 
+static uint64_t gone_spans;
+
+static void count_gone(void *cookie, uint64_t first_span, uint64_t nspans)
+{
+	(void)cookie;
+	(void)first_span;
+	gone_spans += nspans;
+}
+
+static uint64_t device_offset(const struct fsdax_map *map)
+{
+	struct fsdax_piece piece;
+	fsdax_map_piece(map, 0, &piece);
+	return piece.device_offset_bytes;
+}
+
+/* From 5 MiB of 8 to each of these sizes: with the old pages gone there is room, and with them kept, too. */
+static void contents_are_replaced_where_they_lie_when_nobody_holds_them(void **state)
+{
+	(void)state;
+	static const uint64_t sizes[] = {5 * MIB, 8 * MIB, 3 * MIB + 5, 7 * PAGE, 1};
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct fsdax_file *file = make_full(&pool, "a", 5 * MIB, 'x');
+		struct fsdax_map *before = map_range(file, 0, PAGE, NULL), *map;
+		uint64_t at = device_offset(before), pages = (sizes[i] + PAGE - 1) / PAGE;
+		fsdax_unmap(before);
+		assert_int_equal(fsdax_resize_map(file, sizes[i], FSDAX_TRUNC, NULL, NULL, NULL, &map), 0);
+		assert_int_equal(stat_of(file).size_bytes, sizes[i]);
+		assert_int_equal(stat_of(file).blocks, pages);
+		assert_int_equal(stat_of(file).mappings, 1);
+		assert_int_equal(device_offset(map), at);
+		assert_true(map_is_all(&pool, map, 0));
+		assert_int_equal(pgmap_live_pages(pool.pgmap), pages);
+		assert_space(&pool, pages, 0);
+		fsdax_unmap(map);
+		assert_int_equal(fsdax_unlink(pool.fs, "a"), 0);
+		fsdax_close(file);
+		assert_space(&pool, 0, 0);
+	}
+}
+
+static void c6_8_contents_that_somebody_holds_are_his_until_he_lets_go(void **state)
+{
+	(void)state;
+	struct pool p;
+	struct fsdax_map *map;
+	pool_open(&p, 8 * MIB, 0, count_gone);
+	struct fsdax_file *file = make_full(&p, "a", 3 * MIB, 'x'); /* 2 MiB and 1 */
+	struct fsdax_map *held = map_range(file, 2 * MIB, MIB, NULL);
+	gone_spans = 0;
+	assert_int_equal(fsdax_resize_map(file, 3 * MIB, FSDAX_TRUNC, NULL, NULL, NULL, &map), 0);
+	assert_int_equal(gone_spans, 1); /* his, and not the new one */
+	assert_true(map_is_all(&p, held, 'x'));
+	assert_true(map_is_all(&p, map, 0));
+	fill_map(&p, map, 'y');
+	assert_true(map_is_all(&p, held, 'x'));
+	assert_space(&p, 768, 256);
+	fsdax_unmap(held);
+	assert_space(&p, 768, 0);
+	assert_true(map_is_all(&p, map, 'y'));
+	fsdax_unmap(map);
+	fsdax_close(file);
+	pool_close(&p);
+}
+
+static void a_size_that_grows_keeps_the_bytes_and_the_mappings(void **state)
+{
+	(void)state;
+	struct pool p;
+	struct fsdax_map *map, *none = NULL;
+	pool_open(&p, 8 * MIB, 0, count_gone);
+	struct fsdax_file *file = make_full(&p, "a", 2 * PAGE, 'x');
+	assert_int_equal(fsdax_truncate(file, PAGE + 5), 0);
+	struct fsdax_map *held = map_range(file, 0, 2 * PAGE, NULL);
+	gone_spans = 0;
+	assert_int_equal(fsdax_resize_map(file, MIB, 0, NULL, NULL, NULL, &map), 0);
+	assert_int_equal(gone_spans, 0);
+	assert_int_equal(stat_of(file).size_bytes, MIB);
+	char *at = p.mem + device_offset(map);
+	assert_true(is_all(at, PAGE + 5, 'x') && is_all(at + PAGE + 5, PAGE - 5, 0));
+	assert_int_equal(device_offset(held), device_offset(map));
+	assert_int_equal(fsdax_resize_map(file, MIB - 1, 0, NULL, NULL, NULL, &none), -EINVAL); /* it does not shrink */
+	assert_int_equal(fsdax_resize_map(file, 0, FSDAX_TRUNC, NULL, NULL, NULL, &none), -EINVAL);
+	assert_int_equal(fsdax_resize_map(file, MIB, FSDAX_CREATE, NULL, NULL, NULL, &none), -EINVAL);
+	assert_int_equal(fsdax_resize_map(NULL, MIB, 0, NULL, NULL, NULL, &none), -EINVAL);
+	assert_int_equal(fsdax_resize_map(file, 8 * MIB + 1, 0, NULL, NULL, NULL, &none), -EFBIG);
+	assert_null(none);
+	fsdax_unmap(held);
+	fsdax_unmap(map);
+	fsdax_close(file);
+	pool_close(&p);
+}
+
+static bool same(const struct fsdax_stat *a, const struct fsdax_stat *b)
+{
+	return a->size_bytes == b->size_bytes && a->blocks == b->blocks && a->extents == b->extents &&
+	       a->mappings == b->mappings && a->max_order == b->max_order && a->mtime_ns == b->mtime_ns;
+}
+
+static int ready_calls, ready_answer;
+
+static int count_ready(void *cookie, struct fsdax_map *map)
+{
+	assert_ptr_equal(cookie, &ready_calls);
+	assert_int_not_equal(fsdax_map_nspans(map), 0);
+	ready_calls++;
+	return ready_answer;
+}
+
+static int refuse_record(void *arg, const struct fs_record *record)
+{
+	(void)arg;
+	assert_int_equal(record->op, FS_SIZE);
+	return -EIO;
+}
+
+/* Every way to fail there is, on a file of which the second half is mapped: as if nothing had been asked. */
+static void what_fails_has_changed_neither_size_nor_bytes_nor_mappings(void **state)
+{
+	(void)state;
+	struct pool p;
+	pool_open(&p, 8 * MIB, 0, count_gone);
+	struct fsdax_file *file = make_full(&p, "a", 3 * MIB, 'x'), *other = make_file(&p, "b", 4 * MIB);
+	struct fsdax_map *held = map_range(file, 2 * MIB, MIB, NULL), *none = NULL;
+	struct fsdax_stat before = stat_of(file), after;
+	struct fsdax_statfs space = pool_statfs(&p), space_after;
+	real_ops = p.dev->ops;
+	gone_spans = 0;
+	for (int how = 0; how < 8; how++) {
+		unsigned flags = how % 2 ? FSDAX_TRUNC : 0;
+		uint64_t size = how < 2 ? 5 * MIB : flags ? 3 * MIB : 3 * MIB + 7 * PAGE;
+		int want = how < 4 ? -ENOSPC : how < 6 ? -EMFILE : -EIO;
+		calls_until_failure = 0;
+		p.ops.populate = how == 2 || how == 3 ? failing_populate : p.dev->ops->populate;
+		ready_answer = how == 4 || how == 5 ? -EMFILE : 0;
+		ready_calls = 0;
+		fs_set_log(p.fs, how >= 6 ? refuse_record : NULL, NULL);
+		assert_int_equal(fsdax_resize_map(file, size, flags, NULL, &ready_calls, count_ready, &none), want);
+		assert_int_equal(ready_calls, how >= 4);
+		after = stat_of(file);
+		space_after = pool_statfs(&p);
+		assert_true(same(&before, &after));
+		assert_memory_equal(&space, &space_after, offsetof(struct fsdax_statfs, granule_order));
+		assert_int_equal(pgmap_live_pages(p.pgmap), 256);
+	}
+	assert_int_equal(pgmap_kill(p.pgmap), 0);
+	assert_int_equal(fsdax_resize_map(file, MIB, FSDAX_TRUNC, NULL, NULL, NULL, &none), -ENODEV);
+	assert_int_equal(pgmap_revive(p.pgmap), 0);
+	after = stat_of(file);
+	assert_true(same(&before, &after));
+	assert_null(none);
+	assert_int_equal(gone_spans, 0);
+	struct fsdax_map *whole = map_range(file, 0, 3 * MIB, NULL);
+	assert_true(map_is_all(&p, whole, 'x'));
+	fs_set_log(p.fs, NULL, NULL);
+	fsdax_unmap(whole);
+	fsdax_unmap(held);
+	fsdax_close(file);
+	fsdax_close(other);
+	pool_close(&p);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -245,6 +425,10 @@ int main(void)
 		T(the_same_on_a_device_that_is_not_mapped_here),
 		T(a_granule_is_owned_and_mapped_whole),
 		T(fresh_pages_have_memory_and_lost_ones_give_it_back),
+		T(contents_are_replaced_where_they_lie_when_nobody_holds_them),
+		T(c6_8_contents_that_somebody_holds_are_his_until_he_lets_go),
+		T(a_size_that_grows_keeps_the_bytes_and_the_mappings),
+		T(what_fails_has_changed_neither_size_nor_bytes_nor_mappings),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,9 +138,10 @@ static void random_call(struct pool *pool)
 {
 	char path[24], to[24];
 	struct fsdax_file *file;
+	struct fsdax_map *map;
 	random_path(path);
 	random_path(to);
-	switch (rnd(6)) {
+	switch (rnd(7)) {
 	case 0:
 		(void)fsdax_mkdir(pool->fs, path);
 		break;
@@ -152,6 +153,13 @@ static void random_call(struct pool *pool)
 		break;
 	case 3:
 		(void)fsdax_unlink(pool->fs, path);
+		break;
+	case 4:
+		if (fsdax_open(pool->fs, path, FSDAX_CREATE, &file) != 0)
+			break;
+		if (fsdax_resize_map(file, 1 + rnd(700000), rnd(2) ? FSDAX_TRUNC : 0, NULL, NULL, NULL, &map) == 0)
+			fsdax_unmap(map);
+		fsdax_close(file);
 		break;
 	default:
 		if (fsdax_open(pool->fs, path, FSDAX_CREATE, &file) != 0)
