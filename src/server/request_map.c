@@ -105,8 +105,10 @@ static int long_answer(const struct session_map *map, struct service_reply *out)
 	return err;
 }
 
-static int answer(const struct session_map *map, struct service_reply *out)
+/* A session_ready_fn: the reply, whose descriptor can fail. */
+static int answer(const struct session_map *map, void *arg)
 {
+	struct service_reply *out = arg;
 	struct proto_map *body = &out->rep.u.map;
 	int err = 0;
 	body->offset_bytes = map->offset_bytes;
@@ -123,46 +125,31 @@ static int answer(const struct session_map *map, struct service_reply *out)
 	return 0;
 }
 
-static int map_file(struct session *session, struct fsdax_file *file, const struct proto_req *req, uint64_t len_bytes,
-		    struct service_reply *out)
-{
-	struct session_map *map;
-	int err = session_map(session, file, req->offset_bytes, len_bytes, &map);
-	if (err)
-		return err;
-	err = answer(map, out);
-	if (err)
-		(void)session_unmap(session, map); /* nobody knows its words yet: no pin can stand */
-	return err;
-}
-
 int request_map(struct session *session, const struct proto_req *req, struct service_reply *out)
 {
+	struct session_map *map;
 	struct fsdax_file *file = handles_get(&session->files, req->handle);
-	return file ? map_file(session, file, req, req->len_bytes, out) : -EBADF;
+	const struct session_range range = {.offset_bytes = req->offset_bytes, .len_bytes = req->len_bytes};
+	return file ? session_map(session, file, &range, answer, out, &map) : -EBADF;
 }
 
-/* Grow and map an open file; on failure it has the size that it had. */
-static int grow_and_map(struct session *session, struct fsdax_file *file, const struct proto_req *req,
+static int size_and_map(struct session *session, struct fsdax_file *file, const struct proto_req *req,
 			struct service_reply *out)
 {
+	struct session_map *map;
 	struct fsdax_stat st;
 	int err = fsdax_stat_file(file, &st);
 	if (err)
 		return err;
-	bool grow = req->len_bytes > st.size_bytes;
-	if (grow)
-		err = fsdax_truncate(file, req->len_bytes);
-	if (err)
-		return err;
-	err = map_file(session, file, req, 0, out);
-	if (err && grow)
-		(void)fsdax_truncate(file, st.size_bytes);
-	return err;
+	struct session_range range = {.flags = req->flags & FSDAX_TRUNC};
+	range.resize = range.flags || req->len_bytes > st.size_bytes;
+	if (range.resize)
+		range.len_bytes = req->len_bytes;
+	return session_map(session, file, &range, answer, out, &map);
 }
 
-/* What fails has changed nothing: a file that was made goes again, and one that grew shrinks. Only a truncation that was
- * asked for (PGMAP_O_TRUNC) is not undone, so what can be foreseen is checked before it. */
+/* What fails has changed nothing: size, bytes and mapping come in one step (fsdax_resize_map), which is the last that can
+ * fail, and a file that was made for it goes again. */
 int request_open_map(struct session *session, const struct proto_req *req, struct service_reply *out)
 {
 	struct fsdax *fs = session->service->fs;
@@ -177,10 +164,10 @@ int request_open_map(struct session *session, const struct proto_req *req, struc
 	bool made = fsdax_stat(fs, req->path, &st) == -ENOENT;
 	if ((made || (req->flags & FSDAX_TRUNC)) && !req->len_bytes && (req->flags & FSDAX_CREATE || !made))
 		return -ERANGE; /* an empty file has nothing to map */
-	int err = fsdax_open(fs, req->path, req->flags, &file);
+	int err = fsdax_open(fs, req->path, req->flags & ~(uint32_t)FSDAX_TRUNC, &file);
 	if (err)
 		return err;
-	err = grow_and_map(session, file, req, out);
+	err = size_and_map(session, file, req, out);
 	fsdax_close(file); /* the mapping keeps it */
 	if (err && made)
 		(void)fsdax_unlink(fs, req->path);

@@ -263,31 +263,66 @@ static int measure(struct session_map *map)
 	return 0;
 }
 
-static int fill_map(struct session *session, struct fsdax_file *file, struct session_map *map)
+/* The part of the file that is meant; -ERANGE: there is none. */
+static int find_range(struct session_map *map, uint64_t size_bytes)
+{
+	if (map->len_bytes == 0 && map->offset_bytes < size_bytes)
+		map->len_bytes = size_bytes - map->offset_bytes;
+	if (map->len_bytes == 0 || map->offset_bytes >= size_bytes || map->len_bytes > size_bytes - map->offset_bytes)
+		return -ERANGE;
+	return 0;
+}
+
+/* It has its references: now its words, its number, and whatever else its maker wants. A fsdax_ready_fn. */
+static int complete(void *cookie, struct fsdax_map *references)
+{
+	struct session_map *map = cookie;
+	struct session *session = map->session;
+	map->map = references;
+	int err = measure(map);
+	if (!err)
+		err = segment_get(&session->segment, map->nspans, PINWORD_OPEN, &map->first_word);
+	if (err)
+		return err;
+	map->id = handles_add(&session->maps, map);
+	return map->ready ? map->ready(map, map->ready_arg) : 0;
+}
+
+static void take_back(struct session_map *map)
+{
+	if (map->id) {
+		segment_put(&map->session->segment, map->first_word, map->nspans);
+		handles_remove(&map->session->maps, map->id);
+	}
+	if (map->stale != &map->few_stale)
+		free(map->stale);
+	free(map);
+}
+
+static int map_file(struct session *session, struct fsdax_file *file, struct session_map *map,
+		    const struct session_range *range)
 {
 	struct fsdax_stat st;
 	int err = fsdax_stat_file(file, &st);
 	if (err)
 		return err;
-	if (map->len_bytes == 0 && map->offset_bytes < st.size_bytes)
-		map->len_bytes = st.size_bytes - map->offset_bytes;
-	if (map->len_bytes == 0 || map->offset_bytes >= st.size_bytes ||
-	    map->len_bytes > st.size_bytes - map->offset_bytes)
-		return -ERANGE;
 	map->ino = st.ino;
-	err = fsdax_map(file, map->offset_bytes, map->len_bytes, session->holder, map, &map->map);
+	if (range->resize)
+		return fsdax_resize_map(file, range->len_bytes, range->flags, session->holder, map, complete,
+					&map->map);
+	err = find_range(map, st.size_bytes);
+	if (!err)
+		err = fsdax_map(file, map->offset_bytes, map->len_bytes, session->holder, map, &map->map);
 	if (err)
 		return err;
-	err = measure(map);
-	if (!err)
-		err = segment_get(&session->segment, map->nspans, PINWORD_OPEN, &map->first_word);
+	err = complete(map, map->map);
 	if (err)
 		fsdax_unmap(map->map);
 	return err;
 }
 
-int session_map(struct session *session, struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes,
-		struct session_map **out)
+int session_map(struct session *session, struct fsdax_file *file, const struct session_range *range,
+		session_ready_fn *ready, void *arg, struct session_map **out)
 {
 	int err = handles_reserve(&session->maps);
 	if (err)
@@ -296,17 +331,16 @@ int session_map(struct session *session, struct fsdax_file *file, uint64_t offse
 	if (!map)
 		return -ENOMEM;
 	map->session = session;
-	map->offset_bytes = offset_bytes;
-	map->len_bytes = len_bytes;
+	map->offset_bytes = range->offset_bytes;
+	map->len_bytes = range->len_bytes;
 	map->since_ns = session_now_ns();
-	err = fill_map(session, file, map);
+	map->ready = ready;
+	map->ready_arg = arg;
+	err = map_file(session, file, map, range);
 	if (err) {
-		if (map->stale != &map->few_stale)
-			free(map->stale);
-		free(map);
+		take_back(map);
 		return err;
 	}
-	map->id = handles_add(&session->maps, map);
 	TAILQ_INSERT_TAIL(&session->map_list, map, link);
 	*out = map;
 	return 0;

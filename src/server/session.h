@@ -39,6 +39,10 @@ struct service {
 	bool draining;
 };
 
+/* The last word on a mapping that is complete, but not there yet: other than 0 is its error, and nothing has happened. */
+struct session_map;
+typedef int session_ready_fn(const struct session_map *map, void *arg);
+
 /* A mapping of a session: an fsdax_map, and the pin words of its spans. */
 struct session_map {
 	TAILQ_ENTRY(session_map) link;
@@ -51,6 +55,8 @@ struct session_map {
 	uint64_t *stale; /* a bit per span that has gone from the file; few_stale for up to 64 */
 	uint64_t few_stale;
 	int64_t since_ns;
+	session_ready_fn *ready; /* while it is being made */
+	void *ready_arg;
 };
 
 /* A folio that an ended holder left quarantined: what "who" shows of it. */
@@ -93,8 +99,15 @@ void session_close_files(struct session *session);
 void session_close_event(struct session *session);
 void session_free(struct session *session);
 
-int session_map(struct session *session, struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes,
-		struct session_map **out);
+/* What is to be mapped of an open file. resize: all of it, once it has this size; flags as for fsdax_resize_map(). */
+struct session_range {
+	uint64_t offset_bytes, len_bytes; /* len_bytes 0: to the end */
+	bool resize;
+	unsigned flags;
+};
+/* ready may be null. What fails has changed nothing, neither here nor in the file. */
+int session_map(struct session *session, struct fsdax_file *file, const struct session_range *range,
+		session_ready_fn *ready, void *arg, struct session_map **out);
 int session_unmap(struct session *session, struct session_map *map); /* -EBUSY: pins stand */
 void session_gone(void *cookie, uint64_t first_span, uint64_t nspans);
 

@@ -71,6 +71,12 @@ static struct fsdax_file *make_file(const char *path, uint64_t bytes)
 	return file;
 }
 
+static int map_of(struct fsdax_file *file, uint64_t offset, uint64_t len, struct session_map **out)
+{
+	const struct session_range range = {.offset_bytes = offset, .len_bytes = len};
+	return session_map(session, file, &range, NULL, NULL, out);
+}
+
 static pinword_t *word(const struct session_map *map, uint64_t span)
 {
 	return &map->session->segment.words[map->first_word + span];
@@ -124,13 +130,13 @@ static void a_mapping_lies_within_the_size_and_ends_with_its_words(void **state)
 	struct session_map *map = NULL;
 	struct fsdax_stat st;
 	struct fsdax_file *file = make_file("f", 2 * PAGE + 100);
-	assert_int_equal(session_map(session, file, 0, 2 * PAGE + 101, &map), -ERANGE);
-	assert_int_equal(session_map(session, file, PAGE, UINT64_MAX, &map), -ERANGE);
-	assert_int_equal(session_map(session, file, 2 * PAGE + 100, 0, &map), -ERANGE);
-	assert_int_equal(session_map(session, file, 1, 1, &map), -EINVAL);
+	assert_int_equal(map_of(file, 0, 2 * PAGE + 101, &map), -ERANGE);
+	assert_int_equal(map_of(file, PAGE, UINT64_MAX, &map), -ERANGE);
+	assert_int_equal(map_of(file, 2 * PAGE + 100, 0, &map), -ERANGE);
+	assert_int_equal(map_of(file, 1, 1, &map), -EINVAL);
 	assert_null(map);
 	assert_true(TAILQ_EMPTY(&session->map_list));
-	assert_int_equal(session_map(session, file, PAGE, 0, &map), 0);
+	assert_int_equal(map_of(file, PAGE, 0, &map), 0);
 	assert_int_equal(map->len_bytes, PAGE + 100);
 	assert_int_equal(map->nspans, 2);
 	assert_int_equal(map->pages, 3); /* whole folios: 2 and 1 */
@@ -153,7 +159,7 @@ static void c7_9_a_pinned_mapping_is_not_unmapped(void **state)
 	struct session_map *map;
 	uint64_t local, remote;
 	struct fsdax_file *file = make_file("f", 3 * PAGE);
-	assert_int_equal(session_map(session, file, 0, 0, &map), 0);
+	assert_int_equal(map_of(file, 0, 0, &map), 0);
 	for (int kind = 0; kind <= 1; kind++) {
 		assert_int_equal(pinword_pin(word(map, 1), kind), 0);
 		assert_int_equal(session_unmap(session, map), -EBUSY);
@@ -176,7 +182,7 @@ static void c7_9_what_has_gone_from_the_file_stays_stale(void **state)
 	struct fsdax_file *file = make_file("f", 0);
 	for (uint64_t n = 1; n <= PAGES; n++)
 		assert_int_equal(fsdax_truncate(file, n * PAGE), 0);
-	assert_int_equal(session_map(session, file, 0, 0, &map), 0);
+	assert_int_equal(map_of(file, 0, 0, &map), 0);
 	assert_int_equal(map->nspans, PAGES);
 	assert_int_equal(fsdax_truncate(file, KEPT * PAGE), 0);
 	static const enum pinword_reason reasons[] = {PINWORD_OPEN, PINWORD_GOING, PINWORD_OPEN};
@@ -196,7 +202,7 @@ static void c7_2_nothing_ends_while_the_kernel_maps_for_it(void **state)
 	(void)state;
 	struct session_map *map;
 	struct fsdax_file *file = make_file("f", 4 * PAGE);
-	assert_int_equal(session_map(session, file, 0, 0, &map), 0);
+	assert_int_equal(map_of(file, 0, 0, &map), 0);
 	assert_int_equal(pinword_pin(word(map, 0), 0), 0); /* a LOCAL pin ends with its process */
 	fsdax_close(file);
 	assert_int_equal(fsdax_unlink(service->fs, "f"), 0);
@@ -216,7 +222,7 @@ static void c7_5_remote_pins_of_the_dead_are_quarantined_until_the_fence(void **
 	struct session_map *map;
 	struct fsdax_file *file = make_file("f", 7 * PAGE); /* folios of 4, 2 and 1 */
 	struct proto_req req = {.handle = session->id};
-	assert_int_equal(session_map(session, file, 0, 0, &map), 0);
+	assert_int_equal(map_of(file, 0, 0, &map), 0);
 	assert_int_equal(pinword_pin(word(map, 0), 0), 0);
 	assert_int_equal(pinword_pin(word(map, 1), 0), 0);
 	assert_int_equal(pinword_pin(word(map, 1), 1), 0);

@@ -46,7 +46,7 @@ static int set_up(void **state)
 	assert_int_equal(session_greet(session, fds), 0);
 	assert_int_equal(fsdax_open(loop.service->fs, "f", FSDAX_CREATE, &file), 0);
 	assert_int_equal(fsdax_truncate(file, PAGE), 0);
-	assert_int_equal(session_map(session, file, 0, 0, &map), 0);
+	assert_int_equal(session_map(session, file, &(struct session_range){0}, NULL, NULL, &map), 0);
 	fsdax_close(file);
 	return 0;
 }
