@@ -11,7 +11,8 @@
  * no other call may be using. pgmap_pin() and pgmap_unpin() are async-signal-safe and make no message or system call,
  * but for an unpin that somebody waits for.
  * After fork() the child must not use the parent's handles, except to read and write mapped memory (c7.8).
- * Errors: 0 or a negative errno; -EPIPE when the server has gone; a call that fails has changed nothing.
+ * Errors: 0 or a negative errno; -EPIPE when the server has gone; -EPROTO when what answers does not speak the protocol
+ * (the connection may have ended then: -EPIPE from there on). A call that fails has changed nothing.
  */
 #ifndef PGMAP_CLIENT_H
 #define PGMAP_CLIENT_H
@@ -78,8 +79,12 @@ int pgmap_map(struct pgmap_file *file, uint64_t offset_bytes, uint64_t len_bytes
  */
 int pgmap_open_map(struct pgmap_client *client, const char *path, unsigned flags, uint64_t size_bytes, unsigned prot,
 		   struct pgmap_mapping **out);
-/* pgmap_unmap - -EBUSY while it is pinned: nothing changes. The pages may be reused when it returns: also under a child of
- * fork() that has inherited the mapping and has not unmapped it, exec'ed or ended (c7.4, docs/limits.md). */
+/*
+ * pgmap_unmap - -EBUSY while it is pinned; -ENOMEM the kernel cannot split an address range any more; -EPERM in a forked
+ * child: nothing changes. Once the addresses have gone it succeeds, whatever has become of the server. Null: 0.
+ * The pages may be reused when it returns: also under a child of fork() that has inherited the mapping and has not
+ * unmapped it, exec'ed or ended (c7.4, docs/limits.md).
+ */
 int pgmap_unmap(struct pgmap_mapping *mapping);
 
 void *pgmap_mapping_address(const struct pgmap_mapping *mapping);

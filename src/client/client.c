@@ -92,25 +92,21 @@ PGMAP_PUBLIC int pgmap_who(struct pgmap_client *client, const char *path,
 			   int (*fn)(void *arg, const struct pgmap_who *who), void *arg)
 {
 	struct proto_req req = {.type = PROTO_WHO};
-	struct transport_reply reply;
 	struct connection_bytes bytes;
+	uint64_t count = 0;
 	if (!client || !fn)
 		return -EINVAL;
 	int err = path ? connection_set_path(req.path, path) : 0;
 	if (!err && path && !*path)
 		err = -EINVAL;
 	if (!err)
-		err = connection_call(client, &req, &reply);
-	if (err || reply.rep.count == 0)
-		return err;
-	uint64_t count = reply.rep.count, rows_bytes = count * sizeof(struct proto_who);
-	err = count <= UINT32_MAX ? connection_read_fd(&reply, rows_bytes, &bytes) : -EPROTO;
-	if (err)
+		err = connection_list(client, &req, sizeof(struct proto_who), &count, &bytes);
+	if (err || count == 0)
 		return err;
 	const struct proto_who *rows = bytes.at;
-	const char *strings = (const char *)bytes.at + rows_bytes;
+	const char *strings = (const char *)(rows + count);
 	for (uint64_t i = 0; i < count && !err; i++)
-		err = tell_row(&rows[i], strings, bytes.len - rows_bytes, fn, arg);
+		err = tell_row(&rows[i], strings, bytes.len - count * sizeof(*rows), fn, arg);
 	connection_bytes_exit(&bytes);
 	return err;
 }

@@ -2,6 +2,8 @@
 /* connection.c - a connection: hello, calls, fork, the end. See connection.h for locks and lifetimes. */
 #include "client/connection.h"
 
+#include <pgmap/pgmap.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -75,17 +77,25 @@ static int hello(struct pgmap_client *client)
 	int err = connection_call(client, &req, &reply);
 	if (err)
 		return err;
-	err = reply.nfds == PROTO_MAX_FDS ? map_words(client, reply.fds[1], reply.rep.u.hello.words) : -EPROTO;
+	uint32_t order = reply.rep.u.hello.granule_order;
+	err = reply.nfds == PROTO_MAX_FDS && order <= PGMAP_MAX_ORDER
+		      ? map_words(client, reply.fds[1], reply.rep.u.hello.words)
+		      : -EPROTO;
 	if (err) {
-		while (reply.nfds)
-			(void)close(reply.fds[--reply.nfds]);
+		connection_close_fds(&reply);
 		return err;
 	}
 	client->lease_fd = reply.fds[0];
 	(void)close(reply.fds[1]);
 	client->event_fd = reply.fds[2];
-	client->granule_bytes = UINT64_C(4096) << (reply.rep.u.hello.granule_order & 31);
+	client->granule_bytes = (uint64_t)PGMAP_PAGE_SIZE << order;
 	return 0;
+}
+
+void connection_close_fds(struct transport_reply *reply)
+{
+	while (reply->nfds)
+		(void)close(reply->fds[--reply->nfds]);
 }
 
 int connection_open(struct transport *transport, struct pgmap_client **out)
@@ -156,12 +166,14 @@ int connection_call(struct pgmap_client *client, struct proto_req *req, struct t
 	(void)pthread_mutex_lock(&client->lock);
 	req->seq = ++client->seq;
 	int err = client->transport ? client->transport->ops->call(client->transport, req, reply) : -EPIPE;
+	if (!err && reply->rep.error) {
+		connection_close_fds(reply);
+		err = reply->rep.error < 0 ? reply->rep.error : -EPROTO;
+	}
+	if (err == -EPROTO)
+		client->transport->ops->hang_up(client->transport);
 	(void)pthread_mutex_unlock(&client->lock);
-	if (err || reply->rep.error == 0)
-		return err;
-	while (reply->nfds)
-		(void)close(reply->fds[--reply->nfds]);
-	return reply->rep.error < 0 ? reply->rep.error : -EPROTO;
+	return err;
 }
 
 int connection_ask(struct pgmap_client *client, struct proto_req *req, struct proto_rep *rep)
@@ -170,11 +182,22 @@ int connection_ask(struct pgmap_client *client, struct proto_req *req, struct pr
 	int err = connection_call(client, req, &reply);
 	if (err)
 		return err;
-	while (reply.nfds)
-		(void)close(reply.fds[--reply.nfds]);
+	connection_close_fds(&reply);
 	if (rep)
 		*rep = reply.rep;
 	return 0;
+}
+
+void connection_end_handle(struct pgmap_client *client, enum proto_type type, uint64_t handle)
+{
+	struct proto_req req = {.type = (uint16_t)type, .handle = handle};
+	int err = connection_ask(client, &req, NULL);
+	if (!err || err == -EPIPE)
+		return;
+	(void)pthread_mutex_lock(&client->lock);
+	if (client->transport)
+		client->transport->ops->hang_up(client->transport);
+	(void)pthread_mutex_unlock(&client->lock);
 }
 
 int connection_drain(struct pgmap_client *client, int64_t timeout_ms)
@@ -199,8 +222,10 @@ int connection_read_fd(struct transport_reply *reply, uint64_t min_bytes, struct
 	int err = 0;
 	out->at = NULL;
 	out->len = 0;
-	if (reply->nfds != 1)
+	if (reply->nfds != 1) {
+		connection_close_fds(reply);
 		return -EPROTO;
+	}
 	if (fstat(reply->fds[0], &st) != 0)
 		err = -errno;
 	else if (st.st_size <= 0 || (uint64_t)st.st_size < min_bytes)
@@ -212,9 +237,23 @@ int connection_read_fd(struct transport_reply *reply, uint64_t min_bytes, struct
 		else
 			*out = (struct connection_bytes){at, (uint64_t)st.st_size};
 	}
-	(void)close(reply->fds[0]);
-	reply->nfds = 0;
+	connection_close_fds(reply);
 	return err;
+}
+
+int connection_list(struct pgmap_client *client, struct proto_req *req, uint64_t row_bytes, uint64_t *count,
+		    struct connection_bytes *out)
+{
+	struct transport_reply reply;
+	*out = (struct connection_bytes){0};
+	int err = connection_call(client, req, &reply);
+	if (err)
+		return err;
+	*count = reply.rep.count;
+	if (*count && *count <= UINT32_MAX)
+		return connection_read_fd(&reply, *count * row_bytes, out);
+	connection_close_fds(&reply);
+	return *count ? -EPROTO : 0;
 }
 
 void connection_bytes_exit(struct connection_bytes *bytes)

@@ -57,9 +57,14 @@ void connection_put(struct pgmap_client *client);
 int connection_disconnect(struct pgmap_client *client);
 
 /* A request, and its reply: 0, what the reply says, -EPIPE, -EPERM in a forked child. On an error the reply's descriptors
- * are closed. connection_ask: the same, when there is no descriptor to expect. */
+ * are closed. connection_ask: the same, when there is no descriptor to expect. What is no reply of this protocol is
+ * -EPROTO, and ends the conversation: nobody knows what the next reply would belong to. */
 int connection_call(struct pgmap_client *client, struct proto_req *req, struct transport_reply *reply);
 int connection_ask(struct pgmap_client *client, struct proto_req *req, struct proto_rep *rep);
+/* A handle of the server's ends (PROTO_CLOSE, PROTO_UNMAP): this cannot fail. A server that has gone need not be told, and
+ * one that does not know what it gave does not speak this protocol: the conversation ends, and the lease settles the rest. */
+void connection_end_handle(struct pgmap_client *client, enum proto_type type, uint64_t handle);
+void connection_close_fds(struct transport_reply *reply);
 int connection_drain(struct pgmap_client *client, int64_t timeout_ms);
 
 /* A request with a path; -EINVAL null, -ENAMETOOLONG. */
@@ -71,6 +76,9 @@ struct connection_bytes {
 	uint64_t len;
 };
 int connection_read_fd(struct transport_reply *reply, uint64_t min_bytes, struct connection_bytes *out);
+/* A request that is answered with *count records of row_bytes each, and what follows them; none: out is empty. */
+int connection_list(struct pgmap_client *client, struct proto_req *req, uint64_t row_bytes, uint64_t *count,
+		    struct connection_bytes *out);
 void connection_bytes_exit(struct connection_bytes *bytes);
 
 #endif

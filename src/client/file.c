@@ -51,8 +51,7 @@ PGMAP_PUBLIC int pgmap_close(struct pgmap_file *file)
 		return 0;
 	if (!client_is_ours(file->client))
 		return -EPERM;
-	struct proto_req req = {.type = PROTO_CLOSE, .handle = file->id};
-	(void)connection_ask(file->client, &req, NULL);
+	connection_end_handle(file->client, PROTO_CLOSE, file->id);
 	connection_put(file->client);
 	free(file);
 	return 0;
@@ -131,20 +130,18 @@ PGMAP_PUBLIC int pgmap_readdir(struct pgmap_client *client, const char *path,
 			       int (*fn)(void *arg, const char *name, const struct pgmap_stat *st), void *arg)
 {
 	struct proto_req req = {.type = PROTO_READDIR};
-	struct transport_reply reply;
 	struct connection_bytes bytes;
+	uint64_t count = 0;
 	if (!client || !fn)
 		return -EINVAL;
 	int err = connection_set_path(req.path, path);
 	if (!err)
-		err = connection_call(client, &req, &reply);
-	if (err || reply.rep.count == 0)
-		return err;
-	uint64_t count = reply.rep.count;
-	err = connection_read_fd(&reply, count * sizeof(struct proto_dirent), &bytes);
-	if (err)
+		err = connection_list(client, &req, sizeof(struct proto_dirent), &count, &bytes);
+	if (err || count == 0)
 		return err;
 	const struct proto_dirent *entries = bytes.at;
+	for (uint64_t i = 0; i < count && !err; i++) /* names end: all of them, before the first is told */
+		err = memchr(entries[i].name, 0, sizeof(entries[i].name)) ? 0 : -EPROTO;
 	for (uint64_t i = 0; i < count && !err; i++) {
 		struct pgmap_stat st;
 		memcpy(&st, &entries[i].stat, sizeof(st));

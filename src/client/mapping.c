@@ -15,9 +15,16 @@
 #include "client/mapping.h"
 #include "port/compiler.h"
 
-/* What a reply says about a mapping, checked: no index of it leads outside of our segment or of its own arrays. */
-static int check_reply(const struct pgmap_client *client, const struct proto_map *map)
+/* What a reply says about a mapping, checked: it is the range that was asked for, and no index of it leads outside of our
+ * segment or of its own arrays. */
+static int check_reply(const struct pgmap_client *client, const struct proto_req *req, const struct proto_map *map)
 {
+	bool exact = req->type == PROTO_MAP && req->len_bytes;
+	if (map->offset_bytes != req->offset_bytes || map->len_bytes < req->len_bytes ||
+	    (exact && map->len_bytes > req->len_bytes))
+		return -EPROTO;
+	if (map->offset_bytes > INT64_MAX || map->len_bytes > INT64_MAX - map->offset_bytes)
+		return -EPROTO;
 	if (map->nspans == 0 || map->nspans > client->nwords || map->first_word > client->nwords - map->nspans)
 		return -EPROTO;
 	if (map->nruns == 0 || map->nruns > map->nspans || map->npieces == 0 || map->npieces > UINT32_MAX)
@@ -95,29 +102,23 @@ static int fill(struct pgmap_mapping *mapping, struct pgmap_client *client, cons
 }
 
 /* The pieces and runs of a reply, inline or in its memfd. */
-static int take_reply(struct pgmap_mapping *mapping, struct pgmap_client *client, struct transport_reply *reply,
-		      unsigned prot)
+static int take_reply(struct pgmap_mapping *mapping, struct pgmap_client *client, const struct proto_req *req,
+		      struct transport_reply *reply)
 {
 	const struct proto_map *map = &reply->rep.u.map;
 	struct connection_bytes bytes;
-	int err = check_reply(client, map);
+	int err = check_reply(client, req, map);
 	if (!err && map->npieces <= PROTO_INLINE_PIECES && map->nruns <= PROTO_INLINE_RUNS)
-		return fill(mapping, client, map, map->pieces, map->runs, prot);
+		return fill(mapping, client, map, map->pieces, map->runs, req->prot);
 	uint64_t pieces_bytes = map->npieces * sizeof(struct proto_piece);
 	if (!err)
 		err = connection_read_fd(reply, pieces_bytes + map->nruns * sizeof(struct proto_run), &bytes);
 	if (err)
 		return err;
 	const struct proto_piece *pieces = bytes.at;
-	err = fill(mapping, client, map, pieces, (const struct proto_run *)(pieces + map->npieces), prot);
+	err = fill(mapping, client, map, pieces, (const struct proto_run *)(pieces + map->npieces), req->prot);
 	connection_bytes_exit(&bytes);
 	return err;
-}
-
-static void give_back(struct pgmap_client *client, uint64_t id)
-{
-	struct proto_req req = {.type = PROTO_UNMAP, .handle = id};
-	(void)connection_ask(client, &req, NULL);
 }
 
 static int map_with(struct pgmap_client *client, struct proto_req *req, struct pgmap_mapping **out)
@@ -130,13 +131,14 @@ static int map_with(struct pgmap_client *client, struct proto_req *req, struct p
 	if (err) {
 		/* The server has made the mapping, but its descriptor found no place here. */
 		if (err == -EMFILE && reply.rep.error == 0 && reply.rep.handle)
-			give_back(client, reply.rep.handle);
+			connection_end_handle(client, PROTO_UNMAP, reply.rep.handle);
 		free(mapping);
 		return err;
 	}
-	err = take_reply(mapping, client, &reply, req->prot);
+	err = take_reply(mapping, client, req, &reply);
+	connection_close_fds(&reply);
 	if (err) {
-		give_back(client, reply.rep.handle);
+		connection_end_handle(client, PROTO_UNMAP, reply.rep.handle);
 		mapping_free(mapping);
 		return err;
 	}
@@ -186,12 +188,11 @@ PGMAP_PUBLIC int pgmap_unmap(struct pgmap_mapping *mapping)
 		mapping_reopen_words(mapping, mapping->nspans);
 		return err;
 	}
-	/* A server that has gone, or a connection that we have ended, has nothing to be told: the lease says it. */
-	struct proto_req req = {.type = PROTO_UNMAP, .handle = mapping->id};
-	err = connection_ask(client, &req, NULL);
+	/* From here on it cannot fail: the addresses have gone. */
+	connection_end_handle(client, PROTO_UNMAP, mapping->id);
 	mapping_free(mapping);
 	connection_put(client);
-	return err == -EPIPE ? 0 : err;
+	return 0;
 }
 
 PGMAP_PUBLIC void *pgmap_mapping_address(const struct pgmap_mapping *mapping)

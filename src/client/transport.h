@@ -21,12 +21,15 @@ struct transport_reply {
 struct transport;
 
 struct transport_ops {
-	/* 0, and the reply's own error in it; -EPIPE nobody answers; -EPROTO what answers is something else. */
+	/* 0, and the reply's own error in it; -EPIPE nobody answers; -EPROTO what answers is something else. On an error no
+	 * descriptor is left in the reply. */
 	int (*call)(struct transport *transport, const struct proto_req *req, struct transport_reply *reply);
 	/* pgmap_drain_pool(): may wait. */
 	int (*drain)(struct transport *transport, int64_t timeout_ms);
 	/* The end. -EBUSY, nothing changed: an embedded pool whose files are mapped. */
 	int (*close)(struct transport *transport);
+	/* Nothing can be said any more: later calls answer -EPIPE. What is held stays with the lease. */
+	void (*hang_up)(struct transport *transport);
 	/* In a forked child: let go of what belongs to the parent. Async-signal-safe. */
 	void (*forked)(struct transport *transport);
 };

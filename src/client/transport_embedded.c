@@ -9,6 +9,7 @@
 
 #include <pgmap/pgmap.h>
 
+#include "port/abort.h"
 #include "server/service.h"
 
 struct embedded_transport {
@@ -53,13 +54,21 @@ static int embedded_close(struct transport *transport)
 	return 0;
 }
 
+/* The service is this program's own: what it gave, it knows. */
+static void embedded_hang_up(struct transport *transport)
+{
+	port_abort("embedded pool: the service does not know a handle that it gave: session=%p",
+		   (void *)of(transport)->session);
+}
+
 /* The pool is the parent's: its words and accounts are a copy here, so nothing of it may be touched. */
 static void embedded_forked(struct transport *transport)
 {
 	(void)transport;
 }
 
-static const struct transport_ops embedded_ops = {embedded_call, embedded_drain, embedded_close, embedded_forked};
+static const struct transport_ops embedded_ops = {embedded_call, embedded_drain, embedded_close, embedded_hang_up,
+						  embedded_forked};
 
 int transport_embedded_open(const char *spec, struct transport **out)
 {

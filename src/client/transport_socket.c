@@ -155,6 +155,12 @@ static int socket_close(struct transport *transport)
 	return 0;
 }
 
+/* The server sees the end of the file, and asks the kernel who still maps. */
+static void socket_hang_up(struct transport *transport)
+{
+	(void)shutdown(of(transport)->fd, SHUT_RDWR);
+}
+
 /* Else the server would not see the parent's end before the child's. */
 static void socket_forked(struct transport *transport)
 {
@@ -162,7 +168,7 @@ static void socket_forked(struct transport *transport)
 	of(transport)->fd = -1;
 }
 
-static const struct transport_ops socket_ops = {socket_call, socket_drain, socket_close, socket_forked};
+static const struct transport_ops socket_ops = {socket_call, socket_drain, socket_close, socket_hang_up, socket_forked};
 
 int transport_socket_open(const char *path, struct transport **out)
 {
