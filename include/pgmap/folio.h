@@ -39,12 +39,24 @@ enum folio_pin_kind {
  *   -EINVAL     order above PGMAP_MAX_ORDER, pgoff not a multiple of 2^order, null argument
  *   -ERANGE     the span leaves the pgmap, or crosses from one range into another
  *   -ENODEV     the pgmap is dying or dead: a legal race
+ *   -EHWPOISON  a page of the span is poisoned (pgmap_poison())
  *   -EBUSY      a page of the span is held, releasing or quarantined
  *   -ENOMEM     no memory for metadata
  *   0           every page was idle; they are now one folio
  * Claims are exact (c3.9); a request that fails leaves no trace (c3.11).
  */
 int pgmap_request_folio(struct pgmap *pgmap, uint64_t pgoff, unsigned order, struct folio **out);
+
+/*
+ * pgmap_request_folios - the fewest naturally aligned folios that cover [pgoff, pgoff + npages) exactly, in ascending order,
+ * each held once and charged to nobody; *n is how many (c3.12). Or none, and the errors of pgmap_request_folio(), in the same
+ * order (-EINVAL: npages is 0, or a null argument). folios[] must have room for pgmap_folios_in(pgoff, npages) of them.
+ * Atomic in its result: while it runs, lookups see the folios appear in ascending order, and only when it can no longer fail.
+ */
+int pgmap_request_folios(struct pgmap *pgmap, uint64_t pgoff, uint64_t npages, struct folio *folios[], size_t *n);
+
+/* How many folios that is. npages below 2^48, and so the sum. Touches no pgmap. */
+size_t pgmap_folios_in(uint64_t pgoff, uint64_t npages);
 
 /*
  * pgmap_get_folio - one more reference on the held folio that covers pgoff (c3.13). It never activates.

@@ -144,6 +144,24 @@ int pgmap_device_to_pgoff(const struct pgmap *pgmap, uint64_t offset_bytes, uint
 uint64_t pgmap_deadline_in(uint64_t ms);
 
 /*
+ * Poison: a property of pages, beside the states of their folios. A page that is poisoned is not handed out: requests over
+ * it answer -EHWPOISON (c3.5). What is held over it stays held, and lookups find it: what to do is the holders' matter.
+ * A request that began before pgmap_poison() returned may still succeed.
+ */
+
+/* pgmap_poison - the pages are bad. Also where they are already, in every state of the pgmap and of the pages.
+ *   -EINVAL  null, npages is 0    -ERANGE  the span leaves a range    -ENOMEM */
+int pgmap_poison(struct pgmap *pgmap, uint64_t pgoff, uint64_t npages);
+
+/* pgmap_clear_poison - the pages are good again: overwritten, or cleared by the device. Also where they were good. Errors
+ * as above; -ENOMEM (when the middle of a bad range is cleared) changes nothing. */
+int pgmap_clear_poison(struct pgmap *pgmap, uint64_t pgoff, uint64_t npages);
+
+/* pgmap_for_each_poisoned - fn is called for each range of bad pages, in ascending pgoff; it must not call into this pgmap.
+ * A non-zero answer of fn ends the walk and is returned. -EINVAL null argument. */
+int pgmap_for_each_poisoned(struct pgmap *pgmap, int (*fn)(uint64_t pgoff, uint64_t npages, void *arg), void *arg);
+
+/*
  * Holders. Every reference and pin that is taken with a holder is charged to it, exactly (c4.1).
  */
 

@@ -47,20 +47,31 @@ static inline struct pgmap *handle(const struct folio *folio, const char *what)
 	return pgmap;
 }
 
+/* What a request of this span answers before any claim (c3.2 to c3.5, but for what is wrong with the arguments). */
+static int check_span(struct pgmap *pgmap, uint64_t pgoff, uint64_t npages)
+{
+	if (!map_contains(pgmap, pgoff, npages))
+		return -ERANGE;
+	if (live_state_of(live_state(&pgmap->live)) != LIVE_LIVE)
+		return -ENODEV;
+	if (unlikely(map_is(pgmap, SPECIAL_POISON)) && poison_covers(&pgmap->poison, pgoff, npages))
+		return -EHWPOISON;
+	return 0;
+}
+
 /* Every request but those that the short way below has done. */
 static int __attribute__((noinline)) request(struct pgmap *pgmap, uint64_t pgoff, unsigned order, struct folio **out)
 {
 	if (!pgmap || !out || order > PGMAP_MAX_ORDER || (pgoff & ((UINT64_C(1) << order) - 1)))
 		return -EINVAL;
 	uint64_t npages = UINT64_C(1) << order;
-	if (!map_contains(pgmap, pgoff, npages))
-		return -ERANGE;
-	if (live_state_of(live_state(&pgmap->live)) != LIVE_LIVE)
-		return -ENODEV;
+	int r = check_span(pgmap, pgoff, npages);
+	if (r)
+		return r;
 	unsigned slot = port_slot();
 	word_t *word;
 	live_add(&pgmap->live, slot, (int64_t)npages);
-	int r = claim_request(&pgmap->tree, &pgmap->live, pgoff, order, &word);
+	r = claim_request(&pgmap->tree, &pgmap->live, pgoff, order, &word);
 	if (r) {
 		map_uncount(pgmap, slot, npages);
 		return r;
@@ -87,6 +98,7 @@ static inline __attribute__((always_inline)) int request_base(struct pgmap *pgma
 	unsigned own = port_slot_plus_one;
 	word_t *word;
 	if (unlikely(!own || !pgmap || !out || (pgoff & (npages - 1)) || !map_in_range(&pgmap->first, pgoff, npages) ||
+		     map_is(pgmap, SPECIAL_POISON | SPECIAL_TRACK) ||
 		     live_state_of(live_state(&pgmap->live)) != LIVE_LIVE))
 		return request(pgmap, pgoff, order, out);
 	live_add_own(&pgmap->live, own - 1, (int64_t)npages);
@@ -106,6 +118,41 @@ PGMAP_PUBLIC int pgmap_request_folio(struct pgmap *pgmap, uint64_t pgoff, unsign
 	if (order == PGMAP_ORDER_PUD)
 		return request_base(pgmap, pgoff, 2, out);
 	return request(pgmap, pgoff, order, out);
+}
+
+PGMAP_PUBLIC int pgmap_request_folios(struct pgmap *pgmap, uint64_t pgoff, uint64_t npages, struct folio *folios[],
+				      size_t *n)
+{
+	if (!pgmap || !folios || !n || npages == 0)
+		return -EINVAL;
+	int r = check_span(pgmap, pgoff, npages);
+	if (r)
+		return r;
+	unsigned slot = port_slot();
+	live_add(&pgmap->live, slot, (int64_t)npages);
+	r = claim_request_span(&pgmap->tree, &pgmap->live, pgoff, npages);
+	if (r) {
+		map_uncount(pgmap, slot, npages);
+		return r;
+	}
+	uint64_t end = pgoff + npages;
+	for (*n = 0; pgoff < end; ++*n) {
+		unsigned order = claim_fit(pgoff, end - pgoff);
+		folios[*n] = map_folio(claim_head(&pgmap->tree, pgoff, order));
+		pgoff += UINT64_C(1) << order;
+	}
+	return 0;
+}
+
+PGMAP_PUBLIC size_t pgmap_folios_in(uint64_t pgoff, uint64_t npages)
+{
+	size_t n = 0;
+	for (; npages != 0; n++) {
+		unsigned order = claim_fit(pgoff, npages);
+		pgoff += UINT64_C(1) << order;
+		npages -= UINT64_C(1) << order;
+	}
+	return n;
 }
 
 PGMAP_PUBLIC int pgmap_get_folio(struct pgmap *pgmap, uint64_t pgoff, struct folio **out)
@@ -194,7 +241,7 @@ static void check_uncharged(struct pgmap *pgmap, const word_t *word, uint64_t ol
 
 static __attribute__((noinline)) void release_anonymous(struct pgmap *pgmap, word_t *word, uint64_t old, unsigned slot)
 {
-	if (atomic_load_explicit(&pgmap->charges.count, memory_order_relaxed) != 0)
+	if (map_is(pgmap, SPECIAL_HOLDERS) && atomic_load_explicit(&pgmap->charges.count, memory_order_relaxed) != 0)
 		check_uncharged(pgmap, word, old);
 	map_release(pgmap, word, old, slot);
 }
@@ -203,9 +250,7 @@ static __attribute__((noinline)) void release_anonymous(struct pgmap *pgmap, wor
 static inline void release_own(struct pgmap *pgmap, word_t *word, uint64_t old)
 {
 	unsigned own = port_slot_plus_one;
-	if (unlikely(!own || (old & WORD_FENCE) || pgmap->ops ||
-		     atomic_load_explicit(&pgmap->charges.count, memory_order_relaxed) != 0 ||
-		     atomic_load_explicit(&pgmap->private_words, memory_order_relaxed))) {
+	if (unlikely(!own || (old & WORD_FENCE) || map_is(pgmap, SPECIAL_OPS | SPECIAL_HOLDERS | SPECIAL_PRIVATE))) {
 		release_anonymous(pgmap, word, old, port_slot());
 		return;
 	}
@@ -402,6 +447,7 @@ PGMAP_PUBLIC int folio_set_private(struct folio *folio, uint64_t value)
 		if (!atomic_compare_exchange_strong_explicit(&pgmap->private_words, &old, words, memory_order_acq_rel,
 							     memory_order_acquire))
 			port_unreserve(words, pgmap->meta_bytes);
+		map_special(pgmap, SPECIAL_PRIVATE, true);
 	}
 	_Atomic uint64_t *at = private_of(pgmap, map_word(folio));
 	if (atomic_load_explicit(&pgmap->private_on_demand, memory_order_relaxed)) {

@@ -35,6 +35,7 @@ PGMAP_PUBLIC int pgmap_holder_create(struct pgmap *pgmap, const char *name, stru
 	sigset_t saved;
 	charge_lock(&pgmap->charges, &saved);
 	LIST_INSERT_HEAD(&pgmap->charges.holders, holder, all);
+	map_special(pgmap, SPECIAL_HOLDERS, true);
 	charge_unlock(&pgmap->charges, &saved);
 	*out = holder;
 	return 0;

@@ -25,6 +25,7 @@
 
 #include "core/charge.h"
 #include "core/claim.h"
+#include "core/poison.h"
 
 #define MAP_SLOT_SHIFT   30
 #define MAP_SLOT_BYTES   (UINT64_C(1) << MAP_SLOT_SHIFT)
@@ -38,11 +39,22 @@ struct map_range {
 	uint64_t device_page;
 };
 
+/* What keeps requests, gets and puts from their short ways, so that these have one word to look at. */
+enum map_special {
+	SPECIAL_POISON = 1,  /* pages are poisoned */
+	SPECIAL_TRACK = 2,   /* PGMAP_TRACK=1 */
+	SPECIAL_OPS = 4,     /* the owner has callbacks */
+	SPECIAL_HOLDERS = 8, /* there has been a holder */
+	SPECIAL_PRIVATE = 16 /* there are private words */
+};
+
 struct pgmap {
 	struct live live;
+	/* One cache line: all that a request reads of a pgmap besides the state. */
 	struct claim_tree tree;
+	struct map_range first;   /* == ranges[0]: the usual pgmap has one range, and then looks at no other */
+	_Atomic uint32_t special; /* enum map_special */
 	uint64_t nranges;
-	struct map_range first; /* == ranges[0]: the usual pgmap has one range, and then needs no other cache line */
 	enum pgmap_type type;
 	bool on_demand; /* metadata has to be committed before it is written (port/reserve.h) */
 	const struct pgmap_ops *ops;
@@ -57,11 +69,25 @@ struct pgmap {
 	char *base;
 	char name[32];
 	struct charge_table charges;
+	struct poison poison;
 	pthread_mutex_t split_lock; /* one split at a time */
 	struct pgmap *next_free;
 };
 
 extern _Atomic(struct pgmap *) map_slots[MAP_SLOTS];
+
+static inline uint32_t map_is(const struct pgmap *pgmap, uint32_t special)
+{
+	return atomic_load_explicit(&pgmap->special, memory_order_relaxed) & special;
+}
+
+static inline void map_special(struct pgmap *pgmap, uint32_t special, bool on)
+{
+	if (on)
+		atomic_fetch_or_explicit(&pgmap->special, special, memory_order_relaxed);
+	else
+		atomic_fetch_and_explicit(&pgmap->special, ~special, memory_order_relaxed);
+}
 
 static inline word_t *map_word(const struct folio *folio)
 {

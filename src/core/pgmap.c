@@ -152,7 +152,9 @@ static int map_init(struct pgmap *pgmap, const struct pgmap_params *params)
 	copy_name(pgmap->name, sizeof(pgmap->name), params->name ? params->name : "pgmap");
 	atomic_store_explicit(&pgmap->private_words, NULL, memory_order_relaxed);
 	atomic_store_explicit(&pgmap->private_on_demand, pgmap->on_demand, memory_order_relaxed);
+	atomic_store_explicit(&pgmap->special, pgmap->ops ? SPECIAL_OPS : 0, memory_order_relaxed);
 	charge_table_init(&pgmap->charges);
+	poison_init(&pgmap->poison);
 	pthread_mutex_init(&pgmap->split_lock, NULL);
 	return 0;
 }
@@ -244,6 +246,7 @@ PGMAP_PUBLIC int pgmap_destroy(struct pgmap *pgmap)
 		port_unreserve(private_words, pgmap->meta_bytes);
 	port_unreserve(pgmap->meta, pgmap->meta_bytes);
 	charge_table_exit(&pgmap->charges);
+	poison_exit(&pgmap->poison);
 	pthread_mutex_destroy(&pgmap->split_lock);
 	free(pgmap->ranges);
 	pool_put(pgmap);
