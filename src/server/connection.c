@@ -89,8 +89,11 @@ void conn_drop(struct loop *loop, struct conn *conn)
 	conn->fd = -1;
 	TAILQ_REMOVE(&loop->conns, conn, link);
 	TAILQ_INSERT_TAIL(&loop->dropped, conn, link);
-	if (!service_disconnect(conn->session))
-		waiting_lease(loop, conn->session);
+	if (service_disconnect(conn->session))
+		free(conn->lease);
+	else
+		waiting_lease(loop, conn->session, conn->lease);
+	conn->lease = NULL;
 	conn->session = NULL;
 }
 
@@ -156,6 +159,13 @@ static void handle(struct loop *loop, struct conn *conn, const struct proto_req 
 {
 	struct service_reply reply;
 	bool greeted = service_session_event(conn->session) >= 0;
+	if (!conn->lease)
+		conn->lease = calloc(1, sizeof(*conn->lease));
+	if (!conn->lease) {
+		service_refuse(&reply, len >= PROTO_HEADER_BYTES ? req : NULL, -ENOMEM);
+		conn_reply(loop, conn, &reply);
+		return;
+	}
 	enum service_next next = service_handle(conn->session, req, len, &reply);
 	if (next == SERVICE_WAIT) {
 		waiting_drain(loop, conn, req);

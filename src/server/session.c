@@ -159,10 +159,21 @@ static void pin_remote(struct session *session, const struct fsdax_span *span)
 	}
 }
 
+/* The path to show for a mapping's folios: the last one's, where they are of one file; null without memory. */
+static char *left_path(struct session *session, const struct session_map *map, bool *own)
+{
+	char path[PROTO_PATH_MAX];
+	const struct session_left *last = session->nleft ? &session->left[session->nleft - 1] : NULL;
+	*own = !last || last->ino != map->ino || !last->path;
+	if (!*own)
+		return last->path;
+	(void)fsdax_file_path(fsdax_map_file(map->map), path, sizeof(path));
+	return strdup(path);
+}
+
 /* REMOTE pins that stand in the words of a mapping: take them over, and note what "who" will show. */
 static void take_over_remote_pins(struct session *session, struct session_map *map)
 {
-	char *path = NULL;
 	for (uint64_t i = 0; i < map->nspans; i++) {
 		struct pinword_counts counts = pinword_read(&session->segment.words[map->first_word + i]);
 		struct fsdax_span span;
@@ -177,17 +188,9 @@ static void take_over_remote_pins(struct session *session, struct session_map *m
 			.pins_local = counts.local,
 			.pins_remote = counts.remote,
 		};
-		if (!path) {
-			path = calloc(1, PROTO_PATH_MAX);
-			if (path)
-				(void)fsdax_file_path(fsdax_map_file(map->map), path, PROTO_PATH_MAX);
-			left.own_path = true;
-		}
-		left.path = path;
-		if (!remember_left(session, &left) && left.own_path) {
-			free(path);
-			path = NULL;
-		}
+		left.path = left_path(session, map, &left.own_path);
+		if (!remember_left(session, &left) && left.own_path)
+			free(left.path);
 	}
 }
 

@@ -65,7 +65,7 @@ struct session_left {
 	uint64_t ino;
 	uint64_t offset_bytes;
 	uint32_t pins_local, pins_remote;
-	char *path; /* as it was; shared by the folios of one mapping, freed with the one that has own_path */
+	char *path; /* as it was; shared by the folios of one file, freed with the one that has own_path */
 	bool own_path;
 };
 

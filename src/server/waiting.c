@@ -63,16 +63,8 @@ static void watch_lease(struct loop *loop, struct lease *lease)
 	TAILQ_INSERT_TAIL(&loop->unwatched, lease, link);
 }
 
-void waiting_lease(struct loop *loop, struct session *session)
+void waiting_lease(struct loop *loop, struct session *session, struct lease *lease)
 {
-	struct lease *lease = calloc(1, sizeof(*lease));
-	if (!lease) {
-		/* Its pages stay charged for as long as we run: a leak that is visible, and never an early reuse. */
-		(void)fprintf(stderr,
-			      "pgmapd: holder %llu: disconnected, still mapping: no memory to wait for its end\n",
-			      (unsigned long long)service_session_byte(session));
-		return;
-	}
 	lease->loop = loop;
 	lease->session = session;
 	lease->byte = service_session_byte(session);

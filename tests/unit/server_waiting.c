@@ -78,7 +78,9 @@ static void c7_2_a_holder_ends_when_its_lease_does(void **state)
 {
 	(void)state;
 	assert_false(service_disconnect(session));
-	waiting_lease(&loop, session);
+	struct lease *lease = calloc(1, sizeof(*lease));
+	assert_non_null(lease);
+	waiting_lease(&loop, session, lease);
 	assert_true(TAILQ_EMPTY(&loop.unwatched));
 	waiting_answers(&loop); /* none yet, and none can be */
 	assert_int_equal(loop.service->holders, 1);
