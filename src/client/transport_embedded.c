@@ -36,9 +36,7 @@ static int embedded_call(struct transport *transport, const struct proto_req *re
 static int embedded_drain(struct transport *transport, int64_t timeout_ms)
 {
 	struct service *service = of(transport)->service;
-	uint64_t deadline_ns = PGMAP_NO_DEADLINE;
-	if (timeout_ms >= 0 && timeout_ms < INT64_MAX / 1000000)
-		deadline_ns = pgmap_deadline_in((uint64_t)timeout_ms);
+	uint64_t deadline_ns = timeout_ms < 0 ? PGMAP_NO_DEADLINE : pgmap_deadline_in((uint64_t)timeout_ms);
 	service_drain(service);
 	int err = pgmap_drain(service_pgmap(service), deadline_ns);
 	return err == -EINVAL ? -ECANCELED : err; /* revived between the two calls */

@@ -8,6 +8,7 @@
 #include "client/transport.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,6 +16,9 @@
 #include <unistd.h>
 
 #include "server/sockpath.h"
+
+/* The most that the kernel passes with one message: so a list that it cuts short found no place in this process. */
+enum { MOST_FDS = 253 };
 
 struct socket_transport {
 	struct transport transport;
@@ -58,8 +62,10 @@ static int send_request(int fd, const struct proto_req *req)
 	return n < 0 ? gone(errno) : 0;
 }
 
-static void take_fds(struct msghdr *msg, struct transport_reply *reply)
+/* False: there were more than any reply has. */
+static bool take_fds(struct msghdr *msg, struct transport_reply *reply)
 {
+	bool fit = true;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
@@ -67,18 +73,20 @@ static void take_fds(struct msghdr *msg, struct transport_reply *reply)
 		for (size_t i = 0; i < n; i++) {
 			int fd;
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-			if (reply->nfds < PROTO_MAX_FDS)
+			fit = fit && reply->nfds < PROTO_MAX_FDS;
+			if (fit)
 				reply->fds[reply->nfds++] = fd;
 			else
 				(void)close(fd);
 		}
 	}
+	return fit;
 }
 
 static int receive_reply(int fd, struct transport_reply *reply)
 {
 	union {
-		char bytes[CMSG_SPACE(PROTO_MAX_FDS * sizeof(int))];
+		char bytes[CMSG_SPACE(MOST_FDS * sizeof(int))];
 		struct cmsghdr align;
 	} control;
 	struct iovec iov = {.iov_base = &reply->rep, .iov_len = sizeof(reply->rep)};
@@ -91,10 +99,12 @@ static int receive_reply(int fd, struct transport_reply *reply)
 	while (n < 0 && errno == EINTR);
 	if (n <= 0)
 		return n < 0 ? gone(errno) : -EPIPE;
-	take_fds(&msg, reply);
+	if (!take_fds(&msg, reply))
+		return -EPROTO;
 	if (msg.msg_flags & MSG_CTRUNC)
 		return -EMFILE;
-	return n >= PROTO_HEADER_BYTES && reply->rep.magic == PROTO_MAGIC ? (int)n : -EPROTO;
+	bool whole = n >= PROTO_HEADER_BYTES && !(msg.msg_flags & MSG_TRUNC);
+	return whole && reply->rep.magic == PROTO_MAGIC ? (int)n : -EPROTO;
 }
 
 static int exchange(int fd, const struct proto_req *req, struct transport_reply *reply)
