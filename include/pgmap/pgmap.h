@@ -16,6 +16,9 @@
  * which a failing call leaves untouched. Broken invariants (a put without a reference, ...) abort with one
  * line on stderr that names the facts, in every build.
  *
+ * PGMAP_TRACK=1 in the environment when a pgmap is created: where each of its references and pins is taken is recorded, and
+ * said on stderr with every failed drain, wrong put and at exit, of what is still held then (c4.3). Slow; for debugging.
+ *
  * Thread safety: every call may be made from any thread at any time on a pgmap that has not been destroyed,
  * except where it says otherwise. Only folio_pin() and folio_unpin() are async-signal-safe (c3.24).
  */

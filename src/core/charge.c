@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "port/abort.h"
 #include "port/reserve.h"
+#include "port/siglock.h"
 
 enum { CHARGE_CHUNK_BYTES = 64 * 1024 };
 
@@ -52,18 +52,12 @@ void charge_table_exit(struct charge_table *table)
 
 void charge_lock(struct charge_table *table, sigset_t *saved)
 {
-	sigset_t all;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, saved);
-	int r = pthread_mutex_lock(&table->lock);
-	if (r != 0)
-		port_abort("pgmap: charge lock: error %d", r);
+	port_siglock(&table->lock, saved);
 }
 
 void charge_unlock(struct charge_table *table, const sigset_t *saved)
 {
-	pthread_mutex_unlock(&table->lock);
-	pthread_sigmask(SIG_SETMASK, saved, NULL);
+	port_sigunlock(&table->lock, saved);
 }
 
 struct charge *charge_find(struct charge_table *table, const word_t *word, const struct pgmap_holder *holder)

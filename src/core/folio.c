@@ -9,6 +9,7 @@
 #include "port/slot.h"
 
 #include "core/map.h"
+#include "core/track.h"
 
 _Static_assert(PGMAP_MAX_ORDER == CLAIM_MAX_ORDER && PGMAP_MAX_REFS == WORD_MAX, "one truth");
 
@@ -32,10 +33,25 @@ void map_abort(const struct folio *folio, const char *what, uint64_t word, const
 	const struct pgmap *pgmap = map_of(folio);
 	if (!pgmap)
 		port_abort("pgmap: %s: %p is no folio of any pgmap", what, (const void *)folio);
+	if (map_is(pgmap, SPECIAL_TRACK))
+		track_print(pgmap, map_word(folio), what);
 	port_abort("pgmap: %s: %s: pgoff %#llx order %u is %s with %llu references, %llu of them pins%s%s", pgmap->name,
 		   what, (unsigned long long)map_pgoff(pgmap, folio), word_order(word), state_name(word_state(word)),
 		   (unsigned long long)word_refs(word), (unsigned long long)word_pins(word), holder ? "; holder " : "",
 		   holder ? holder->name : "");
+}
+
+/* A reference has been taken, or is about to be dropped. */
+static inline void taken(struct pgmap *pgmap, const struct folio *folio, const struct pgmap_holder *holder, int kind)
+{
+	if (unlikely(map_is(pgmap, SPECIAL_TRACK)))
+		track_add(pgmap, map_word(folio), holder, kind);
+}
+
+static inline void dropped(struct pgmap *pgmap, const struct folio *folio, const struct pgmap_holder *holder, int kind)
+{
+	if (unlikely(map_is(pgmap, SPECIAL_TRACK)))
+		track_remove(pgmap, map_word(folio), holder, kind);
 }
 
 /* The pgmap of a handle that somebody gave us. */
@@ -77,6 +93,7 @@ static int __attribute__((noinline)) request(struct pgmap *pgmap, uint64_t pgoff
 		return r;
 	}
 	*out = map_folio(word);
+	taken(pgmap, *out, NULL, TRACK_REF);
 	return 0;
 }
 
@@ -139,6 +156,7 @@ PGMAP_PUBLIC int pgmap_request_folios(struct pgmap *pgmap, uint64_t pgoff, uint6
 	for (*n = 0; pgoff < end; ++*n) {
 		unsigned order = claim_fit(pgoff, end - pgoff);
 		folios[*n] = map_folio(claim_head(&pgmap->tree, pgoff, order));
+		taken(pgmap, folios[*n], NULL, TRACK_REF);
 		pgoff += UINT64_C(1) << order;
 	}
 	return 0;
@@ -166,12 +184,14 @@ PGMAP_PUBLIC int pgmap_get_folio(struct pgmap *pgmap, uint64_t pgoff, struct fol
 	word_t *word;
 	int r;
 	while ((r = claim_lookup(&pgmap->tree, pgoff, true, &word)) == CLAIM_AGAIN)
-		folio_put(map_folio(word));
+		map_put(pgmap, word);
 	if (r == -EUSERS)
 		map_abort(map_folio(word), "get beyond the maximum", word_load(word), NULL);
-	if (r == 0)
-		*out = map_folio(word);
-	return r;
+	if (r)
+		return r;
+	*out = map_folio(word);
+	taken(pgmap, *out, NULL, TRACK_REF);
+	return 0;
 }
 
 PGMAP_PUBLIC int pgmap_find_folio(struct pgmap *pgmap, uint64_t pgoff, struct folio **out)
@@ -269,18 +289,30 @@ static inline void get_checked(struct folio *folio, uint64_t what, const char *n
 
 PGMAP_PUBLIC void folio_get(struct folio *folio)
 {
-	(void)handle(folio, "get");
+	struct pgmap *pgmap = handle(folio, "get");
 	get_checked(folio, WORD_REF, "get without a reference, or beyond the maximum", NULL);
+	taken(pgmap, folio, NULL, TRACK_REF);
+}
+
+static inline void put(struct pgmap *pgmap, word_t *word)
+{
+	uint64_t old = word_put(word, 1, 0);
+	if (unlikely(!word_put_one_ok(old)))
+		map_abort(map_folio(word), "put without a reference", old, NULL);
+	if (word_put_last(old, 1))
+		release_own(pgmap, word, old);
+}
+
+void map_put(struct pgmap *pgmap, word_t *word)
+{
+	put(pgmap, word);
 }
 
 PGMAP_PUBLIC void folio_put(struct folio *folio)
 {
 	struct pgmap *pgmap = handle(folio, "put");
-	uint64_t old = word_put(map_word(folio), 1, 0);
-	if (unlikely(!word_put_one_ok(old)))
-		map_abort(folio, "put without a reference", old, NULL);
-	if (word_put_last(old, 1))
-		release_own(pgmap, map_word(folio), old);
+	dropped(pgmap, folio, NULL, TRACK_REF);
+	put(pgmap, map_word(folio));
 }
 
 /* One more reference for a holder, or (add_ref 0) one that the caller has: account and word together. */
@@ -302,6 +334,9 @@ static int charge_add(struct pgmap *pgmap, struct folio *folio, struct pgmap_hol
 			charge->pins[pin_kind]++;
 		if (add)
 			get_checked(folio, add, "get or pin without a reference, or beyond the maximum", holder);
+		if (unlikely(map_is(pgmap, SPECIAL_TRACK)))
+			add ? track_add(pgmap, map_word(folio), holder, pin_kind)
+			    : track_charge(map_word(folio), holder);
 	}
 	charge_unlock(&pgmap->charges, &saved);
 	return r;
@@ -318,6 +353,7 @@ static uint64_t charge_remove(struct pgmap *pgmap, struct folio *folio, struct p
 	if (!ok)
 		map_abort(folio, pin ? "unpin of a holder without such a pin" : "put of a holder without a reference",
 			  word_load(map_word(folio)), holder);
+	dropped(pgmap, folio, holder, pin_kind);
 	if (pin)
 		charge->pins[pin_kind]--;
 	if (--charge->refs == 0)
@@ -364,6 +400,7 @@ PGMAP_PUBLIC int folio_pin(struct folio *folio, struct pgmap_holder *holder, enu
 	if (holder)
 		return charge_add(pgmap, folio, holder, (int)kind, WORD_REF | WORD_PIN);
 	get_checked(folio, WORD_REF | WORD_PIN, "pin without a reference, or beyond the maximum", NULL);
+	taken(pgmap, folio, NULL, (int)kind);
 	return 0;
 }
 
@@ -372,6 +409,8 @@ PGMAP_PUBLIC void folio_unpin(struct folio *folio, struct pgmap_holder *holder, 
 	struct pgmap *pgmap = handle(folio, "unpin");
 	if (kind != FOLIO_PIN_LOCAL && kind != FOLIO_PIN_REMOTE)
 		map_abort(folio, "unpin of no known kind", word_load(map_word(folio)), holder);
+	if (!holder)
+		dropped(pgmap, folio, NULL, (int)kind);
 	uint64_t old = holder ? charge_remove(pgmap, folio, holder, (int)kind) : word_put(map_word(folio), 1, 1);
 	if (unlikely(!word_put_ok(old, 1, 1)))
 		map_abort(folio, "unpin without a pin", old, holder);

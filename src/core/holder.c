@@ -21,6 +21,7 @@
 #include "port/slot.h"
 
 #include "core/map.h"
+#include "core/track.h"
 
 PGMAP_PUBLIC int pgmap_holder_create(struct pgmap *pgmap, const char *name, struct pgmap_holder **out)
 {
@@ -57,6 +58,8 @@ static bool end_charge(struct charge_table *table, struct charge *charge, struct
 	word_t *word = (word_t *)(uintptr_t)charge->word;
 	uint64_t refs = charge->refs, pins = (uint64_t)charge->pins[FOLIO_PIN_LOCAL] + charge->pins[FOLIO_PIN_REMOTE];
 	const struct pgmap_holder *holder = charge->holder;
+	if (unlikely(map_is(holder->pgmap, SPECIAL_TRACK)))
+		track_end(word, holder);
 	if (charge->pins[FOLIO_PIN_REMOTE]) {
 		(void)word_mark(word, WORD_FENCE);
 		charge->refs = charge->pins[FOLIO_PIN_LOCAL] = charge->pins[FOLIO_PIN_REMOTE] = 0;

@@ -155,6 +155,9 @@ static inline void map_uncount(struct pgmap *pgmap, unsigned slot, uint64_t npag
 /* The last of a folio's references has gone, and `word` is RELEASING: what the word was then. */
 void map_release(struct pgmap *pgmap, word_t *word, uint64_t old, unsigned slot);
 
+/* A reference that is charged to nobody, and that track.h knows nothing of. */
+void map_put(struct pgmap *pgmap, word_t *word);
+
 /* The end of that, also for pages that the owner had kept: they are idle, and uncounted. */
 void map_finish_release(struct pgmap *pgmap, word_t *word, unsigned order, unsigned slot);
 

@@ -10,6 +10,7 @@
 #include "port/slot.h"
 
 #include "core/map.h"
+#include "core/track.h"
 
 _Static_assert(LIVE_SHARED == PORT_SLOTS, "a thread's slot number is an index of live.slots");
 _Static_assert((int)LIVE_LIVE == PGMAP_LIVE && (int)LIVE_DYING == PGMAP_DYING && (int)LIVE_DEAD == PGMAP_DEAD, "");
@@ -155,6 +156,7 @@ static int map_init(struct pgmap *pgmap, const struct pgmap_params *params)
 	atomic_store_explicit(&pgmap->special, pgmap->ops ? SPECIAL_OPS : 0, memory_order_relaxed);
 	charge_table_init(&pgmap->charges);
 	poison_init(&pgmap->poison);
+	track_init(pgmap);
 	pthread_mutex_init(&pgmap->split_lock, NULL);
 	return 0;
 }
@@ -218,8 +220,11 @@ PGMAP_PUBLIC int pgmap_drain(struct pgmap *pgmap, uint64_t deadline_ns)
 			wake_drainers(pgmap);
 		if (r != 0)
 			continue;
-		if (deadline_ns != PGMAP_NO_DEADLINE && port_now_ns() >= deadline_ns)
+		if (deadline_ns != PGMAP_NO_DEADLINE && port_now_ns() >= deadline_ns) {
+			if (map_is(pgmap, SPECIAL_TRACK))
+				track_print(pgmap, NULL, "drain: still held at the deadline");
 			return -ETIMEDOUT;
+		}
 		(void)port_futex_wait(&pgmap->live.wake, wake, deadline_ns);
 	}
 }
@@ -240,6 +245,8 @@ PGMAP_PUBLIC int pgmap_destroy(struct pgmap *pgmap)
 		return 0;
 	if (live_state_of(live_state(&pgmap->live)) != LIVE_DEAD)
 		return -EBUSY;
+	if (map_is(pgmap, SPECIAL_TRACK))
+		track_exit(pgmap);
 	map_register(pgmap, NULL);
 	char *private_words = atomic_load_explicit(&pgmap->private_words, memory_order_acquire);
 	if (private_words)

@@ -16,6 +16,7 @@
 #include <errno.h>
 
 #include "core/map.h"
+#include "core/track.h"
 
 struct split {
 	struct pgmap *pgmap;
@@ -80,8 +81,13 @@ static void move_charges(const struct split *s)
 		for (uint64_t i = 0; i < s->nparts; i++)
 			if (part_word(s, i) != from)
 				charge_make(table, part_word(s, i), c->holder)->refs = c->refs;
+	for (uint64_t i = 0; i < s->nparts && unlikely(map_is(s->pgmap, SPECIAL_TRACK)); i++)
+		if (part_word(s, i) != from)
+			track_copy(from, part_word(s, i));
 	if (!across_levels(s))
 		return;
+	if (unlikely(map_is(s->pgmap, SPECIAL_TRACK)))
+		track_forget(from);
 	/* The old handle is none of the parts': nothing of it stays for the next folio with this head. */
 	struct charge *c;
 	while ((c = charge_first(table, from)) != NULL)
@@ -152,7 +158,7 @@ static int split_locked(struct split *s)
 		return r;
 	r = split_held(s);
 	if (r)
-		folio_put(s->folio);
+		map_put(s->pgmap, map_word(s->folio));
 	return r;
 }
 
