@@ -15,6 +15,8 @@ void torture_delay(void);
 #undef atomic_store_explicit
 #undef atomic_fetch_add_explicit
 #undef atomic_fetch_sub_explicit
+#undef atomic_fetch_or_explicit
+#undef atomic_fetch_and_explicit
 #undef atomic_compare_exchange_strong_explicit
 #undef atomic_compare_exchange_weak_explicit
 
@@ -22,6 +24,8 @@ void torture_delay(void);
 #define atomic_store_explicit(p, v, o)     (torture_delay(), __atomic_store_n((p), (v), (o)))
 #define atomic_fetch_add_explicit(p, v, o) (torture_delay(), __atomic_fetch_add((p), (v), (o)))
 #define atomic_fetch_sub_explicit(p, v, o) (torture_delay(), __atomic_fetch_sub((p), (v), (o)))
+#define atomic_fetch_or_explicit(p, v, o)  (torture_delay(), __atomic_fetch_or((p), (v), (o)))
+#define atomic_fetch_and_explicit(p, v, o) (torture_delay(), __atomic_fetch_and((p), (v), (o)))
 #define atomic_compare_exchange_strong_explicit(p, e, v, s, f)                                                         \
 	(torture_delay(), __atomic_compare_exchange_n((p), (e), (v), 0, (s), (f)))
 #define atomic_compare_exchange_weak_explicit(p, e, v, s, f)                                                           \

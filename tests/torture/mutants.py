@@ -35,6 +35,18 @@ MUTANTS = [
      "\tif (live_sum(live) != 0)\n\t\treturn 0;", ""),
     ("uncount-forgotten", "core/folio.c",
      "\tmap_uncount(pgmap, port_slot(), UINT64_C(1) << order);\n\treturn request(", "\treturn request("),
+    ("mark-forgotten", "core/holder.c", "(void)word_mark(word, WORD_FENCE);", ";"),
+    ("fence-releases-what-is-marked", "core/holder.c",
+     "if (has_mark(&pgmap->charges, word) || !unfence(word, &old))", "if (!unfence(word, &old))"),
+    ("kept-pages-forgotten", "core/folio.c", "word_store(word, word_make(WORD_QUARANTINED, order, 0));\n\t\treturn;", ";"),
+    ("private-stays", "core/folio.c", "\tmap_private_clear(pgmap, word);\n\tword_store(", "\tword_store("),
+    ("parts-get-no-charge", "core/split.c", "charge_make(table, part_word(s, i), c->holder)->refs = c->refs;", ";"),
+    ("split-takes-all-charges-for-its-own", "core/split.c", "*ncharges ? charged : 1", "*ncharges ? word_refs(s->held) : 1"),
+    ("walk-goes-not-below", "core/walk.c", "return walk_block(walk, level - 1, i);", "return 0;"),
+    ("walk-unlocked", "core/walk.c", "\tcharge_lock(&pgmap->charges, &saved);\n", ""),
+    ("poison-unread", "core/folio.c", "poison_covers(&pgmap->poison, pgoff, npages)", "0"),
+    ("poison-not-cleared", "core/poison.c", "} else if (cut_range(poison, spare, pgoff, pgoff + npages)) {", "} else if (false) {"),
+    ("half-a-span", "core/claim.c", "\twhile (r && pgoff < at) {", "\twhile (0) {"),
     ("put-by-plain-store", "core/word.h",
      "return atomic_fetch_sub_explicit(word, n * WORD_REF + pins * WORD_PIN, memory_order_acq_rel);",
      "uint64_t old = atomic_load_explicit(word, memory_order_acquire);\n"
@@ -47,7 +59,7 @@ def build(root, src, out):
     sources = sorted((src / "core").glob("*.c")) + sorted((src / "port").glob("*.c"))
     subprocess.run(["gcc", "-std=gnu17", "-D_GNU_SOURCE",
                     '-DLIVE_BARRIERS="port/barrier.h"', "-O1", "-g", "-w", "-include", here / "delay.h",
-                    "-I", root / "include", "-I", src, here / "torture.c", *sources, "-lbsd", "-lpthread", "-o", out],
+                    "-I", root / "include", "-I", src, *sorted(here.glob("*.c")), *sources, "-lbsd", "-lpthread", "-o", out],
                    check=True)
 
 
