@@ -30,6 +30,17 @@ static int share(struct fsdax *fs, uint64_t pgoff, struct folio **out)
 	return -EUSERS;
 }
 
+/* A folio that begins inside of an extent is another extent's: a page has two owners, and must not be handed out (c6.8). */
+static void check_alone(struct fsdax *fs, const struct block *extent)
+{
+	struct folio *folio;
+	for (uint64_t i = 1; i < UINT64_C(1) << extent->order; i++)
+		if (pgmap_find_folio(fs->pgmap, extent->off + i, &folio) == 0 && folio_pgoff(folio) == extent->off + i)
+			port_abort("fsdax: page %" PRIu64 ", in an extent of order %u at %" PRIu64
+				   ", is held as another extent's, order %u",
+				   extent->off + i, extent->order, extent->off, folio_order(folio));
+}
+
 /* One reference, charged, on the folio of this extent, or on the bigger one that still covers it. */
 static int activate(struct fsdax *fs, const struct block *extent, struct pgmap_holder *holder, struct folio **out)
 {
@@ -44,6 +55,7 @@ static int activate(struct fsdax *fs, const struct block *extent, struct pgmap_h
 			return err;
 		if (pgmap_release_quarantined(fs->pgmap, extent->off) == -EBUSY)
 			return -EBUSY;
+		check_alone(fs, extent);
 		(void)sched_yield(); /* its last put runs: it will be idle */
 	}
 	int err = holder ? folio_charge(folio, holder) : 0;
