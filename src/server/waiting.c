@@ -196,6 +196,7 @@ void waiting_check_drains(struct loop *loop)
 		say_whom(loop);
 	} else {
 		loop->waits_for[0] = 0;
+		loop->signals = 0; /* whoever cancelled the drain took back the signal that had asked for it */
 	}
 }
 

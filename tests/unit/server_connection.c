@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* server_connection.c - a client's socket, round by round: what it may send, and what becomes of one that does not behave. */
+#include "failing.h"
+#include "server_util.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "server/loop.h"
+
+static struct loop loop;
+static struct sockaddr_un address;
+static socklen_t address_len;
+static unsigned descriptors; /* that were open before a test */
+
+/* As server.c makes it, with a socket that has no file. */
+static int set_up(void **state)
+{
+	(void)state;
+	descriptors = open_descriptors();
+	open_service("memfd:size=2M,page=4K");
+	loop = (struct loop){.service = service, .quiet = true};
+	TAILQ_INIT(&loop.conns);
+	TAILQ_INIT(&loop.dropped);
+	LIST_INIT(&loop.drains);
+	TAILQ_INIT(&loop.unwatched);
+	TAILQ_INIT(&loop.answers);
+	(void)pthread_mutex_init(&loop.answers_lock, NULL);
+	loop.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	loop.answers_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	loop.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	loop.listener.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	address = (struct sockaddr_un){.sun_family = AF_UNIX};
+	address_len = sizeof(address);
+	assert_int_equal(bind(loop.listener.fd, (struct sockaddr *)&address, sizeof(address.sun_family)), 0);
+	assert_int_equal(getsockname(loop.listener.fd, (struct sockaddr *)&address, &address_len), 0);
+	return listen(loop.listener.fd, 8);
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	conn_free_dropped(&loop);
+	assert_true(TAILQ_EMPTY(&loop.conns) && LIST_EMPTY(&loop.drains) && TAILQ_EMPTY(&loop.unwatched));
+	close_service();
+	assert_int_equal(close(loop.epoll_fd) | close(loop.answers_fd) | close(loop.spare_fd) | close(loop.listener.fd),
+			 0);
+	assert_int_equal(open_descriptors(), descriptors);
+	return 0;
+}
+
+static int dial(void)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, address_len), 0);
+	return fd;
+}
+
+/* A client whose connection has been taken: the last one. */
+static struct conn *accept_one(void)
+{
+	conn_accept(&loop);
+	struct conn *conn = TAILQ_LAST(&loop.conns, conn_list);
+	assert_non_null(conn);
+	return conn;
+}
+
+/* What the loop is woken for; null: nothing. */
+static struct watch *woken(void)
+{
+	struct epoll_event event;
+	return epoll_wait(loop.epoll_fd, &event, 1, 0) == 1 ? event.data.ptr : NULL;
+}
+
+/* One round, as the loop makes it, for a message that is there. */
+static void round_for(struct conn *conn)
+{
+	assert_ptr_equal(woken(), &conn->watch);
+	conn_readable(&loop, conn);
+}
+
+static void say(int fd, const struct proto_req *req)
+{
+	assert_int_equal(send(fd, req, sizeof(*req), MSG_NOSIGNAL), sizeof(*req));
+}
+
+/* The next reply's error; its descriptors go to fds, which has room for three. 1: nothing is there, 2: hung up. */
+static int hear(int fd, int fds[PROTO_MAX_FDS], unsigned *nfds)
+{
+	union {
+		char bytes[CMSG_SPACE(PROTO_MAX_FDS * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct proto_rep rep;
+	struct iovec iov = {&rep, sizeof(rep)};
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+	*nfds = 0;
+	if (n <= 0)
+		return n == 0 || errno == ECONNRESET ? 2 : 1;
+	assert_int_equal(n, sizeof(rep));
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+	if (cmsg) {
+		*nfds = (unsigned)((cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+		memcpy(fds, CMSG_DATA(cmsg), *nfds * sizeof(int));
+	}
+	return rep.error;
+}
+
+static int hear_error(int fd)
+{
+	int fds[PROTO_MAX_FDS];
+	unsigned nfds;
+	int err = hear(fd, fds, &nfds);
+	assert_int_equal(nfds, 0);
+	return err;
+}
+
+/* A client that has been greeted: its end, its connection, and what it got. */
+struct peer {
+	int fd;
+	struct conn *conn;
+	int fds[PROTO_MAX_FDS];
+};
+
+static struct peer greet(uint32_t flags)
+{
+	struct proto_req hello = request(PROTO_HELLO);
+	struct peer peer = {.fd = dial()};
+	unsigned nfds;
+	hello.flags = flags;
+	peer.conn = accept_one();
+	say(peer.fd, &hello);
+	round_for(peer.conn);
+	assert_int_equal(hear(peer.fd, peer.fds, &nfds), 0);
+	assert_int_equal(nfds, flags ? 0 : PROTO_MAX_FDS);
+	return peer;
+}
+
+static void close_fds(const struct peer *peer)
+{
+	for (unsigned i = 0; i < PROTO_MAX_FDS; i++)
+		assert_int_equal(close(peer->fds[i]), 0);
+}
+
+static void hang_up(const struct peer *peer)
+{
+	assert_int_equal(close(peer->fd), 0);
+	round_for(peer->conn);
+	assert_int_equal(peer->conn->fd, -1);
+}
+
+static void a_client_is_known_and_answered(void **state)
+{
+	(void)state;
+	struct proto_req info = request(PROTO_INFO);
+	struct peer peer = greet(0);
+	assert_int_equal(peer.conn->session->pid, getpid());
+	assert_int_equal(peer.conn->session->uid, getuid());
+	say(peer.fd, &info);
+	say(peer.fd, &info);
+	round_for(peer.conn); /* one answer a round */
+	assert_int_equal(hear_error(peer.fd), 0);
+	assert_int_equal(hear_error(peer.fd), 1);
+	round_for(peer.conn);
+	assert_int_equal(hear_error(peer.fd), 0);
+	conn_readable(&loop, peer.conn); /* woken for nothing: nothing happens */
+	assert_true(peer.conn->fd >= 0);
+	close_fds(&peer);
+	hang_up(&peer);
+	conn_readable(&loop, peer.conn); /* an event of the same round */
+	conn_drop(&loop, peer.conn);
+	assert_ptr_equal(TAILQ_FIRST(&loop.dropped), peer.conn);
+	conn_free_dropped(&loop);
+	assert_true(TAILQ_EMPTY(&loop.dropped));
+}
+
+static void a_client_that_says_nothing_costs_nothing_when_it_goes(void **state)
+{
+	(void)state;
+	int fd = dial(), gone = dial();
+	struct conn *silent = accept_one();
+	assert_int_equal(close(gone), 0); /* before it is taken */
+	struct conn *other = accept_one();
+	assert_null(silent->lease);
+	assert_int_equal(service->connections, 0);
+	round_for(other);
+	assert_int_equal(other->fd, -1);
+	assert_null(woken());
+	assert_int_equal(close(fd), 0);
+	round_for(silent);
+	assert_int_equal(silent->fd, -1);
+	conn_accept(&loop); /* nobody is there */
+	assert_true(TAILQ_EMPTY(&loop.conns));
+}
+
+static void send_with_descriptor(int fd, const struct proto_req *req)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = {0};
+	struct iovec iov = {(void *)(uintptr_t)req, sizeof(*req)};
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control)};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+	*cmsg = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+	assert_int_equal(sendmsg(fd, &msg, MSG_NOSIGNAL), sizeof(*req));
+}
+
+static void what_is_no_request_is_answered_once_and_hung_up_on(void **state)
+{
+	(void)state;
+	static char longer[sizeof(struct proto_req) + 100];
+	for (int how = 0; how < 6; how++) {
+		struct proto_req req = request(how < 4 ? PROTO_HELLO : PROTO_INFO);
+		int fd = dial();
+		struct conn *conn = accept_one();
+		unsigned before = open_descriptors();
+		memcpy(longer, &req, sizeof(req));
+		if (how == 0)
+			assert_int_equal(send(fd, longer, sizeof(longer), 0), sizeof(longer));
+		else if (how == 1)
+			assert_int_equal(send(fd, longer, 3, 0), 3);
+		else if (how == 2)
+			send_with_descriptor(fd, &req);
+		else if (how == 3)
+			req.version++;
+		if (how >= 3)
+			say(fd, &req);
+		round_for(conn);
+		assert_int_equal(hear_error(fd), -EPROTO);
+		assert_int_equal(hear_error(fd), 2);
+		assert_int_equal(conn->fd, -1);
+		assert_int_equal(open_descriptors(), before - 1); /* its own, and none that it sent */
+		assert_int_equal(close(fd), 0);
+	}
+	int fd = dial();
+	struct conn *conn = accept_one();
+	assert_int_equal(send(fd, "", 0, 0), 0); /* cannot be told from the end */
+	round_for(conn);
+	assert_int_equal(hear_error(fd), 2);
+	assert_int_equal(close(fd), 0);
+	assert_int_equal(service->holders, 0);
+}
+
+static void a_second_request_while_a_drain_is_waited_for_ends_both(void **state)
+{
+	(void)state;
+	struct proto_req req = request(PROTO_OPEN_MAP), drain = request(PROTO_DRAIN), info = request(PROTO_INFO);
+	struct peer peer = greet(0), waiter = greet(PROTO_HELLO_CONTROL);
+	req.flags = FSDAX_CREATE;
+	req.len_bytes = PAGE;
+	req.prot = 1;
+	(void)snprintf(req.path, sizeof(req.path), "/f");
+	say(peer.fd, &req);
+	round_for(peer.conn);
+	assert_int_equal(hear_error(peer.fd), 0);
+	drain.timeout_ms = -1;
+	say(waiter.fd, &drain);
+	round_for(waiter.conn);
+	assert_ptr_equal(LIST_FIRST(&loop.drains), waiter.conn);
+	assert_int_equal(hear_error(waiter.fd), 1);
+	say(waiter.fd, &info);
+	round_for(waiter.conn);
+	assert_true(LIST_EMPTY(&loop.drains));
+	assert_int_equal(hear_error(waiter.fd), -EPROTO);
+	assert_int_equal(hear_error(waiter.fd), 2);
+	assert_int_equal(close(waiter.fd), 0);
+	close_fds(&peer);
+	hang_up(&peer); /* its lease is held by nothing any more */
+	assert_int_equal(service->holders, 0);
+}
+
+static void a_client_that_does_not_read_is_hung_up_on(void **state)
+{
+	(void)state;
+	struct proto_req info = request(PROTO_INFO);
+	struct peer peer = greet(0);
+	unsigned rounds = 0;
+	for (; peer.conn->fd >= 0 && rounds < 10000; rounds++) {
+		say(peer.fd, &info);
+		round_for(peer.conn);
+	}
+	assert_int_equal(peer.conn->fd, -1);
+	assert_true(rounds > 1);
+	assert_int_equal(service->holders, 0);
+	close_fds(&peer);
+	assert_int_equal(close(peer.fd), 0);
+}
+
+static void a_descriptor_waits_for_nobody_to_read(void **state)
+{
+	(void)state;
+	struct proto_req mkdir = request(PROTO_MKDIR), list = request(PROTO_READDIR);
+	struct peer peer = greet(PROTO_HELLO_CONTROL);
+	int fds[PROTO_MAX_FDS];
+	unsigned nfds, before;
+	(void)snprintf(mkdir.path, sizeof(mkdir.path), "/d");
+	(void)snprintf(list.path, sizeof(list.path), "/");
+	say(peer.fd, &mkdir);
+	round_for(peer.conn);
+	assert_int_equal(hear_error(peer.fd), 0);
+	before = open_descriptors();
+	for (int i = 0; i < 3; i++) { /* one that reads gets one each time */
+		say(peer.fd, &list);
+		round_for(peer.conn);
+		assert_int_equal(hear(peer.fd, fds, &nfds), 0);
+		assert_int_equal(nfds, 1);
+		assert_int_equal(close(fds[0]), 0);
+		assert_int_equal(open_descriptors(), before); /* the server keeps none */
+	}
+	say(peer.fd, &list);
+	say(peer.fd, &list);
+	round_for(peer.conn);
+	round_for(peer.conn);
+	assert_int_equal(peer.conn->fd, -1);
+	assert_int_equal(hear(peer.fd, fds, &nfds), 0);
+	assert_int_equal(nfds, 1);
+	assert_int_equal(close(fds[0]), 0);
+	assert_int_equal(hear_error(peer.fd), 2);
+	assert_int_equal(open_descriptors(), before - 1);
+	assert_int_equal(close(peer.fd), 0);
+}
+
+static void without_descriptors_a_client_is_told_and_let_go(void **state)
+{
+	(void)state;
+	int first = dial(), second = dial();
+	for (int again = 0; again < 2; again++) { /* the spare one is there again */
+		rlim_t was = no_descriptors();
+		conn_accept(&loop);
+		descriptors_again(was);
+		assert_true(TAILQ_EMPTY(&loop.conns));
+		assert_int_equal(hear_error(again ? second : first), -EMFILE);
+		assert_int_equal(hear_error(again ? second : first), 2);
+		assert_true(loop.spare_fd >= 0);
+	}
+	assert_int_equal(close(first) | close(second), 0);
+	struct peer peer = greet(PROTO_HELLO_CONTROL);
+	hang_up(&peer);
+}
+
+static void without_memory_a_client_is_let_go_or_told(void **state)
+{
+	(void)state;
+	struct proto_req hello = request(PROTO_HELLO);
+	for (unsigned long nth = 1; nth <= 2; nth++) {
+		int fd = dial();
+		failing_begin(nth, true);
+		conn_accept(&loop);
+		assert_true(failing_end());
+		assert_true(TAILQ_EMPTY(&loop.conns));
+		assert_int_equal(hear_error(fd), 2);
+		assert_int_equal(close(fd), 0);
+	}
+	struct peer peer = {.fd = dial()};
+	peer.conn = accept_one();
+	for (unsigned long nth = 1;; nth++) { /* what its end will need is there before it holds anything */
+		unsigned nfds;
+		say(peer.fd, &hello);
+		failing_begin(nth, true);
+		round_for(peer.conn);
+		bool failed = failing_end();
+		int err = hear(peer.fd, peer.fds, &nfds);
+		assert_int_equal(err, failed ? -ENOMEM : 0);
+		assert_int_equal(nfds, failed ? 0 : PROTO_MAX_FDS);
+		assert_int_equal(service->holders, failed ? 0 : 1);
+		if (!failed)
+			break;
+	}
+	assert_non_null(peer.conn->lease);
+	failing_begin(1, true);
+	assert_int_equal(close(peer.fd), 0);
+	round_for(peer.conn);
+	assert_false(failing_end()); /* its end asks for none */
+	close_fds(&peer);
+	assert_int_equal(service->holders, 0);
+}
+
+static void c7_2_a_mapping_outlives_its_connection(void **state)
+{
+	(void)state;
+	struct proto_req req = request(PROTO_OPEN_MAP);
+	struct peer peer = greet(0);
+	req.flags = FSDAX_CREATE;
+	req.len_bytes = PAGE;
+	req.prot = 3;
+	(void)snprintf(req.path, sizeof(req.path), "/f");
+	say(peer.fd, &req);
+	round_for(peer.conn);
+	assert_int_equal(hear_error(peer.fd), 0);
+	void *at = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, peer.fds[0], 0);
+	assert_ptr_not_equal(at, MAP_FAILED);
+	close_fds(&peer);
+	failing_begin(1, true);
+	hang_up(&peer);
+	assert_false(failing_end());
+	assert_int_equal(service->connections, 0);
+	assert_int_equal(service->holders, 1);
+	assert_int_equal(pgmap_live_pages(service->pgmap), 1);
+	assert_int_equal(munmap(at, PAGE), 0);
+	struct pollfd wake = {.fd = loop.answers_fd, .events = POLLIN};
+	assert_int_equal(poll(&wake, 1, -1), 1);
+	waiting_answers(&loop);
+	assert_int_equal(service->holders, 0);
+	assert_int_equal(pgmap_live_pages(service->pgmap), 0);
+}
+
+static void each_unpin_that_is_waited_for_wakes_the_loop(void **state)
+{
+	(void)state;
+	struct peer peer = greet(0);
+	uint64_t one = 1;
+	assert_null(woken());
+	for (int again = 0; again < 2; again++) {
+		assert_int_equal(write(peer.fds[2], &one, sizeof(one)), sizeof(one));
+		assert_ptr_equal(woken(), &peer.conn->pins_watch);
+		assert_null(woken()); /* once each */
+	}
+	hang_up(&peer);
+	assert_int_equal(write(peer.fds[2], &one, sizeof(one)), sizeof(one));
+	assert_null(woken()); /* nobody listens to one who has gone */
+	close_fds(&peer);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		T(a_client_is_known_and_answered),
+		T(a_client_that_says_nothing_costs_nothing_when_it_goes),
+		T(what_is_no_request_is_answered_once_and_hung_up_on),
+		T(a_second_request_while_a_drain_is_waited_for_ends_both),
+		T(a_client_that_does_not_read_is_hung_up_on),
+		T(a_descriptor_waits_for_nobody_to_read),
+		T(without_descriptors_a_client_is_told_and_let_go),
+		T(without_memory_a_client_is_let_go_or_told),
+		T(c7_2_a_mapping_outlives_its_connection),
+		T(each_unpin_that_is_waited_for_wakes_the_loop),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
