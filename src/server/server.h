@@ -14,9 +14,9 @@ struct server_options {
 
 /*
  * server_run - serve until the pool has been drained (a client's drain, or SIGTERM or SIGINT, which drain with no
- * deadline, until somebody cancels it). 0: drained, nothing was held. 1: it could not start, or a second signal ended it at once; one line on stderr
- * has said what, which, why. Mappings of clients outlive it either way. Blocks those signals, raises the soft limit of
- * descriptors. Once per process.
+ * deadline, until somebody cancels it). 0: drained, nothing was held. 1: it could not start, or a second signal ended it
+ * at once; one line on stderr has said what, which, why. Mappings of clients outlive it either way. Blocks those signals,
+ * raises the soft limit of descriptors. Once per process.
  */
 int server_run(const struct server_options *options);
 
