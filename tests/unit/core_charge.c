@@ -149,6 +149,49 @@ static void c3_18_what_is_provided_can_be_made_without_memory(void **state)
 	assert_ptr_equal(table.chunks, chunks);
 }
 
+static uint64_t count_free(void)
+{
+	uint64_t n = 0;
+	struct charge *charge;
+	LIST_FOREACH (charge, &table.free, by_holder)
+		n++;
+	return n;
+}
+
+static void exactly_enough_memory(void *arg)
+{
+	(void)arg;
+	CHILD_CHECK(charge_provide(&table, 1) == 0);
+	uint64_t each = count_free();
+	struct charge_chunk *chunks = table.chunks;
+	CHILD_CHECK(charge_provide(&table, each) == 0);
+	CHILD_CHECK(table.chunks == chunks); /* they are there already */
+	limit_to(RLIMIT_DATA, "VmData", 64 * 1024);
+	CHILD_CHECK(charge_provide(&table, 2 * each) == 0);
+	CHILD_CHECK(count_free() == 2 * each);
+}
+
+static void c3_18_no_more_is_provided_than_is_needed(void **state)
+{
+	(void)state;
+	expect_child_passes(exactly_enough_memory, NULL);
+}
+
+static void c4_1_charges_that_went_are_used_again_and_counted(void **state)
+{
+	(void)state;
+	struct pgmap_holder *a = add_holder();
+	assert_non_null(charge_make(&table, &words[0], a));
+	struct charge_chunk *chunks = table.chunks;
+	for (size_t i = 0; i < 2 * MANY; i++) {
+		struct charge *charge = charge_make(&table, &words[1 + i % 2], a);
+		assert_int_equal(atomic_load(&table.count), 2);
+		charge_drop(&table, charge);
+		assert_int_equal(atomic_load(&table.count), 1);
+	}
+	assert_ptr_equal(table.chunks, chunks);
+}
+
 static void without_memory(void *arg)
 {
 	(void)arg;
@@ -181,6 +224,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(c3_24_signals_are_blocked_under_the_lock_and_as_before_after_it, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(c3_18_what_is_provided_can_be_made_without_memory, setup, teardown),
+		cmocka_unit_test_setup_teardown(c3_18_no_more_is_provided_than_is_needed, setup, teardown),
+		cmocka_unit_test_setup_teardown(c4_1_charges_that_went_are_used_again_and_counted, setup, teardown),
 		cmocka_unit_test_setup_teardown(c3_7_without_memory_there_is_no_charge_and_no_trace, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

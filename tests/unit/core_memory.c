@@ -5,6 +5,7 @@
  */
 #include "core_util.h"
 
+#include <malloc.h>
 #include <sys/mman.h>
 
 #include "core/map.h"
@@ -233,6 +234,60 @@ static void c4_1_no_memory_for_a_charge_is_told_and_nothing_is_counted(void **st
 	expect_child_passes(no_memory_for_charges, NULL);
 }
 
+enum { LEAK_FOLIOS = 2000, LEAK_ROUNDS = 64 };
+
+/* A life in which everything that a pgmap can have was had; some of it is there still when it goes. */
+static void live_and_die(void)
+{
+	const struct pgmap_range ranges[] = {{0, UINT64_C(1) << 30}, {UINT64_C(5) << 30, UINT64_C(1) << 30}};
+	const struct pgmap_params params = {
+		.params_bytes = sizeof(params), .type = PGMAP_GENERIC, .ranges = ranges, .nranges = 2};
+	struct pgmap *pgmap = NULL, *none = NULL;
+	assert_int_equal(pgmap_create(&params, &pgmap), 0);
+	const struct pgmap_range wrong[] = {{0, 1 << 30}, {0, 1 << 30}}, huge[] = {{0, UINT64_C(1) << 60}};
+	assert_int_equal(pgmap_create(&(struct pgmap_params){params.params_bytes, PGMAP_GENERIC, wrong, 2, NULL, NULL,
+							     NULL, NULL},
+				      &none),
+			 -EINVAL);
+	assert_int_equal(pgmap_create(&(struct pgmap_params){params.params_bytes, PGMAP_GENERIC, huge, 1, NULL, NULL,
+							     NULL, NULL},
+				      &none),
+			 -ENOMEM);
+	struct pgmap_holder *ended = make_holder(pgmap, "ended"), *fenced = make_holder(pgmap, "fenced");
+	(void)make_holder(pgmap, "never ended");
+	for (uint64_t i = 0; i < LEAK_FOLIOS; i++) {
+		struct folio *folio = request(pgmap, i, 0);
+		assert_int_equal(folio_charge(folio, i % 2 ? ended : fenced), 0);
+		assert_int_equal(folio_set_private(folio, i), 0);
+	}
+	assert_int_equal(folio_pin(find(pgmap, 0), fenced, FOLIO_PIN_REMOTE), 0);
+	assert_int_equal(pgmap_poison(pgmap, 100, 50), 0);
+	assert_int_equal(pgmap_poison(pgmap, 140, 50), 0);
+	assert_int_equal(pgmap_clear_poison(pgmap, 120, 10), 0);
+	assert_int_equal(pgmap_clear_poison(pgmap, 180, 100), 0);
+	assert_int_equal(pgmap_poison(pgmap, 1000, 1), 0);
+	assert_int_equal(pgmap_clear_poison(pgmap, 1000, 1), 0);
+	assert_int_equal(pgmap_holder_end(ended), 0);
+	assert_int_equal(pgmap_holder_end(fenced), 1);
+	assert_int_equal(pgmap_holder_fence(fenced), 0);
+	end_pgmap(pgmap);
+}
+
+static void what_a_pgmap_had_is_given_back_when_it_is_gone(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 8; i++)
+		live_and_die();
+	uint64_t mapped = status_bytes("VmSize");
+	size_t allocated = mallinfo2().uordblks;
+	for (int i = 0; i < LEAK_ROUNDS; i++)
+		live_and_die();
+	/* Less than the least that a round could leak: malloc counts what its caches hold as allocated. */
+	assert_true(mallinfo2().uordblks < allocated + LEAK_ROUNDS * (size_t)16);
+	/* Much less than the least that is mapped for it: malloc's own, or a sanitizer's. */
+	assert_true(status_bytes("VmSize") < mapped + LEAK_ROUNDS * UINT64_C(32) * 1024);
+}
+
 #define TEST(name) cmocka_unit_test(name)
 
 int main(void)
@@ -247,6 +302,7 @@ int main(void)
 		TEST(c3_7_no_memory_for_words_is_told_and_leaves_no_trace),
 		TEST(c3_19_no_memory_for_private_values_is_told),
 		TEST(c4_1_no_memory_for_a_charge_is_told_and_nothing_is_counted),
+		TEST(what_a_pgmap_had_is_given_back_when_it_is_gone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
