@@ -264,6 +264,17 @@ const char *cli_basename(const char *path)
 	return end;
 }
 
+void *cli_grow(void *array, size_t n, size_t *room, size_t element_bytes)
+{
+	if (n < *room)
+		return array;
+	size_t more = *room ? 2 * *room : 16;
+	void *longer = reallocarray(array, more, element_bytes);
+	if (longer)
+		*room = more;
+	return longer;
+}
+
 void cli_json_u64(struct json_object *object, const char *key, uint64_t value)
 {
 	json_object_object_add(object, key, json_object_new_uint64(value));

@@ -98,6 +98,9 @@ enum { CLI_PATH_MAX = 1024 };
 int cli_join(char buf[CLI_PATH_MAX], const char *dir, const char *name);
 const char *cli_basename(const char *path);
 
+/* An array with room for one more than its n elements: itself, or a longer copy. Null, and the array as it was: no memory. */
+void *cli_grow(void *array, size_t n, size_t *room, size_t element_bytes);
+
 /* JSON, pretty, to stdout; frees it. Answers CLI_DONE. */
 int cli_print_json(struct json_object *json);
 struct json_object *cli_stat_json(const char *path, const struct pgmap_stat *st);

@@ -16,14 +16,10 @@
 static int add_row(void *arg, const struct pgmap_who *who)
 {
 	struct who_list *list = arg;
-	if (list->n == list->room) {
-		size_t room = list->room ? 2 * list->room : 16;
-		struct pgmap_who *rows = reallocarray(list->rows, room, sizeof(*rows));
-		if (!rows)
-			return -ENOMEM;
-		list->rows = rows;
-		list->room = room;
-	}
+	struct pgmap_who *rows = cli_grow(list->rows, list->n, &list->room, sizeof(*rows));
+	if (!rows)
+		return -ENOMEM;
+	list->rows = rows;
 	list->rows[list->n] = *who;
 	cli_printable(list->rows[list->n].command);
 	cli_printable(list->rows[list->n++].path);

@@ -19,6 +19,7 @@ struct job {
 	char *addr;
 	uint64_t len;
 	bool out;              /* memory to file */
+	bool stream;           /* from where it stands, by one thread */
 	_Atomic uint64_t next; /* the first chunk that nobody has taken */
 	_Atomic uint64_t moved;
 	_Atomic uint64_t end; /* in: where the file turned out to end */
@@ -31,23 +32,34 @@ static void make_present(void *addr, size_t len, bool out)
 	(void)madvise((void *)start, (uintptr_t)addr + len - start, out ? MADV_POPULATE_READ : MADV_POPULATE_WRITE);
 }
 
-/* All of [at, at + n), or less at the end of the file. Bytes, or -errno. */
-static int64_t move_chunk(const struct job *job, uint64_t at, size_t n)
+static ssize_t move_some(const struct job *job, uint64_t at, size_t n)
 {
-	size_t done = 0;
-	make_present(job->addr + at, n, job->out);
-	while (done < n) {
-		ssize_t got = job->out ? pwrite(job->fd, job->addr + at + done, n - done, (off_t)(at + done))
-				       : pread(job->fd, job->addr + at + done, n - done, (off_t)(at + done));
+	void *addr = job->addr + at;
+	if (job->stream)
+		return job->out ? write(job->fd, addr, n) : read(job->fd, addr, n);
+	return job->out ? pwrite(job->fd, addr, n, (off_t)at) : pread(job->fd, addr, n, (off_t)at);
+}
+
+/* All of [at, at + len), or less at the end of what is read. Bytes, or -errno. progress, where it is one thread's: or null. */
+static int64_t move_all(const struct job *job, uint64_t at, uint64_t len, struct cli_progress *progress)
+{
+	uint64_t done = 0;
+	while (done < len) {
+		size_t n = len - done < CHUNK ? (size_t)(len - done) : CHUNK;
+		ssize_t got = move_some(job, at + done, n);
 		if (cli_stopped())
 			return -EINTR;
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
 			return -errno;
+		if (got == 0 && job->out)
+			return -EIO; /* nothing is written, and nothing is said of why */
 		if (got == 0)
 			break;
-		done += (size_t)got;
+		done += (uint64_t)got;
+		if (progress)
+			cli_progress_add(progress, (uint64_t)got);
 	}
 	return (int64_t)done;
 }
@@ -60,7 +72,8 @@ static bool job_step(struct job *job)
 	if (at >= job->len || atomic_load(&job->err))
 		return false;
 	size_t n = job->len - at < CHUNK ? (size_t)(job->len - at) : CHUNK;
-	int64_t done = move_chunk(job, at, n);
+	make_present(job->addr + at, n, job->out);
+	int64_t done = move_all(job, at, n, NULL);
 	if (done < 0) {
 		atomic_compare_exchange_strong(&job->err, &none, (int)done);
 		return false;
@@ -127,38 +140,13 @@ int transfer_out(int fd, const void *addr, uint64_t len_bytes, struct cli_progre
 
 int64_t transfer_stream_in(int fd, void *addr, uint64_t len_bytes, struct cli_progress *progress)
 {
-	uint64_t done = 0;
-	while (done < len_bytes) {
-		uint64_t n = len_bytes - done < CHUNK ? len_bytes - done : CHUNK;
-		ssize_t got = read(fd, (char *)addr + done, (size_t)n);
-		if (cli_stopped())
-			return -EINTR;
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -errno;
-		if (got == 0)
-			break;
-		done += (uint64_t)got;
-		cli_progress_add(progress, (uint64_t)got);
-	}
-	return (int64_t)done;
+	struct job job = {.fd = fd, .addr = addr, .stream = true};
+	return move_all(&job, 0, len_bytes, progress);
 }
 
 int transfer_stream_out(int fd, const void *addr, uint64_t len_bytes, struct cli_progress *progress)
 {
-	uint64_t done = 0;
-	while (done < len_bytes) {
-		uint64_t n = len_bytes - done < CHUNK ? len_bytes - done : CHUNK;
-		ssize_t put = write(fd, (const char *)addr + done, (size_t)n);
-		if (cli_stopped())
-			return -EINTR;
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put < 0)
-			return -errno;
-		done += (uint64_t)put;
-		cli_progress_add(progress, (uint64_t)put);
-	}
-	return 0;
+	struct job job = {.fd = fd, .addr = (char *)(uintptr_t)addr, .out = true, .stream = true};
+	int64_t moved = move_all(&job, 0, len_bytes, progress);
+	return moved < 0 ? (int)moved : 0;
 }

@@ -11,14 +11,10 @@
 static int add_entry(void *arg, const char *name, const struct pgmap_stat *st)
 {
 	struct walk_list *list = arg;
-	if (list->n == list->room) {
-		size_t room = list->room ? 2 * list->room : 64;
-		struct walk_entry *entries = reallocarray(list->entries, room, sizeof(*entries));
-		if (!entries)
-			return -ENOMEM;
-		list->entries = entries;
-		list->room = room;
-	}
+	struct walk_entry *entries = cli_grow(list->entries, list->n, &list->room, sizeof(*entries));
+	if (!entries)
+		return -ENOMEM;
+	list->entries = entries;
 	char *copy = strdup(name);
 	if (!copy)
 		return -ENOMEM;
@@ -52,7 +48,7 @@ static int walk_entry(const struct walk *walk, const char *path, const struct pg
 
 static int failed_at(const struct walk *walk, const char *path, int err)
 {
-	if (err && !walk->failed[0])
+	if (err)
 		snprintf(walk->failed, CLI_PATH_MAX, "%s", path);
 	return err;
 }

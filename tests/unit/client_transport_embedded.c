@@ -49,16 +49,19 @@ static void hello(void)
 	close_fds(&reply);
 }
 
+static void ask_for_page(const char *path, struct transport_reply *reply)
+{
+	struct proto_req req = {
+		.type = PROTO_OPEN_MAP, .flags = PGMAP_O_CREATE, .len_bytes = PAGE, .prot = PGMAP_MAP_READ};
+	assert_int_equal(connection_set_path(req.path, path), 0);
+	assert_int_equal(call(&req, reply), 0);
+}
+
 /* A mapping of one page; its handle. */
 static uint64_t map_page(void)
 {
-	struct proto_req req = {.type = PROTO_OPEN_MAP,
-				.flags = PGMAP_O_CREATE,
-				.len_bytes = PAGE,
-				.prot = PGMAP_MAP_READ,
-				.path = "f"};
 	struct transport_reply reply;
-	assert_int_equal(call(&req, &reply), 0);
+	ask_for_page("f", &reply);
 	assert_int_equal(reply.rep.error, 0);
 	assert_int_equal(reply.rep.u.map.npieces, 1);
 	return reply.rep.handle;
@@ -156,13 +159,8 @@ static void a_drain_waits_for_what_is_held_and_no_longer_than_it_may(void **stat
 	uint64_t handle = map_page();
 	assert_int_equal(transport->ops->drain(transport, 0), -ETIMEDOUT);
 	assert_int_equal(transport->ops->drain(transport, 1), -ETIMEDOUT);
-	struct proto_req more = {.type = PROTO_OPEN_MAP,
-				 .flags = PGMAP_O_CREATE,
-				 .len_bytes = PAGE,
-				 .prot = PGMAP_MAP_READ,
-				 .path = "g"};
 	struct transport_reply reply;
-	assert_int_equal(call(&more, &reply), 0);
+	ask_for_page("g", &reply);
 	assert_int_equal(reply.rep.error, -ENODEV);
 	unmap(handle);
 	assert_int_equal(transport->ops->drain(transport, 0), 0);
