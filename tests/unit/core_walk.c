@@ -2,6 +2,8 @@
 /* What is held, and by whom: every folio in ascending order, a call for each holder, and the same sums as the counts. */
 #include "core_util.h"
 
+#include "core/map.h"
+
 enum { SEEN_MAX = 2048 };
 
 struct seen {
@@ -204,6 +206,103 @@ static void c2_12_the_parts_of_a_split_are_said_one_by_one(void **state)
 	end_pgmap(pgmap);
 }
 
+static int walk_it(struct folio *folio, void *owner)
+{
+	struct pgmap_held *said = owner;
+	struct seen seen = {0};
+	assert_int_equal(pgmap_for_each_held(folio_pgmap(folio), note, &seen), 0);
+	assert_int_equal(seen.n, 1);
+	*said = seen.held[0];
+	return PGMAP_FREE_IDLE;
+}
+
+static void c2_12_a_folio_that_is_being_released_is_said_as_such(void **state)
+{
+	(void)state;
+	static const struct pgmap_ops ops = {.ops_bytes = sizeof(ops), .folio_free = walk_it};
+	struct pgmap_held said = {0};
+	struct pgmap *pgmap = make_pgmap(PGMAP_GENERIC, PUD_PAGES, &ops, &said);
+	folio_put(request(pgmap, 512, 9));
+	assert_int_equal(said.state, PGMAP_RELEASING);
+	assert_true(said.pgoff == 512 && said.order == 9 && said.refs == 0 && said.anon == 0 && !said.holder);
+	end_pgmap(pgmap);
+}
+
+/* A larger request that is undecided has closed the way to what stands in it. */
+static void c2_12_what_lies_below_a_word_that_is_closing_is_said(void **state)
+{
+	(void)state;
+	struct pgmap *pgmap = make_generic(PUD_PAGES);
+	struct folio *folio = request(pgmap, 515, 0);
+	word_t *parent = claim_word(&pgmap->tree, 1, 1);
+	uint64_t open = word_load(parent);
+	word_store(parent, word_make(WORD_CLOSING, 9, open & WORD_LOW_MASK));
+	const struct seen *seen = walk(pgmap);
+	word_store(parent, open);
+	assert_int_equal(seen->n, 1);
+	assert_int_equal(seen->held[0].pgoff, 515);
+	folio_put(folio);
+	end_pgmap(pgmap);
+}
+
+static void c2_12_an_answer_ends_the_walk_also_before_the_next_gibibyte(void **state)
+{
+	(void)state;
+	struct pgmap *pgmap = make_generic(4 * PUD_PAGES);
+	struct folio *folios[3];
+	for (uint64_t i = 0; i < 3; i++)
+		folios[i] = request(pgmap, i * PUD_PAGES, 18);
+	struct seen seen = {.stop_after = 1};
+	assert_int_equal(pgmap_for_each_held(pgmap, note, &seen), 4711);
+	assert_int_equal(seen.n, 1);
+	for (size_t i = 0; i < 3; i++)
+		folio_put(folios[i]);
+	end_pgmap(pgmap);
+}
+
+/* A put of a reference that a holder has is found out when its holder ends; a walk before that makes no number up. */
+static void c4_1_no_anonymous_reference_is_said_where_charges_are_too_many(void **state)
+{
+	(void)state;
+	struct pgmap *pgmap = make_generic(PUD_PAGES);
+	struct pgmap_holder *a = make_holder(pgmap, "a");
+	struct folio *folio = request(pgmap, 0, 0);
+	assert_int_equal(folio_charge(folio, a), 0);
+	assert_int_equal(folio_get_holder(folio, a), 0);
+	folio_put(folio); /* wrong */
+	const struct seen *seen = walk(pgmap);
+	assert_int_equal(seen->n, 1);
+	assert_true(seen->held[0].anon == 0 && seen->held[0].refs == 1 && seen->held[0].charge.refs == 2);
+	folio_get(folio); /* as if it had not been */
+	assert_int_equal(pgmap_holder_end(a), 0);
+	end_pgmap(pgmap);
+}
+
+static uint64_t minor_faults(void)
+{
+	struct rusage usage;
+	assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+	return (uint64_t)usage.ru_minflt;
+}
+
+static void c2_12_a_walk_touches_nothing_below_what_is_not_open(void **state)
+{
+	(void)state;
+	struct pgmap *pgmap = make_generic(UINT64_C(1) << 32);
+	struct folio *folio = request(pgmap, 5 * PUD_PAGES, 9);
+	(void)walk(pgmap);
+	uint64_t faults = minor_faults();
+	assert_int_equal(walk(pgmap)->n, 1);
+	assert_true(minor_faults() - faults < 64); /* there are 16384 words of the top level */
+	folio_put(folio);
+	end_pgmap(pgmap);
+	pgmap = make_generic(UINT64_C(1) << 32);
+	faults = minor_faults();
+	assert_int_equal(walk(pgmap)->n, 0);
+	assert_true(minor_faults() - faults < 64 + 16384 * sizeof(word_t) / PGMAP_PAGE_SIZE);
+	end_pgmap(pgmap);
+}
+
 #define TEST(name) cmocka_unit_test(name)
 
 int main(void)
@@ -215,6 +314,11 @@ int main(void)
 		TEST(c2_12_quarantined_folios_are_said_with_the_name_they_are_charged_to),
 		TEST(c2_12_an_answer_of_the_callback_ends_the_walk_and_is_returned),
 		TEST(c2_12_the_parts_of_a_split_are_said_one_by_one),
+		TEST(c2_12_a_folio_that_is_being_released_is_said_as_such),
+		TEST(c2_12_what_lies_below_a_word_that_is_closing_is_said),
+		TEST(c2_12_an_answer_ends_the_walk_also_before_the_next_gibibyte),
+		TEST(c4_1_no_anonymous_reference_is_said_where_charges_are_too_many),
+		TEST(c2_12_a_walk_touches_nothing_below_what_is_not_open),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
