@@ -3,30 +3,22 @@
  * process of its own) or an embedded pool. The same tests for both. */
 #include "sys.h"
 
-static struct sys_server server;
-static bool on_socket;
+static struct sys_suite suite;
 static struct pgmap_client *client;
 enum { POOL_MIB = 64, RW = PGMAP_MAP_READ | PGMAP_MAP_WRITE };
 
 static int setup(void **state)
 {
 	(void)state;
-	const char *target = sys_env("SUITE_TARGET");
-	on_socket = strcmp(target, "socket") == 0;
-	if (!on_socket)
-		return pgmap_connect(target, &client);
-	sys_start(&server, "memfd:size=64M,page=4K");
-	client = sys_connect(&server);
-	return 0;
+	int err = sys_suite_begin(&suite);
+	client = suite.client;
+	return err;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	int err = pgmap_disconnect(client);
-	if (on_socket)
-		sys_stop(&server);
-	return err;
+	return sys_suite_end(&suite);
 }
 
 static void open_says_why_it_fails(void **state)
@@ -147,6 +139,54 @@ static void open_map_makes_grows_and_leaves_nothing_when_it_fails(void **state)
 	assert_int_equal(st.size_bytes, 4096);
 	assert_int_equal(pgmap_unlink(client, "/f"), 0);
 	assert_int_equal(pgmap_unlink(client, "/g"), 0);
+}
+
+static bool is_all(const struct pgmap_mapping *mapping, char byte)
+{
+	const char *at = pgmap_mapping_address(mapping);
+	return at[0] == byte && memcmp(at, at + 1, pgmap_mapping_bytes(mapping) - 1) == 0;
+}
+
+/* A pool that is full to the last page but one MiB: once with the file mapped, so that its new pages find no room. */
+static void c6_9_open_map_truncates_and_maps_or_does_neither(void **state)
+{
+	(void)state;
+	struct pgmap_mapping *mapping = sys_map(client, "/f", 40 * MIB), *anew = NULL;
+	struct pgmap_stat before, after;
+	memset(pgmap_mapping_address(mapping), 'x', 40 * MIB);
+	assert_int_equal(pgmap_unmap(sys_map(client, "/rest", (POOL_MIB - 41) * MIB)), 0);
+	assert_int_equal(pgmap_stat(client, "/f", &before), 0);
+	uint64_t live = sys_info(client).live_pages;
+	assert_int_equal(pgmap_open_map(client, "/f", PGMAP_O_TRUNC, 3 * MIB, RW, &anew), -ENOSPC);
+	assert_int_equal(pgmap_open_map(client, "/f", PGMAP_O_TRUNC, 0, RW, &anew), -ERANGE);
+	assert_int_equal(pgmap_open_map(client, "/f", PGMAP_O_TRUNC, (POOL_MIB + 1) * MIB, RW, &anew), -EFBIG);
+	assert_int_equal(pgmap_open_map(client, "/f", PGMAP_O_TRUNC | PGMAP_O_CREATE | PGMAP_O_EXCL, MIB, RW, &anew),
+			 -EEXIST);
+	assert_int_equal(pgmap_drain_pool(client, 0), -ETIMEDOUT);
+	assert_int_equal(pgmap_open_map(client, "/f", PGMAP_O_TRUNC, MIB, RW, &anew), -ENODEV);
+	assert_int_equal(pgmap_drain_cancel(client), 0);
+	assert_null(anew);
+	assert_int_equal(pgmap_stat(client, "/f", &after), 0);
+	assert_memory_equal(&before, &after, sizeof(before));
+	assert_int_equal(sys_info(client).live_pages, live);
+	assert_int_equal(sys_info(client).waiting, 0);
+	assert_int_equal(pgmap_pin(mapping, 0, 40 * MIB, PGMAP_PIN_LOCAL), 0); /* nothing of it has gone */
+	assert_int_equal(pgmap_unpin(mapping, 0, 40 * MIB, PGMAP_PIN_LOCAL), 0);
+	assert_true(is_all(mapping, 'x'));
+	assert_int_equal(pgmap_open_map(client, "/f", PGMAP_O_TRUNC, MIB, RW, &anew), 0); /* that much there is */
+	assert_true(is_all(anew, 0));
+	assert_true(is_all(mapping, 'x')); /* its pages are its own until it lets go */
+	assert_int_equal(pgmap_pin(mapping, 0, 1, PGMAP_PIN_LOCAL), -ESTALE);
+	assert_int_equal(pgmap_unmap(mapping), 0);
+	memset(pgmap_mapping_address(anew), 'y', MIB);
+	assert_int_equal(pgmap_unmap(anew), 0);
+	assert_int_equal(pgmap_open_map(client, "/f", PGMAP_O_TRUNC, 41 * MIB, RW, &anew),
+			 0); /* mapped by nobody: all fits */
+	assert_true(is_all(anew, 0));
+	assert_int_equal(sys_info(client).free, 0);
+	assert_int_equal(pgmap_unmap(anew), 0);
+	assert_int_equal(pgmap_unlink(client, "/f"), 0);
+	assert_int_equal(pgmap_unlink(client, "/rest"), 0);
 }
 
 static void a_mapping_that_is_pinned_stays(void **state)
@@ -372,6 +412,7 @@ int main(void)
 		cmocka_unit_test(map_answers_for_what_does_not_lie_in_the_file),
 		cmocka_unit_test(two_mappings_of_a_file_show_the_same_bytes),
 		cmocka_unit_test(open_map_makes_grows_and_leaves_nothing_when_it_fails),
+		cmocka_unit_test(c6_9_open_map_truncates_and_maps_or_does_neither),
 		cmocka_unit_test(a_mapping_that_is_pinned_stays),
 		cmocka_unit_test(c7_9_pins_on_a_range_that_has_gone_are_stale),
 		cmocka_unit_test(an_unlinked_file_lives_until_it_is_unmapped),

@@ -6,30 +6,22 @@
 
 enum { THREADS = 6, ROUNDS = 300, RW = PGMAP_MAP_READ | PGMAP_MAP_WRITE };
 
-static struct sys_server server;
-static bool on_socket;
+static struct sys_suite suite;
 static struct pgmap_client *client;
 static struct pgmap_mapping *shared;
 
 static int setup(void **state)
 {
 	(void)state;
-	const char *target = sys_env("SUITE_TARGET");
-	on_socket = strcmp(target, "socket") == 0;
-	if (!on_socket)
-		return pgmap_connect(target, &client);
-	sys_start(&server, "memfd:size=64M,page=4K");
-	client = sys_connect(&server);
-	return 0;
+	int err = sys_suite_begin(&suite);
+	client = suite.client;
+	return err;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	int err = pgmap_disconnect(client);
-	if (on_socket)
-		sys_stop(&server);
-	return err;
+	return sys_suite_end(&suite);
 }
 
 #define MUST(what)                                                                                                     \

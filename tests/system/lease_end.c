@@ -12,8 +12,7 @@ enum { FILE_PAGES = 512, RW = PGMAP_MAP_READ | PGMAP_MAP_WRITE };
 static int setup(void **state)
 {
 	(void)state;
-	sys_start(&server, "memfd:size=64M,page=4K");
-	watcher = sys_connect(&server);
+	watcher = sys_begin(&server);
 	return 0;
 }
 
@@ -21,8 +20,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	assert_int_equal(sys_info(watcher).live_pages, 0);
-	assert_int_equal(pgmap_disconnect(watcher), 0);
-	sys_stop(&server);
+	sys_end(&server, watcher);
 	return 0;
 }
 
@@ -36,15 +34,27 @@ static struct pgmap_mapping *child_map(const struct sys_server *s, const char *p
 	return mapping;
 }
 
-/* Nobody may get the pages of a file that was removed while this holder still maps it: fill the pool, and look. */
+/* Nobody may get the pages of a file that is removed while this holder still maps it: fill the pool, and look. */
 static void assert_never_reused(void)
 {
+	assert_int_equal(pgmap_unlink(watcher, "/f"), 0);
 	struct pgmap_info info = sys_info(watcher);
 	assert_int_equal(info.used + info.waiting, FILE_PAGES);
 	struct pgmap_mapping *rest = sys_map(watcher, "/rest", info.free * 4096);
 	memset(pgmap_mapping_address(rest), 0xee, info.free * 4096);
 	assert_int_equal(pgmap_unmap(rest), 0);
 	assert_int_equal(pgmap_unlink(watcher, "/rest"), 0);
+}
+
+/* In a child: says that it is there, and when it is told to, that its bytes are still its own; then it waits. */
+static void look_when_told(const unsigned char *bytes, int said, int go)
+{
+	sys_say(said);
+	sys_await(go);
+	for (unsigned i = 0; i < FILE_PAGES * 4096; i++)
+		CHILD_CHECK(bytes[i] == 0x5a);
+	sys_say(said);
+	sys_await(go);
 }
 
 static void child_maps(const struct sys_server *s, int said, int go)
@@ -58,8 +68,7 @@ static void child_maps(const struct sys_server *s, int said, int go)
 static void c7_2_a_killed_process_holds_nothing(void **state)
 {
 	(void)state;
-	struct sys_child child = sys_spawn(child_maps, &server);
-	sys_heard(&child);
+	struct sys_child child = sys_spawn_heard(child_maps, &server);
 	assert_int_equal(sys_info(watcher).live_pages, FILE_PAGES);
 	sys_kill_child(&child);
 	sys_until_live(watcher, 0);
@@ -81,12 +90,7 @@ static void child_that_leaves_a_child(const struct sys_server *s, int said, int 
 		CHILD_CHECK(pgmap_pin(mapping, 0, 1, PGMAP_PIN_LOCAL) == -EPERM);
 		CHILD_CHECK(pgmap_unmap(mapping) == -EPERM);
 		CHILD_CHECK(pgmap_disconnect(client) == -EPERM);
-		sys_say(said);
-		sys_await(go);
-		for (unsigned i = 0; i < FILE_PAGES * 4096; i++)
-			CHILD_CHECK(bytes[i] == 0x5a);
-		sys_say(said);
-		sys_await(go);
+		look_when_told(bytes, said, go);
 		_exit(0);
 	}
 	(void)pause();
@@ -95,18 +99,16 @@ static void child_that_leaves_a_child(const struct sys_server *s, int said, int 
 static void c7_3_a_forked_child_that_still_maps_keeps_the_holder(void **state)
 {
 	(void)state;
-	struct sys_child child = sys_spawn(child_that_leaves_a_child, &server);
-	sys_heard(&child);
+	struct sys_child child = sys_spawn_heard(child_that_leaves_a_child, &server);
 	assert_int_equal(kill(child.pid, SIGKILL), 0);
 	(void)sys_wait_pid(child.pid);
 	sys_until_state(watcher, child.pid, PGMAP_WHO_MAPPING);
 	assert_int_equal(sys_info(watcher).live_pages, FILE_PAGES);
-	assert_int_equal(pgmap_unlink(watcher, "/f"), 0);
 	assert_never_reused();
-	assert_int_equal(write(child.go, "x", 1), 1);
+	sys_go_on(&child);
 	sys_heard(&child);
 	assert_int_equal(sys_who(watcher, NULL, child.pid).state, PGMAP_WHO_MAPPING);
-	assert_int_equal(write(child.go, "x", 1), 1);
+	sys_go_on(&child);
 	sys_until_live(watcher, 0);
 	sys_close_child(&child);
 }
@@ -119,23 +121,16 @@ static void child_that_closes_everything(const struct sys_server *s, int said, i
 	for (int fd = 3; fd < 256; fd++)
 		if (fd != said && fd != go)
 			CHILD_CHECK(syscall(SYS_close_range, fd, fd, 0) == 0);
-	sys_say(said);
-	sys_await(go);
-	for (unsigned i = 0; i < FILE_PAGES * 4096; i++)
-		CHILD_CHECK(bytes[i] == 0x5a);
-	sys_say(said);
-	sys_await(go);
+	look_when_told(bytes, said, go);
 }
 
 static void c7_2_closing_all_descriptors_ends_nothing_that_is_mapped(void **state)
 {
 	(void)state;
-	struct sys_child child = sys_spawn(child_that_closes_everything, &server);
-	sys_heard(&child);
+	struct sys_child child = sys_spawn_heard(child_that_closes_everything, &server);
 	sys_until_state(watcher, child.pid, PGMAP_WHO_MAPPING);
-	assert_int_equal(pgmap_unlink(watcher, "/f"), 0);
 	assert_never_reused();
-	assert_int_equal(write(child.go, "x", 1), 1);
+	sys_go_on(&child);
 	sys_heard(&child);
 	sys_kill_child(&child);
 	sys_until_live(watcher, 0);
@@ -163,53 +158,25 @@ static void child_that_sends_its_lease(const struct sys_server *s, int said, int
 	(void)child_map(s, "/f", FILE_PAGES * 4096, &client);
 	int fd = find_lease();
 	CHILD_CHECK(fd >= 0);
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {0};
-	struct iovec iov = {.iov_base = &fd, .iov_len = 1};
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
-	CHILD_CHECK(sendmsg(sent_on[1], &msg, 0) == 1);
+	CHILD_CHECK(sys_send_fd(sent_on[1], &(char){0}, 1, fd) == 1);
 	sys_say(said);
 	sys_await(go);
-}
-
-static int receive_fd(int socket)
-{
-	char byte;
-	int fd = -1;
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-	assert_int_equal(recvmsg(socket, &msg, MSG_CMSG_CLOEXEC), 1);
-	memcpy(&fd, sys_cmsg_data(&msg), sizeof(int));
-	return fd;
 }
 
 static void c7_3_a_lease_that_was_sent_on_keeps_the_holder(void **state)
 {
 	(void)state;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sent_on), 0);
-	struct sys_child child = sys_spawn(child_that_sends_its_lease, &server);
-	sys_heard(&child);
-	int lease = receive_fd(sent_on[0]);
+	struct sys_child child = sys_spawn_heard(child_that_sends_its_lease, &server);
+	char byte;
+	int lease;
+	sys_receive_fds(sent_on[0], &byte, 1, &lease, 1);
 	sys_kill_child(&child);
 	sys_until_state(watcher, child.pid, PGMAP_WHO_MAPPING);
 	/* Mapped, and the descriptor closed: still held. */
 	void *at = mmap(NULL, 4096, PROT_READ, MAP_SHARED, lease, 0);
 	assert_ptr_not_equal(at, MAP_FAILED);
 	assert_int_equal(close(lease), 0);
-	assert_int_equal(pgmap_unlink(watcher, "/f"), 0);
 	assert_never_reused();
 	assert_int_equal(sys_who(watcher, NULL, child.pid).state, PGMAP_WHO_MAPPING);
 	assert_int_equal(munmap(at, 4096), 0);
@@ -249,8 +216,7 @@ static void child_with_threads(const struct sys_server *s, int said, int go)
 static void c6_8_a_kill_of_many_threads_frees_nothing_early(void **state)
 {
 	(void)state;
-	struct sys_child child = sys_spawn(child_with_threads, &server);
-	sys_heard(&child);
+	struct sys_child child = sys_spawn_heard(child_with_threads, &server);
 	assert_int_equal(pgmap_unlink(watcher, "/f"), 0);
 	assert_int_equal(kill(child.pid, SIGKILL), 0);
 	sys_until_live(watcher, 0);
@@ -285,8 +251,7 @@ static void child_with_20000_mappings(const struct sys_server *s, int said, int 
 static void c7_2_20000_mappings_end_with_their_process(void **state)
 {
 	(void)state;
-	struct sys_child child = sys_spawn(child_with_20000_mappings, &server);
-	sys_heard(&child);
+	struct sys_child child = sys_spawn_heard(child_with_20000_mappings, &server);
 	assert_int_equal(sys_who(watcher, "/many", child.pid).rows, 20000);
 	sys_kill_child(&child);
 	sys_until_live(watcher, 0);
@@ -318,14 +283,12 @@ static void child_that_shares_its_address_space(const struct sys_server *s, int 
 static void c7_2_another_process_with_the_address_space_keeps_the_holder(void **state)
 {
 	(void)state;
-	struct sys_child child = sys_spawn(child_that_shares_its_address_space, &server);
-	sys_heard(&child);
+	struct sys_child child = sys_spawn_heard(child_that_shares_its_address_space, &server);
 	assert_int_equal(kill(child.pid, SIGKILL), 0);
 	(void)sys_wait_pid(child.pid);
-	assert_int_equal(pgmap_unlink(watcher, "/f"), 0);
 	assert_never_reused();
 	assert_int_equal(sys_who(watcher, NULL, child.pid).refs > 0, 1);
-	assert_int_equal(write(child.go, "x", 1), 1);
+	sys_go_on(&child);
 	sys_until_live(watcher, 0);
 	sys_close_child(&child);
 }
@@ -354,12 +317,10 @@ static void child_with_a_stray_close(const struct sys_server *s, int said, int g
 static void c7_3_a_stray_close_frees_nothing(void **state)
 {
 	(void)state;
-	struct sys_child child = sys_spawn(child_with_a_stray_close, &server);
-	sys_heard(&child);
+	struct sys_child child = sys_spawn_heard(child_with_a_stray_close, &server);
 	sys_until_state(watcher, child.pid, PGMAP_WHO_MAPPING);
-	assert_int_equal(pgmap_unlink(watcher, "/f"), 0);
 	assert_never_reused();
-	assert_int_equal(write(child.go, "x", 1), 1);
+	sys_go_on(&child);
 	sys_heard(&child);
 	sys_until_live(watcher, 0); /* though the process lives */
 	sys_until_state(watcher, child.pid, 0);
@@ -396,8 +357,7 @@ static void child_with_remote_pins(const struct sys_server *s, int said, int go)
 static void c7_5_remote_pins_of_the_dead_are_quarantined_until_fenced(void **state)
 {
 	(void)state;
-	struct sys_child child = sys_spawn(child_with_remote_pins, &server);
-	sys_heard(&child);
+	struct sys_child child = sys_spawn_heard(child_with_remote_pins, &server);
 	sys_kill_child(&child);
 	sys_until_state(watcher, child.pid, PGMAP_WHO_QUARANTINED);
 	struct sys_who who = sys_who(watcher, "/f", child.pid);
@@ -409,9 +369,8 @@ static void c7_5_remote_pins_of_the_dead_are_quarantined_until_fenced(void **sta
 	assert_int_equal(sys_info(watcher).holders, 2);
 	struct pgmap_mapping *mapping;
 	assert_int_equal(pgmap_open_map(watcher, "/f", 0, 0, RW, &mapping), -EBUSY);
-	assert_int_equal(pgmap_unlink(watcher, "/f"), 0);
-	assert_string_equal(sys_who(watcher, NULL, child.pid).path, "");
 	assert_never_reused();
+	assert_string_equal(sys_who(watcher, NULL, child.pid).path, "");
 	assert_int_equal(pgmap_drain_pool(watcher, 0), -ETIMEDOUT);
 	assert_int_equal(pgmap_drain_cancel(watcher), 0);
 	assert_int_equal(pgmap_fence(watcher, who.holder_id), 0);

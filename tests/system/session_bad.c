@@ -10,16 +10,14 @@ static struct pgmap_client *other;
 static int setup(void **state)
 {
 	(void)state;
-	sys_start(&server, "memfd:size=64M,page=4K");
-	other = sys_connect(&server);
+	other = sys_begin(&server);
 	return 0;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	assert_int_equal(pgmap_disconnect(other), 0);
-	sys_stop(&server);
+	sys_end(&server, other);
 	return 0;
 }
 
@@ -145,19 +143,7 @@ static void descriptors_that_come_unasked_are_not_kept(void **state)
 	int pipe_fds[2], fd = dial();
 	char byte;
 	assert_int_equal(pipe(pipe_fds), 0);
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {0};
-	struct iovec iov = {.iov_base = &hello, .iov_len = sizeof(hello)};
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(cmsg), &pipe_fds[1], sizeof(int));
-	assert_int_equal(sendmsg(fd, &msg, 0), sizeof(hello));
+	assert_int_equal(sys_send_fd(fd, &hello, sizeof(hello), pipe_fds[1]), sizeof(hello));
 	assert_int_equal(close(pipe_fds[1]), 0);
 	assert_told_and_closed(fd);
 	assert_int_equal(read(pipe_fds[0], &byte, 1), 0); /* the server has no end of it */
@@ -297,16 +283,8 @@ static struct raw raw_hello(void)
 	struct proto_rep rep;
 	struct raw raw = {.fd = dial()};
 	int fds[PROTO_MAX_FDS];
-	union {
-		char bytes[CMSG_SPACE(sizeof(fds))];
-		struct cmsghdr align;
-	} control;
-	struct iovec iov = {.iov_base = &rep, .iov_len = sizeof(rep)};
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
 	assert_int_equal(send(raw.fd, &req, sizeof(req), 0), sizeof(req));
-	assert_int_equal(recvmsg(raw.fd, &msg, MSG_CMSG_CLOEXEC), sizeof(rep));
-	memcpy(fds, sys_cmsg_data(&msg), sizeof(fds));
+	sys_receive_fds(raw.fd, &rep, sizeof(rep), fds, PROTO_MAX_FDS);
 	raw.words_bytes = rep.u.hello.words * 8;
 	raw.words = mmap(NULL, raw.words_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fds[1], 0);
 	assert_ptr_not_equal(raw.words, MAP_FAILED);

@@ -56,6 +56,37 @@ static inline void *sys_cmsg_data(struct msghdr *msg)
 	return CMSG_DATA(cmsg);
 }
 
+/* These bytes with one descriptor; what sendmsg() answers. */
+static inline ssize_t sys_send_fd(int socket, void *bytes, size_t len, int fd)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = {0};
+	struct iovec iov = {.iov_base = bytes, .iov_len = len};
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	control.align = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+	memcpy(CMSG_DATA(&control.align), &fd, sizeof(int));
+	return sendmsg(socket, &msg, 0);
+}
+
+/* A message of exactly these bytes with nfds descriptors. */
+static inline void sys_receive_fds(int socket, void *bytes, size_t len, int *fds, size_t nfds)
+{
+	union {
+		char bytes[CMSG_SPACE(8 * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = {.iov_base = bytes, .iov_len = len};
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	assert_int_equal(recvmsg(socket, &msg, MSG_CMSG_CLOEXEC), len);
+	const void *data = sys_cmsg_data(&msg);
+	assert_int_equal(control.align.cmsg_len, CMSG_LEN(nfds * sizeof(int)));
+	memcpy(fds, data, nfds * sizeof(int));
+}
+
 struct sys_server {
 	char dir[64];
 	char path[96];
@@ -151,6 +182,43 @@ static inline void sys_stop(struct sys_server *server)
 	sys_remove_dir(server);
 }
 
+/* A server of 64 MiB, and a client of it to look and to ask. */
+static inline struct pgmap_client *sys_begin(struct sys_server *server)
+{
+	sys_start(server, "memfd:size=64M,page=4K");
+	return sys_connect(server);
+}
+
+static inline void sys_end(struct sys_server *server, struct pgmap_client *client)
+{
+	assert_int_equal(pgmap_disconnect(client), 0);
+	sys_stop(server);
+}
+
+/* The client of a suite that runs on whatever $SUITE_TARGET names: "socket", a server of its own, or an embedded pool. */
+struct sys_suite {
+	struct sys_server server; /* its pid is 0 when embedded */
+	struct pgmap_client *client;
+};
+
+static inline int sys_suite_begin(struct sys_suite *suite)
+{
+	const char *target = sys_env("SUITE_TARGET");
+	suite->server.pid = 0;
+	if (strcmp(target, "socket") != 0)
+		return pgmap_connect(target, &suite->client);
+	suite->client = sys_begin(&suite->server);
+	return 0;
+}
+
+static inline int sys_suite_end(struct sys_suite *suite)
+{
+	if (!suite->server.pid)
+		return pgmap_disconnect(suite->client);
+	sys_end(&suite->server, suite->client);
+	return 0;
+}
+
 static inline void sys_kill(struct sys_server *server)
 {
 	assert_int_equal(kill(server->pid, SIGKILL), 0);
@@ -205,6 +273,20 @@ static inline struct sys_child sys_spawn(void (*fn)(const struct sys_server *ser
 	child.said = said[0];
 	child.go = go[1];
 	return child;
+}
+
+/* Spawned, and got to where it says so. */
+static inline struct sys_child sys_spawn_heard(void (*fn)(const struct sys_server *server, int said, int go),
+					       const struct sys_server *server)
+{
+	struct sys_child child = sys_spawn(fn, server);
+	sys_heard(&child);
+	return child;
+}
+
+static inline void sys_go_on(const struct sys_child *child)
+{
+	assert_int_equal(write(child->go, "x", 1), 1);
 }
 
 static inline void sys_close_child(const struct sys_child *child)

@@ -366,7 +366,7 @@ static void without_memory_a_client_is_let_go_or_told(void **state)
 	for (unsigned long nth = 1;; nth++) { /* what its end will need is there before it holds anything */
 		unsigned nfds;
 		say(peer.fd, &hello);
-		failing_begin(nth, true);
+		failing_begin(nth, false);
 		round_for(peer.conn);
 		bool failed = failing_end();
 		int err = hear(peer.fd, peer.fds, &nfds);

@@ -3,24 +3,6 @@
 #include "failing.h"
 #include "server_util.h"
 
-static struct client me;
-
-static int set_up(void **state)
-{
-	(void)state;
-	open_service("memfd:size=2M,page=4K");
-	me = join(0);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	leave(&me);
-	close_service();
-	return 0;
-}
-
 static int ask_paths(enum proto_type type, const char *path, const char *path2)
 {
 	struct proto_req req = request(type);
@@ -106,10 +88,10 @@ static void truncate_and_stat_answer_as_the_pool_does(void **state)
 	(void)state;
 	uint64_t file = make("/f", 3 * PAGE + 1);
 	struct proto_stat st;
-	assert_int_equal(truncate_file(&me, file, 2 * MIB + 1), -EFBIG);
+	assert_int_equal(truncate_file(&me, file, 4 * MIB + 1), -EFBIG);
 	assert_int_equal(truncate_file(&me, file, UINT64_MAX), -EFBIG);
 	uint64_t rest = make("/rest", MIB);
-	assert_int_equal(truncate_file(&me, file, 2 * MIB), -ENOSPC);
+	assert_int_equal(truncate_file(&me, file, 4 * MIB), -ENOSPC);
 	assert_int_equal(ask_handle(&me, PROTO_FSTAT, file), 0);
 	st = reply.rep.u.stat;
 	assert_int_equal(ask_path(&me, PROTO_STAT, "f"), 0);
@@ -248,7 +230,7 @@ static void without_memory_nothing_has_changed(void **state)
 	}
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up_one, tear_down_one)
 
 int main(void)
 {

@@ -3,24 +3,6 @@
 #include "failing.h"
 #include "server_util.h"
 
-static struct client me;
-
-static int set_up(void **state)
-{
-	(void)state;
-	open_service("memfd:size=4M,page=4K");
-	me = join(0);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	leave(&me);
-	close_service();
-	return 0;
-}
-
 static char *page_at(uint64_t device_offset)
 {
 	return (char *)service->base + device_offset;
@@ -254,6 +236,7 @@ static void a_long_answer_travels_in_a_memfd_and_a_short_one_does_not(void **sta
 	fragment(80);
 	assert_int_equal(open_map(&me, "/pieces", FSDAX_CREATE, PROTO_INLINE_PIECES * PAGE), 0);
 	assert_int_equal(reply.rep.u.map.npieces, PROTO_INLINE_PIECES);
+	assert_int_equal(reply.rep.u.map.nruns, 1); /* all of one size */
 	assert_int_equal(reply.nfds, 0);
 	assert_leads_to_every_page(&reply.rep.u.map, reply.rep.u.map.pieces, reply.rep.u.map.runs);
 	assert_int_equal(ask_handle(&me, PROTO_UNMAP, reply.rep.handle), 0);
@@ -265,6 +248,21 @@ static void a_long_answer_travels_in_a_memfd_and_a_short_one_does_not(void **sta
 	assert_leads_to_every_page(map, pieces, (const struct proto_run *)(pieces + map->npieces));
 	free(pieces);
 	assert_int_equal(ask_handle(&me, PROTO_UNMAP, reply.rep.handle), 0);
+}
+
+/* Folios of 1, 1, 2, 1 and 1 pages, as the file grew: a run ends where the size does. */
+static void a_run_has_folios_of_one_size(void **state)
+{
+	(void)state;
+	static const uint64_t pages[] = {1, 2, 4, 5, 6};
+	uint64_t file;
+	assert_int_equal(open_file(&me, "/f", FSDAX_CREATE, &file), 0);
+	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++)
+		assert_int_equal(truncate_file(&me, file, pages[i] * PAGE), 0);
+	assert_int_equal(map_range(&me, file, 0, 0), 0);
+	assert_int_equal(reply.rep.u.map.nspans, 5);
+	assert_int_equal(reply.rep.u.map.nruns, 3);
+	assert_leads_to_every_page(&reply.rep.u.map, reply.rep.u.map.pieces, reply.rep.u.map.runs);
 }
 
 static void an_answer_without_a_descriptor_is_no_mapping(void **state)
@@ -347,7 +345,7 @@ static void without_memory_nothing_has_changed(void **state)
 	assert_int_equal(space().used, 0);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up_one, tear_down_one)
 
 int main(void)
 {
@@ -357,6 +355,7 @@ int main(void)
 		T(a_file_is_truncated_and_mapped_anew_in_a_full_pool),
 		T(a_truncation_that_finds_no_space_has_not_truncated),
 		T(a_long_answer_travels_in_a_memfd_and_a_short_one_does_not),
+		T(a_run_has_folios_of_one_size),
 		T(an_answer_without_a_descriptor_is_no_mapping),
 		T(words_that_are_not_there_are_said_before_anything_happens),
 		T(without_memory_nothing_has_changed),

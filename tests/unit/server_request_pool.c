@@ -3,24 +3,6 @@
 #include "failing.h"
 #include "server_util.h"
 
-static struct client me;
-
-static int set_up(void **state)
-{
-	(void)state;
-	open_service("memfd:size=2M,page=4K");
-	me = join(0);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	leave(&me);
-	close_service();
-	return 0;
-}
-
 static const struct proto_info *info(const struct client *client)
 {
 	struct proto_req req = request(PROTO_INFO);
@@ -41,9 +23,9 @@ static void info_says_what_the_pool_says(void **state)
 	struct fsdax_statfs st = space();
 	struct proto_info got = *info(&me);
 	const struct proto_info want = {
-		.pages = 512,
+		.pages = 1024,
 		.used = 5,
-		.free = 505,
+		.free = 1017,
 		.waiting = 2,
 		.files = 1,
 		.dirs = 2,
@@ -56,7 +38,7 @@ static void info_says_what_the_pool_says(void **state)
 	};
 	assert_memory_equal(got.free_by_order, st.free_by_order, sizeof(got.free_by_order));
 	memset(got.free_by_order, 0, sizeof(got.free_by_order));
-	assert_string_equal(got.device, "memfd:size=2097152,page=4K");
+	assert_string_equal(got.device, "memfd:size=4194304,page=4K");
 	memset(got.device, 0, sizeof(got.device));
 	assert_memory_equal(&got, &want, offsetof(struct proto_info, device));
 	service_drain(service);
@@ -125,7 +107,7 @@ static void who_has_a_row_for_each_mapping(void **state)
 	assert_int_equal(rows.count, 3);
 	assert_int_equal(rows.row[0].holder_id, me.session->id);
 	assert_int_equal(rows.row[0].pid, getpid());
-	assert_int_equal(rows.row[0].uid, getuid());
+	assert_int_equal(rows.row[0].uid, CLIENT_UID);
 	assert_int_equal(rows.row[0].state, PROTO_WHO_CONNECTED);
 	assert_string_equal(rows.strings + rows.row[0].path, "/f");
 	assert_string_equal(rows.strings + rows.row[0].command, me.session->command);
@@ -223,7 +205,7 @@ static void c7_5_a_quarantine_is_listed_until_its_fence(void **state)
 	assert_int_equal(ask_handle(&me, PROTO_FENCE, id), -ENOENT);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up_one, tear_down_one)
 
 int main(void)
 {

@@ -260,6 +260,7 @@ static void what_cannot_start_says_one_line_and_leaves_no_socket(void **state)
 	assert_false(is_ready());
 	assert_int_equal(exit_code(), 1);
 	assert_one_line(said(), "pgmapd: device: memfd:size=5000: ");
+	assert_int_equal(access(path, F_OK), -1);
 	bad = options(true); /* errors are said all the same */
 	bad.socket_path = "";
 	serve(bad, false);

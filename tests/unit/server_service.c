@@ -228,7 +228,8 @@ static void c7_9_a_drain_closes_all_words_and_its_end_opens_them(void **state)
 	(void)state;
 	struct proto_req cancel = request(PROTO_DRAIN_CANCEL);
 	char text[300];
-	assert_int_equal(ask(&control, &cancel), 0); /* nothing to cancel */
+	assert_int_equal(ask(&control, &cancel), 0);        /* nothing to cancel */
+	assert_int_equal(service_destroy(service), -EBUSY); /* somebody is connected */
 	assert_int_equal(open_map(&me, "/f", FSDAX_CREATE, PAGE), 0);
 	uint64_t map = reply.rep.handle;
 	pinword_t *word = &me.session->segment.words[reply.rep.u.map.first_word];
@@ -277,9 +278,15 @@ static void c7_3_whoever_is_waited_for_is_named_with_his_state(void **state)
 		       me.session->command, (long)getpid(), me.session->command, (long)getpid());
 	service_waits_for(service, text, sizeof(text));
 	assert_string_equal(text, want);
+	struct client third = join(0);
+	assert_int_equal(open_map(&third, "/m", 0, 0), 0);
+	memset(text, 'z', sizeof(text));
 	service_waits_for(service, text, 50); /* room for the first, and not for all of the second */
 	assert_true(strlen(text) < 50);
 	assert_memory_equal(text, want, 20);
+	for (size_t i = 50; i < sizeof(text); i++)
+		assert_int_equal(text[i], 'z');
+	leave(&third);
 	service_waits_for(service, text, 1);
 	assert_string_equal(text, "");
 	assert_int_equal(service_destroy(service), -EBUSY);

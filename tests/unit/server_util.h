@@ -30,7 +30,7 @@
 #include "server/service.h"
 #include "server/session.h"
 
-enum { PAGE = 4096 };
+enum { PAGE = 4096, CLIENT_UID = 4711 };
 #define MIB (UINT64_C(1) << 20)
 
 struct client {
@@ -94,7 +94,7 @@ static inline int ask_handle(const struct client *client, enum proto_type type, 
 
 static inline struct client join(uint32_t flags)
 {
-	struct client client = {.session = service_connect(service, getpid(), getuid())};
+	struct client client = {.session = service_connect(service, getpid(), CLIENT_UID)};
 	struct proto_req req = request(PROTO_HELLO);
 	req.flags = flags;
 	assert_non_null(client.session);
@@ -110,6 +110,25 @@ static inline void leave(struct client *client)
 	while (client->nfds)
 		assert_int_equal(close(client->fds[--client->nfds]), 0);
 	assert_true(service_disconnect(client->session));
+}
+
+/* What most tests begin and end with: one client on 4 MiB, and at the end nobody and nothing. */
+static __attribute__((unused)) struct client me;
+
+static inline int set_up_one(void **state)
+{
+	(void)state;
+	open_service("memfd:size=4M,page=4K");
+	me = join(0);
+	return 0;
+}
+
+static inline int tear_down_one(void **state)
+{
+	(void)state;
+	leave(&me);
+	close_service();
+	return 0;
 }
 
 static inline int open_file(const struct client *client, const char *path, uint32_t flags, uint64_t *handle)
