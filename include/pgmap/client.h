@@ -75,7 +75,11 @@ int pgmap_map(struct pgmap_file *file, uint64_t offset_bytes, uint64_t len_bytes
 	      struct pgmap_mapping **out);
 /*
  * pgmap_open_map - open, size when size_bytes is not 0 and the file is shorter, and map all of it, in one message; the
- * mapping keeps the file, and pgmap_unmap() takes one message. Errors of all three.
+ * mapping keeps the file, and pgmap_unmap() takes one message. With PGMAP_O_TRUNC the file has size_bytes, all of it zero:
+ * its first pages stay, wiped, as far as nobody maps them; only what follows needs room beside the old pages.
+ * Errors of all three. It is one step: what the server refuses (-ENOSPC, ...) has changed nothing, no byte of a file that was
+ * to be truncated. Only where this process then has no room for the mapping (-ENOMEM, -E2BIG, -EMFILE) the file stays
+ * as it was made, sized or emptied.
  */
 int pgmap_open_map(struct pgmap_client *client, const char *path, unsigned flags, uint64_t size_bytes, unsigned prot,
 		   struct pgmap_mapping **out);
