@@ -30,14 +30,15 @@ struct pgmap_file;    /* opaque: an open file */
 struct pgmap_mapping; /* opaque: a mapped range of a file */
 
 /*
- * pgmap_connect - target: null, the default socket ($PGMAP_SOCKET, else $XDG_RUNTIME_DIR/pgmap/pgmapd.sock, else
+ * pgmap_connect - a connection to a pool. target: null, the default socket ($PGMAP_SOCKET, else $XDG_RUNTIME_DIR/pgmap/pgmapd.sock, else
  * /run/pgmap/pgmapd.sock); a path or "unix:PATH", that socket; "embedded:SPEC" (say "embedded:memfd:size=64M"), a pool
  * of its own in this program, which ends with pgmap_disconnect(): -EBUSY, nothing changed, while its files are mapped.
  *   -ENOENT, -ECONNREFUSED  nobody serves there     -EPROTO  another protocol version     -EINVAL  the target or spec
  *   -EMFILE, -ENOMEM, -ENOSPC
  */
 int pgmap_connect(const char *target, struct pgmap_client **out);
-/* A socket's: whatever is still mapped stays mapped and charged until it is unmapped or the process ends. Null: 0. */
+/* pgmap_disconnect - end a connection. A socket's: whatever is still mapped stays mapped and charged until it is unmapped
+ * or the process ends. An embedded one's: -EBUSY, see above. Null: 0. */
 int pgmap_disconnect(struct pgmap_client *client);
 
 enum {
@@ -45,7 +46,8 @@ enum {
 	PGMAP_O_EXCL = 2,   /* with CREATE: -EEXIST if it is */
 	PGMAP_O_TRUNC = 4   /* to size 0 */
 };
-/* -ENOENT, -EEXIST, -EISDIR, -ENOTDIR, -ENAMETOOLONG, -EINVAL, -ENOSPC. Paths: see fsdax.h. */
+/* pgmap_open, pgmap_close - a handle on a file of the pool, and its end. Open: -ENOENT, -EEXIST, -EISDIR, -ENOTDIR,
+ * -ENAMETOOLONG, -EINVAL, -ENOSPC. Paths: see fsdax.h. Close: 0 always. */
 int pgmap_open(struct pgmap_client *client, const char *path, unsigned flags, struct pgmap_file **out);
 int pgmap_close(struct pgmap_file *file); /* its mappings stay */
 
@@ -61,12 +63,14 @@ struct pgmap_stat {
 	uint32_t max_order;
 	uint32_t reserved;
 };
+/* pgmap_fstat, pgmap_truncate - what an open file is, and what size it shall have. -EINVAL; truncate: -ENOSPC, -EFBIG,
+ * -ENOMEM. */
 int pgmap_fstat(struct pgmap_file *file, struct pgmap_stat *out);
 int pgmap_truncate(struct pgmap_file *file, uint64_t size_bytes); /* as fsdax_truncate(): allocated, zeroed, deferred */
 
 enum { PGMAP_MAP_READ = 1, PGMAP_MAP_WRITE = 2 };
 /*
- * pgmap_map - [offset, offset + len) of a file at one contiguous address range; len 0: to the end. offset is a multiple
+ * pgmap_map - map [offset, offset + len) of a file at one contiguous address range; len 0: to the end. offset is a multiple
  * of the pool's granule. The range must lie within the file. -EINVAL, -ERANGE, -EACCES; -E2BIG more pieces than this
  * process may map (before any effect); -ENODEV the pool is draining; -EBUSY quarantined; -EUSERS a page is mapped a
  * million times; -ENOMEM.
@@ -84,13 +88,14 @@ int pgmap_map(struct pgmap_file *file, uint64_t offset_bytes, uint64_t len_bytes
 int pgmap_open_map(struct pgmap_client *client, const char *path, unsigned flags, uint64_t size_bytes, unsigned prot,
 		   struct pgmap_mapping **out);
 /*
- * pgmap_unmap - -EBUSY while it is pinned; -ENOMEM the kernel cannot split an address range any more; -EPERM in a forked
+ * pgmap_unmap - the end of a mapping. -EBUSY while it is pinned; -ENOMEM the kernel cannot split an address range any more; -EPERM in a forked
  * child: nothing changes. Once the addresses have gone it succeeds, whatever has become of the server. Null: 0.
  * The pages may be reused when it returns: also under a child of fork() that has inherited the mapping and has not
  * unmapped it, exec'ed or ended (c7.4, docs/limits.md).
  */
 int pgmap_unmap(struct pgmap_mapping *mapping);
 
+/* pgmap_mapping_address, pgmap_mapping_bytes - where a mapping lies, and how long it is: for as long as it is there. */
 void *pgmap_mapping_address(const struct pgmap_mapping *mapping);
 uint64_t pgmap_mapping_bytes(const struct pgmap_mapping *mapping);
 
@@ -106,13 +111,15 @@ enum { PGMAP_PIN_LOCAL = 0, PGMAP_PIN_REMOTE = 1 };
 int pgmap_pin(struct pgmap_mapping *mapping, uint64_t offset_bytes, uint64_t len_bytes, int kind);
 int pgmap_unpin(struct pgmap_mapping *mapping, uint64_t offset_bytes, uint64_t len_bytes, int kind);
 
-/* Names. As the fsdax_ calls of the same names. */
+/* Names in the pool: what they lead to, and their changes, as the fsdax_ calls of the same names. -ENOENT, -ENOTDIR,
+ * -ENAMETOOLONG, -EINVAL; unlink: -EISDIR; mkdir: -EEXIST; rmdir: -ENOTEMPTY, -EBUSY the root; rename: -EISDIR,
+ * -ENOTEMPTY, -EINVAL into its own child. */
 int pgmap_stat(struct pgmap_client *client, const char *path, struct pgmap_stat *out);
 int pgmap_unlink(struct pgmap_client *client, const char *path);
 int pgmap_rename(struct pgmap_client *client, const char *from, const char *to);
 int pgmap_mkdir(struct pgmap_client *client, const char *path);
 int pgmap_rmdir(struct pgmap_client *client, const char *path);
-/* fn once an entry, in byte order; a non-zero answer ends the walk and is returned. fn may make other calls. */
+/* pgmap_readdir - what a directory of the pool holds: fn once an entry, in byte order; a non-zero answer ends the walk and is returned. fn may make other calls. */
 int pgmap_readdir(struct pgmap_client *client, const char *path,
 		  int (*fn)(void *arg, const char *name, const struct pgmap_stat *st), void *arg);
 
@@ -130,6 +137,7 @@ struct pgmap_info {
 	uint32_t protocol;
 	char device[128]; /* the spec, with what "auto" chose */
 };
+/* pgmap_info - the pool's device, space, holders and state. -EINVAL null argument. */
 int pgmap_info(struct pgmap_client *client, struct pgmap_info *out);
 
 enum pgmap_who_state {
@@ -160,10 +168,10 @@ int pgmap_who(struct pgmap_client *client, const char *path, int (*fn)(void *arg
 int pgmap_fence(struct pgmap_client *client, uint64_t holder_id);
 
 /*
- * pgmap_drain_pool - no new mappings; wait until nothing is held, then the server ends (an embedded pool only becomes
+ * pgmap_drain_pool - take the pool out of use: no new mappings; wait until nothing is held, then the server ends (an embedded pool only becomes
  * DEAD). The caller's own mappings count. -ETIMEDOUT: they are still held, and the pool is still draining: wait again,
  * or cancel. -ECANCELED somebody cancelled it. timeout_ms < 0: for ever. May be called again while it drains.
- * pgmap_drain_cancel - -ENODEV too late, 0 otherwise.
+ * pgmap_drain_cancel - call a drain off: -ENODEV too late, 0 otherwise.
  */
 int pgmap_drain_pool(struct pgmap_client *client, int64_t timeout_ms);
 int pgmap_drain_cancel(struct pgmap_client *client);

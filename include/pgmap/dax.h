@@ -69,7 +69,7 @@ struct dax_params {
 /* dax_create - an alive device, with a LIVE pgmap of its own over its one range. -EINVAL null, wrong params_bytes, no
  * or unaligned length or start, unknown type; -ENOMEM. */
 int dax_create(const struct dax_params *params, struct dax_device **out);
-/* dax_destroy - -EBUSY while it is held (dax_hold), or a folio of its pgmap is: nothing changes. Null: 0. */
+/* dax_destroy - the end of a device. -EBUSY while it is held (dax_hold), or a folio of its pgmap is: nothing changes. Null: 0. */
 int dax_destroy(struct dax_device *dax);
 
 /*
@@ -88,11 +88,12 @@ int dax_release(struct dax_device *dax, void *holder);
  * are waited for, later ones answer -ENXIO. Twice is harmless. Must not be called from notify_failure. */
 int dax_kill(struct dax_device *dax);
 
-/* Memory behind pages, and its return, by the device's ops (dax_device_ops). -EINVAL no pages, -ERANGE, -ENXIO dead (not
+/* dax_populate, dax_discard - memory behind pages, and its return, by the device's ops (dax_device_ops). -EINVAL no pages, -ERANGE, -ENXIO dead (not
  * dax_discard: a dying device still takes pages back), -EOPNOTSUPP, or what the device says. */
 int dax_populate(struct dax_device *dax, uint64_t pgoff, uint64_t npages);
 int dax_discard(struct dax_device *dax, uint64_t pgoff, uint64_t npages);
 
+/* What a device is: any thread may ask, at any time. */
 int dax_alive(const struct dax_device *dax);           /* 1 or 0 */
 struct pgmap *dax_pgmap(const struct dax_device *dax); /* of a device that is no stack; null on a LIMITED one */
 uint64_t dax_npages(const struct dax_device *dax);

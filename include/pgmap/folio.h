@@ -79,7 +79,8 @@ void folio_get(struct folio *folio);
 void folio_put(struct folio *folio);
 
 /*
- * The same, charged to a holder (c4.1). A null holder means: to nobody.
+ * folio_get_holder, folio_put_holder - folio_get() and folio_put(), charged to a holder (c4.1). A null holder means: to
+ * nobody.
  *   -ENOMEM     no memory for the charge (never when the holder has a reference on this folio already)
  *   -ESHUTDOWN  the holder has been ended
  *   -EINVAL     the holder belongs to another pgmap
@@ -99,7 +100,7 @@ int folio_pin(struct folio *folio, struct pgmap_holder *holder, enum folio_pin_k
 void folio_unpin(struct folio *folio, struct pgmap_holder *holder, enum folio_pin_kind kind);
 
 /*
- * folio_split - into 2^(order - new_order) folios (c3.18): by the sole holder of an anonymous reference (count exactly
+ * folio_split - split a folio into 2^(order - new_order) folios (c3.18): by the sole holder of an anonymous reference (count exactly
  * 1, no pin), then each part is held once by the caller; or when every reference is charged to a holder and there is no
  * pin, then each part inherits each holder's references. The old handle is one of the parts or no handle at all:
  * pgmap_find_folio() gives the parts' handles. folio_private() of a part is the old folio's.

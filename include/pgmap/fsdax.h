@@ -62,7 +62,7 @@ typedef void fsdax_gone_fn(void *cookie, uint64_t first_span, uint64_t nspans);
 
 /* fsdax_create - an empty pool on a device, whose holder it becomes. -EBUSY the device is held; -EINVAL; -ENXIO. */
 int fsdax_create(struct dax_device *dax, fsdax_gone_fn *gone, struct fsdax **out);
-/* fsdax_destroy - -EBUSY while a file is open or mapped. All files go; the device is let go. Null: 0. */
+/* fsdax_destroy - the end of a pool. -EBUSY while a file is open or mapped. All files go; the device is let go. Null: 0. */
 int fsdax_destroy(struct fsdax *fs);
 
 enum {
@@ -70,7 +70,7 @@ enum {
 	FSDAX_EXCL = 2,   /* with CREATE: -EEXIST if it is */
 	FSDAX_TRUNC = 4   /* to size 0 */
 };
-/* fsdax_open - -ENOENT, -EEXIST, -EISDIR, -ENOTDIR, -ENAMETOOLONG, -EINVAL, -ENOMEM. */
+/* fsdax_open, fsdax_close - a handle on a file, and its end. -ENOENT, -EEXIST, -EISDIR, -ENOTDIR, -ENAMETOOLONG, -EINVAL, -ENOMEM. */
 int fsdax_open(struct fsdax *fs, const char *path, unsigned flags, struct fsdax_file **out);
 void fsdax_close(struct fsdax_file *file);
 
@@ -78,19 +78,23 @@ void fsdax_close(struct fsdax_file *file);
  * they read as zero (c6.9). Pages lost are free at once if nobody holds them, else after their last put (c6.7 defer).
  * A kept last page is zeroed beyond the new size. -ENOSPC, -EFBIG (beyond the pool's size), -ENOMEM. */
 int fsdax_truncate(struct fsdax_file *file, uint64_t size_bytes);
+/* fsdax_stat_file - what an open file is. 0 always. */
 int fsdax_stat_file(struct fsdax_file *file, struct fsdax_stat *out);
-/* The path of an open file now, or, once unlinked, its last one followed by " (deleted)". Cut to buf_bytes, 0 always. */
+/* fsdax_file_path - the path of an open file now, or, once unlinked, its last one followed by " (deleted)". Cut to buf_bytes, 0 always. */
 int fsdax_file_path(struct fsdax_file *file, char *buf, size_t buf_bytes);
 
+/* fsdax_stat, fsdax_unlink, fsdax_mkdir, fsdax_rmdir - what a name leads to, and its changes. -ENOENT, -ENOTDIR,
+ * -ENAMETOOLONG, -EINVAL; mkdir: -EEXIST, -ENOMEM. What an unlinked file's users hold stays theirs (c6.7). */
 int fsdax_stat(struct fsdax *fs, const char *path, struct fsdax_stat *out);
 int fsdax_unlink(struct fsdax *fs, const char *path); /* -EISDIR for a directory */
 int fsdax_mkdir(struct fsdax *fs, const char *path);
 int fsdax_rmdir(struct fsdax *fs, const char *path); /* -ENOTEMPTY, -EBUSY the root */
-/* fsdax_rename - replaces a file atomically; -EINVAL into its own child; a directory replaces only an empty directory. */
+/* fsdax_rename - another name; replaces a file atomically. Errors as above; -EINVAL into its own child; a directory replaces only an empty directory. */
 int fsdax_rename(struct fsdax *fs, const char *from, const char *to);
-/* fsdax_readdir - fn once an entry, in byte order of the names, under the pool's lock; non-zero ends and is returned. */
+/* fsdax_readdir - what a directory holds: fn once an entry, in byte order of the names, under the pool's lock; non-zero ends and is returned. */
 int fsdax_readdir(struct fsdax *fs, const char *path,
 		  int (*fn)(void *arg, const char *name, const struct fsdax_stat *st), void *arg);
+/* fsdax_statfs - the pool's accounts. */
 void fsdax_statfs(struct fsdax *fs, struct fsdax_statfs *out);
 
 /*
@@ -113,7 +117,7 @@ int fsdax_map(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes
 typedef int fsdax_ready_fn(void *cookie, struct fsdax_map *map);
 int fsdax_resize_map(struct fsdax_file *file, uint64_t size_bytes, unsigned flags, struct pgmap_holder *holder,
 		     void *cookie, fsdax_ready_fn *ready, struct fsdax_map **out);
-/* fsdax_unmap - drop them. fsdax_unmap_ended: the holder was ended (pgmap_holder_end() dropped them): only forget. */
+/* fsdax_unmap, fsdax_unmap_ended - drop a mapping's references. Ended: the holder was ended (pgmap_holder_end() dropped them): only forget. */
 void fsdax_unmap(struct fsdax_map *map);
 void fsdax_unmap_ended(struct fsdax_map *map);
 

@@ -127,6 +127,7 @@ int pgmap_revive(struct pgmap *pgmap);
  * No other call on this pgmap may be running or come later; holders of it become invalid. */
 int pgmap_destroy(struct pgmap *pgmap);
 
+/* pgmap_state - LIVE, DYING or DEAD, at this moment: only DEAD stays. */
 enum pgmap_state pgmap_state(const struct pgmap *pgmap);
 
 /* Pages (not folios) that are held, releasing or quarantined (c2.11). Exact when nothing runs; an estimate while
@@ -136,6 +137,7 @@ uint64_t pgmap_live_pages(const struct pgmap *pgmap);
 /* The first pgoff that is outside of the pgmap's last range. */
 uint64_t pgmap_end(const struct pgmap *pgmap);
 
+/* pgmap_name, pgmap_owner - what pgmap_create() was given: params.name, as long as the pgmap is there, and params.owner. */
 const char *pgmap_name(const struct pgmap *pgmap);
 void *pgmap_owner(const struct pgmap *pgmap);
 
@@ -168,7 +170,7 @@ int pgmap_for_each_poisoned(struct pgmap *pgmap, int (*fn)(uint64_t pgoff, uint6
  * Holders. Every reference and pin that is taken with a holder is charged to it, exactly (c4.1).
  */
 
-/* pgmap_holder_create - name is copied (63 bytes at most are kept). -EINVAL null argument, -ENOMEM. */
+/* pgmap_holder_create - somebody to charge references and pins to. name is copied (63 bytes at most are kept). -EINVAL null argument, -ENOMEM. */
 int pgmap_holder_create(struct pgmap *pgmap, const char *name, struct pgmap_holder **out);
 
 /*
@@ -186,6 +188,7 @@ int64_t pgmap_holder_end(struct pgmap_holder *holder);
  * -EBUSY: the holder has not been ended. */
 int pgmap_holder_fence(struct pgmap_holder *holder);
 
+/* pgmap_holder_name - the name that it was created with. */
 const char *pgmap_holder_name(const struct pgmap_holder *holder);
 
 struct pgmap_charge {
@@ -194,6 +197,7 @@ struct pgmap_charge {
 	uint64_t pins_remote; /* of these, REMOTE pins */
 	uint64_t pages;       /* pages of the distinct folios that it holds */
 };
+/* pgmap_holder_charge - what is charged to a holder at this moment. */
 void pgmap_holder_charge(const struct pgmap_holder *holder, struct pgmap_charge *out);
 
 /* What pgmap_for_each_held() says about a folio. */
