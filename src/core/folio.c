@@ -44,13 +44,13 @@ void map_abort(const struct folio *folio, const char *what, uint64_t word, const
 /* A reference has been taken, or is about to be dropped. */
 static inline void taken(struct pgmap *pgmap, const struct folio *folio, const struct pgmap_holder *holder, int kind)
 {
-	if (unlikely(map_is(pgmap, SPECIAL_TRACK)))
+	if (unlikely(track_on) && map_is(pgmap, SPECIAL_TRACK))
 		track_add(pgmap, map_word(folio), holder, kind);
 }
 
 static inline void dropped(struct pgmap *pgmap, const struct folio *folio, const struct pgmap_holder *holder, int kind)
 {
-	if (unlikely(map_is(pgmap, SPECIAL_TRACK)))
+	if (unlikely(track_on) && map_is(pgmap, SPECIAL_TRACK))
 		track_remove(pgmap, map_word(folio), holder, kind);
 }
 
@@ -114,8 +114,9 @@ static inline __attribute__((always_inline)) int request_base(struct pgmap *pgma
 	const uint64_t npages = UINT64_C(1) << order;
 	unsigned own = port_slot_plus_one;
 	word_t *word;
-	if (unlikely(!own || !pgmap || !out || (pgoff & (npages - 1)) || !map_in_range(&pgmap->first, pgoff, npages) ||
-		     map_is(pgmap, SPECIAL_POISON | SPECIAL_TRACK) ||
+	if (unlikely(!own || !pgmap || !out || (pgoff & (npages - 1)) ||
+		     pgoff - pgmap->first_pgoff >=
+			     atomic_load_explicit(&pgmap->short_ways[level], memory_order_relaxed) ||
 		     live_state_of(live_state(&pgmap->live)) != LIVE_LIVE))
 		return request(pgmap, pgoff, order, out);
 	live_add_own(&pgmap->live, own - 1, (int64_t)npages);
@@ -294,7 +295,7 @@ PGMAP_PUBLIC void folio_get(struct folio *folio)
 	taken(pgmap, folio, NULL, TRACK_REF);
 }
 
-static inline void put(struct pgmap *pgmap, word_t *word)
+static inline __attribute__((always_inline)) void put(struct pgmap *pgmap, word_t *word)
 {
 	uint64_t old = word_put(word, 1, 0);
 	if (unlikely(!word_put_one_ok(old)))
@@ -308,11 +309,19 @@ void map_put(struct pgmap *pgmap, word_t *word)
 	put(pgmap, word);
 }
 
+static __attribute__((noinline)) void put_tracked(struct pgmap *pgmap, struct folio *folio)
+{
+	dropped(pgmap, folio, NULL, TRACK_REF);
+	map_put(pgmap, map_word(folio));
+}
+
 PGMAP_PUBLIC void folio_put(struct folio *folio)
 {
 	struct pgmap *pgmap = handle(folio, "put");
-	dropped(pgmap, folio, NULL, TRACK_REF);
-	put(pgmap, map_word(folio));
+	if (unlikely(track_on))
+		put_tracked(pgmap, folio);
+	else
+		put(pgmap, map_word(folio));
 }
 
 /* One more reference for a holder, or (add_ref 0) one that the caller has: account and word together. */

@@ -4,7 +4,7 @@
  *
  * Metadata is one reservation: the words of level 0, then of level 1, then of level 2 (claim.h), each level starting on
  * a page. A folio handle is the address of its word, so its pgmap is found from the address: reservations start on
- * multiples of MAP_SLOT_BYTES, and map_slots[] has a pointer for each slot of the address space. A second reservation
+ * multiples of MAP_SLOT_BYTES, and map_slots[] says for each slot of the address space whose it is, and where it ends. A second reservation
  * of the same shape, made when first needed, holds folio_private().
  *
  * A struct pgmap is never given back to the system, only to later pgmap_create() calls: the last uncount of a page may
@@ -39,7 +39,7 @@ struct map_range {
 	uint64_t device_page;
 };
 
-/* What keeps requests, gets and puts from their short ways, so that these have one word to look at. */
+/* What keeps requests (the first two) and puts (the others) from their short ways. */
 enum map_special {
 	SPECIAL_POISON = 1,  /* pages are poisoned */
 	SPECIAL_TRACK = 2,   /* PGMAP_TRACK=1 */
@@ -50,9 +50,11 @@ enum map_special {
 
 struct pgmap {
 	struct live live;
-	/* One cache line: all that a request reads of a pgmap besides the state. */
+	/* One cache line: all that the short way of a request reads of a pgmap besides the state. */
 	struct claim_tree tree;
-	struct map_range first;   /* == ranges[0]: the usual pgmap has one range, and then looks at no other */
+	uint64_t first_pgoff; /* of ranges[0] */
+	/* Base-order folios of a level may begin in so many pages from there on; 0: they go the long way. */
+	_Atomic uint64_t short_ways[CLAIM_LEVELS];
 	_Atomic uint32_t special; /* enum map_special */
 	uint64_t nranges;
 	enum pgmap_type type;
@@ -74,7 +76,12 @@ struct pgmap {
 	struct pgmap *next_free;
 };
 
-extern _Atomic(struct pgmap *) map_slots[MAP_SLOTS];
+struct map_slot {
+	_Atomic(struct pgmap *) pgmap;
+	_Atomic uintptr_t end; /* of its words */
+};
+
+extern struct map_slot map_slots[MAP_SLOTS];
 
 static inline uint32_t map_is(const struct pgmap *pgmap, uint32_t special)
 {
@@ -88,6 +95,9 @@ static inline void map_special(struct pgmap *pgmap, uint32_t special, bool on)
 	else
 		atomic_fetch_and_explicit(&pgmap->special, ~special, memory_order_relaxed);
 }
+
+/* Requests may go their short ways, or none may. One call at a time: when the pgmap is made, and under the lock of poison. */
+void map_open_short_ways(struct pgmap *pgmap, bool open);
 
 static inline word_t *map_word(const struct folio *folio)
 {
@@ -105,9 +115,12 @@ static inline struct pgmap *map_of(const struct folio *folio)
 	uintptr_t at = (uintptr_t)folio, slot = at >> MAP_SLOT_SHIFT;
 	if (unlikely(slot >= MAP_SLOTS || at % sizeof(word_t) != 0))
 		return NULL;
-	struct pgmap *pgmap = atomic_load_explicit(&map_slots[slot], memory_order_acquire);
-	if (unlikely(!pgmap || at - (uintptr_t)pgmap->meta >= pgmap->meta_bytes))
+	/* Both at once: nothing has to wait for a pointer to be followed. */
+	struct pgmap *pgmap = atomic_load_explicit(&map_slots[slot].pgmap, memory_order_acquire);
+	uintptr_t end = atomic_load_explicit(&map_slots[slot].end, memory_order_relaxed);
+	if (unlikely(at >= end))
 		return NULL;
+	assume(pgmap != NULL); /* or the end would be 0 */
 	return pgmap;
 }
 
@@ -121,7 +134,7 @@ bool map_in_ranges(const struct pgmap *pgmap, uint64_t pgoff, uint64_t npages);
 
 static inline bool map_contains(const struct pgmap *pgmap, uint64_t pgoff, uint64_t npages)
 {
-	return likely(map_in_range(&pgmap->first, pgoff, npages)) ||
+	return likely(map_in_range(&pgmap->ranges[0], pgoff, npages)) ||
 	       (pgmap->nranges > 1 && map_in_ranges(pgmap, pgoff, npages));
 }
 

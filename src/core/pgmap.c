@@ -15,7 +15,7 @@
 _Static_assert(LIVE_SHARED == PORT_SLOTS, "a thread's slot number is an index of live.slots");
 _Static_assert((int)LIVE_LIVE == PGMAP_LIVE && (int)LIVE_DYING == PGMAP_DYING && (int)LIVE_DEAD == PGMAP_DEAD, "");
 
-_Atomic(struct pgmap *) map_slots[MAP_SLOTS];
+struct map_slot map_slots[MAP_SLOTS];
 
 static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct pgmap *pool_free; /* destroyed ones, for reuse: see map.h */
@@ -75,7 +75,6 @@ static int lay_out(struct pgmap *pgmap, const struct pgmap_params *params)
 		device_end = page + npages;
 	}
 	pgmap->nranges = params->nranges;
-	pgmap->first = pgmap->ranges[0];
 	pgmap->end = pgoff;
 	return 0;
 }
@@ -121,10 +120,12 @@ static int reserve_words(struct pgmap *pgmap)
 
 static void map_register(struct pgmap *pgmap, struct pgmap *value)
 {
-	uintptr_t first = (uintptr_t)pgmap->meta >> MAP_SLOT_SHIFT;
-	uintptr_t last = ((uintptr_t)pgmap->meta + pgmap->meta_bytes - 1) >> MAP_SLOT_SHIFT;
-	for (uintptr_t slot = first; slot <= last; slot++)
-		atomic_store_explicit(&map_slots[slot], value, memory_order_release); /* pairs with map_of() */
+	uintptr_t end = (uintptr_t)pgmap->meta + pgmap->meta_bytes;
+	for (uintptr_t slot = (uintptr_t)pgmap->meta >> MAP_SLOT_SHIFT; slot <= (end - 1) >> MAP_SLOT_SHIFT; slot++) {
+		/* A handle comes from a request, which the caller knows of: so does it of these. */
+		atomic_store_explicit(&map_slots[slot].end, value ? end : 0, memory_order_relaxed);
+		atomic_store_explicit(&map_slots[slot].pgmap, value, memory_order_release); /* pairs with map_of() */
+	}
 }
 
 static void copy_name(char *to, size_t bytes, const char *name)
@@ -132,6 +133,15 @@ static void copy_name(char *to, size_t bytes, const char *name)
 	size_t n = strnlen(name, bytes - 1);
 	memcpy(to, name, n);
 	to[n] = '\0';
+}
+
+void map_open_short_ways(struct pgmap *pgmap, bool open)
+{
+	for (unsigned level = 0; level < CLAIM_LEVELS; level++) {
+		uint64_t npages = UINT64_C(1) << (level * CLAIM_LEVEL_BITS), all = pgmap->ranges[0].npages;
+		atomic_store_explicit(&pgmap->short_ways[level], open && all >= npages ? all - npages + 1 : 0,
+				      memory_order_relaxed);
+	}
 }
 
 static int map_init(struct pgmap *pgmap, const struct pgmap_params *params)
@@ -153,10 +163,12 @@ static int map_init(struct pgmap *pgmap, const struct pgmap_params *params)
 	copy_name(pgmap->name, sizeof(pgmap->name), params->name ? params->name : "pgmap");
 	atomic_store_explicit(&pgmap->private_words, NULL, memory_order_relaxed);
 	atomic_store_explicit(&pgmap->private_on_demand, pgmap->on_demand, memory_order_relaxed);
+	pgmap->first_pgoff = pgmap->ranges[0].pgoff;
 	atomic_store_explicit(&pgmap->special, pgmap->ops ? SPECIAL_OPS : 0, memory_order_relaxed);
 	charge_table_init(&pgmap->charges);
 	poison_init(&pgmap->poison);
 	track_init(pgmap);
+	map_open_short_ways(pgmap, !map_is(pgmap, SPECIAL_TRACK));
 	pthread_mutex_init(&pgmap->split_lock, NULL);
 	return 0;
 }

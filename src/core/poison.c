@@ -117,6 +117,7 @@ static int change(struct pgmap *pgmap, uint64_t pgoff, uint64_t npages, bool poi
 		spare = NULL;
 	}
 	map_special(pgmap, SPECIAL_POISON, poison->pages != 0);
+	map_open_short_ways(pgmap, !map_is(pgmap, SPECIAL_POISON | SPECIAL_TRACK));
 	pthread_mutex_unlock(&poison->lock);
 	free(spare);
 	return 0;

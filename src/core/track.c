@@ -43,6 +43,8 @@ static struct {
 	pid_t process;
 } track = {.lock = PTHREAD_MUTEX_INITIALIZER, .records = RB_INITIALIZER(&track.records)};
 
+bool track_on;
+
 static int record_compare(const struct record *a, const struct record *b)
 {
 	if (a->word != b->word)
@@ -209,6 +211,7 @@ void track_init(struct pgmap *pgmap)
 		return;
 	(void)pthread_once(&once, track_start);
 	map_special(pgmap, SPECIAL_TRACK, true);
+	track_on = true; /* before there is a folio of this pgmap */
 }
 
 void track_exit(struct pgmap *pgmap)

@@ -9,17 +9,21 @@
  * Order: a record is made after its reference, and goes before it: so the records of a word that somebody else may have
  * requested by now are that request's. A record for which there was no memory is missing, and counted.
  *
- * Called where map_is(pgmap, SPECIAL_TRACK), and only there, but for track_init() and track_print().
+ * Called where map_is(pgmap, SPECIAL_TRACK), and only there, but for track_init().
  */
 #ifndef PGMAP_CORE_TRACK_H
 #define PGMAP_CORE_TRACK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/word.h"
 
 struct pgmap;
 struct pgmap_holder;
+
+/* Some pgmap is tracked: what gets and puts of all pgmaps look at. */
+extern bool track_on;
 
 enum { TRACK_REF = -1 }; /* else enum folio_pin_kind */
 
