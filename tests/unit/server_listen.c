@@ -1,21 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* server_listen.c - a socket's name has one live server; a dead one's is taken over, and nobody else's. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "server_util.h"
 
-#include <cmocka.h>
-
-#include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "server/listen.h"
 
@@ -150,6 +139,37 @@ static void its_directory_is_made_but_not_those_above(void **state)
 	assert_int_equal(rmdir(made), 0);
 }
 
+static void what_fails_leaves_no_name_and_no_lock(void **state)
+{
+	(void)state;
+	struct listener listener;
+	char target[96];
+	unsigned before = open_descriptors(), more = 0;
+	for (;; more++) {
+		rlim_t was = few_descriptors(more);
+		why[0] = 0;
+		int err = listener_open(&listener, path, why);
+		descriptors_again(was);
+		if (!err)
+			break;
+		assert_int_equal(err, -EMFILE);
+		assert_true(why[0] != 0);
+		assert_int_equal(access(path, F_OK), -1);
+		assert_int_equal(open_descriptors(), before);
+	}
+	assert_int_equal(more, 2); /* the lock's, the socket's */
+	listener_close(&listener);
+	assert_int_equal(open_descriptors(), before);
+	assert_int_equal(unlink(lock_path), 0);
+	(void)snprintf(target, sizeof(target), "%s/target", dir);
+	assert_int_equal(symlink(target, lock_path), 0); /* somebody's trap: it is not followed */
+	assert_int_equal(listener_open(&listener, path, why), -ELOOP);
+	assert_non_null(strstr(why, "lock file"));
+	assert_int_equal(access(target, F_OK), -1);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(open_descriptors(), before);
+}
+
 static void a_name_that_is_no_sockets_is_refused(void **state)
 {
 	(void)state;
@@ -175,6 +195,7 @@ int main(void)
 		T(the_lock_alone_keeps_a_second_server_away),
 		T(what_is_no_socket_is_left_alone),
 		T(its_directory_is_made_but_not_those_above),
+		T(what_fails_leaves_no_name_and_no_lock),
 		T(a_name_that_is_no_sockets_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

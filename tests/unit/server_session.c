@@ -10,8 +10,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
+#include "failing.h"
 #include "server/requests.h"
 #include "server/service.h"
 #include "server/session.h"
@@ -249,6 +251,91 @@ static void c7_5_remote_pins_of_the_dead_are_quarantined_until_the_fence(void **
 	assert_int_equal(space().waiting, 0);
 }
 
+static void a_command_is_shown_without_control_characters(void **state)
+{
+	(void)state;
+	char comm[16];
+	int others[PROTO_MAX_FDS];
+	assert_int_equal(prctl(PR_GET_NAME, comm), 0);
+	assert_int_equal(prctl(PR_SET_NAME, "a\nb\033[\x7f"), 0);
+	struct session *other = greet(getpid(), others);
+	assert_int_equal(prctl(PR_SET_NAME, comm), 0);
+	assert_string_equal(other->command, "a?b?[?");
+	close_fds(others);
+	assert_true(service_disconnect(other));
+	leave();
+}
+
+/* The folio is cut in two under a mapping that pins it: both parts are quarantined, the one that the file lost as well. */
+static void c7_5_a_pinned_folio_that_was_split_is_quarantined_whole(void **state)
+{
+	(void)state;
+	struct session_map *map;
+	struct fsdax_file *file = make_file("f", 8 * PAGE);
+	struct proto_req req = {.handle = session->id};
+	assert_int_equal(map_of(file, 0, 0, &map), 0);
+	assert_int_equal(map->nspans, 1);
+	assert_int_equal(pinword_pin(word(map, 0), 1), 0);
+	assert_int_equal(fsdax_truncate(file, 4 * PAGE), 0);
+	fsdax_close(file);
+	leave();
+	assert_int_equal(session->quarantined_pages, 8);
+	assert_int_equal(session->nleft, 1);
+	assert_int_equal(session->left[0].pages, 8);
+	assert_int_equal(space().used, 4);
+	assert_int_equal(space().waiting, 4);
+	assert_int_equal(request_fence(session, &req, NULL), 0);
+	assert_int_equal(space().waiting, 0);
+}
+
+static void c7_5_the_dead_are_quarantined_without_memory_too(void **state)
+{
+	(void)state;
+	struct session_map *map, *again;
+	struct fsdax_file *file = make_file("f", 3 * PAGE), *other = make_file("g", PAGE);
+	struct proto_req req = {.handle = session->id};
+	assert_int_equal(map_of(file, 0, 0, &map), 0);
+	assert_int_equal(map_of(other, 0, 0, &again), 0);
+	assert_int_equal(pinword_pin(word(map, 0), 1), 0);
+	assert_int_equal(pinword_pin(word(map, 1), 1), 0);
+	assert_int_equal(pinword_pin(word(again, 0), 1), 0);
+	fsdax_close(file);
+	fsdax_close(other);
+	failing_begin(1, true);
+	leave();
+	(void)failing_end();
+	assert_int_equal(session->state, PROTO_WHO_QUARANTINED);
+	assert_int_equal(session->quarantined_pages, 4);
+	assert_int_equal(session->nleft, 0); /* what "who" would have shown is lost, and nothing else */
+	assert_int_equal(request_fence(session, &req, NULL), 0);
+	assert_int_equal(pgmap_live_pages(service->pgmap), 0);
+}
+
+static void c7_5_the_folios_of_a_file_share_its_path(void **state)
+{
+	(void)state;
+	struct session_map *map[3];
+	struct fsdax_file *f = make_file("f", 3 * PAGE), *g = make_file("g", PAGE);
+	struct proto_req req = {.handle = session->id};
+	assert_int_equal(map_of(f, 0, 0, &map[0]), 0);
+	assert_int_equal(map_of(f, 0, 0, &map[1]), 0);
+	assert_int_equal(map_of(g, 0, 0, &map[2]), 0);
+	assert_int_equal(pinword_pin(word(map[0], 1), 1), 0);
+	assert_int_equal(pinword_pin(word(map[1], 0), 1), 0);
+	assert_int_equal(pinword_pin(word(map[1], 1), 1), 0);
+	assert_int_equal(pinword_pin(word(map[2], 0), 1), 0);
+	fsdax_close(f);
+	fsdax_close(g);
+	leave();
+	assert_int_equal(session->nleft, 4);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_string_equal(session->left[i].path, i < 3 ? "/f" : "/g");
+		assert_int_equal(session->left[i].own_path, i == 0 || i == 3);
+		assert_true(i == 0 || i == 3 || session->left[i].path == session->left[0].path);
+	}
+	assert_int_equal(request_fence(session, &req, NULL), 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -260,6 +347,10 @@ int main(void)
 		T(c7_9_what_has_gone_from_the_file_stays_stale),
 		T(c7_2_nothing_ends_while_the_kernel_maps_for_it),
 		T(c7_5_remote_pins_of_the_dead_are_quarantined_until_the_fence),
+		T(a_command_is_shown_without_control_characters),
+		T(c7_5_a_pinned_folio_that_was_split_is_quarantined_whole),
+		T(c7_5_the_dead_are_quarantined_without_memory_too),
+		T(c7_5_the_folios_of_a_file_share_its_path),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -188,8 +188,8 @@ static inline unsigned open_descriptors(void)
 	return n;
 }
 
-/* No descriptor can be had any more; give the answer to descriptors_again(). */
-static inline rlim_t no_descriptors(void)
+/* So many more descriptors can be had; give the answer to descriptors_again(). */
+static inline rlim_t few_descriptors(unsigned more)
 {
 	struct rlimit limit, none;
 	int fd = dup(STDERR_FILENO); /* the lowest that is free */
@@ -197,9 +197,14 @@ static inline rlim_t no_descriptors(void)
 	assert_int_equal(close(fd), 0);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	none = limit;
-	none.rlim_cur = (rlim_t)fd;
+	none.rlim_cur = (rlim_t)fd + more;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
 	return limit.rlim_cur;
+}
+
+static inline rlim_t no_descriptors(void)
+{
+	return few_descriptors(0);
 }
 
 static inline void descriptors_again(rlim_t was)
