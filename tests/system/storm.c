@@ -368,7 +368,8 @@ int main(int argc, char **argv)
 	static struct storm storm;
 	struct storm *s = &storm;
 	pthread_t thread;
-	s->seed = argc > 1 ? strtoull(argv[1], NULL, 10) : (uint64_t)now_ns() % 1000000007;
+	bool any = argc < 2 || strcmp(argv[1], "any") == 0;
+	s->seed = any ? (uint64_t)now_ns() % 1000000007 : strtoull(argv[1], NULL, 10);
 	s->kills = argc > 2 ? strtoull(argv[2], NULL, 10) : 500;
 	s->planted = argc > 3 ? argv[3] : NULL;
 	s->random = s->seed;

@@ -39,6 +39,8 @@ struct storm_table {
 	_Atomic uint64_t found[FOUND_KINDS];
 	_Atomic int described; /* 0 nobody, 1 being written, 2 done */
 	char description[240];
+	_Atomic uint64_t
+		files; /* that were made: each has a number of its own, which a pid would not be in a long storm */
 	_Atomic uint64_t children, remote_pins;
 	struct storm_slot slots[CLIENTS];
 };

@@ -32,7 +32,7 @@ struct client {
 	struct pgmap_client *pool;
 	unsigned index;
 	bool has_children; /* then it unmaps nothing any more: what it says counts for its children's mappings too (c7.4) */
-	uint64_t random, serial;
+	uint64_t random;
 	struct held held[HELD];
 };
 
@@ -159,8 +159,7 @@ static void map_some(struct client *c, struct held *held)
 static void make_one(struct client *c, struct held *held)
 {
 	char temp[64], path[32];
-	uint64_t pages = 1 + dice(c, FILE_PAGES_MAX),
-		 id = (uint64_t)getpid() << 24 | (c->serial++ & 0xffffff) | UINT64_C(1) << 62;
+	uint64_t pages = 1 + dice(c, FILE_PAGES_MAX), id = UINT64_C(1) << 62 | atomic_fetch_add(&c->table->files, 1);
 	(void)snprintf(temp, sizeof(temp), "/t%" PRIx64, id);
 	int err = pgmap_open_map(c->pool, temp, PGMAP_O_CREATE | PGMAP_O_EXCL, pages * PAGE,
 				 PGMAP_MAP_READ | PGMAP_MAP_WRITE, &held->mapping);
@@ -204,6 +203,26 @@ static void resize_one(struct client *c)
 	(void)pgmap_close(file);
 }
 
+/* A public file loses all its pages, but those that nobody holds are wiped and stay; all that is seen of it is zero. */
+static void renew_one(struct client *c)
+{
+	char path[32];
+	struct pgmap_mapping *mapping;
+	uint64_t pages = 1 + dice(c, FILE_PAGES_MAX);
+	random_path(c, path);
+	int err = pgmap_open_map(c->pool, path, PGMAP_O_TRUNC, pages * PAGE, PGMAP_MAP_READ, &mapping);
+	expect(c, "renew", err);
+	if (err)
+		return;
+	const uint64_t *words = pgmap_mapping_address(mapping);
+	for (uint64_t i = 0; i < pages; i++)
+		if (storm_page_is(words + i * WORDS, 0, 0) != 0)
+			storm_found(c->table, FOUND_FOREIGN, "page %" PRIu64 " of a renewed file is not zero: %" PRIx64,
+				    i, words[i * WORDS]);
+	if (pgmap_unmap(mapping)) /* no child of ours looks at it */
+		storm_found(c->table, FOUND_ERROR, "unmap of a renewed file is refused");
+}
+
 /* A child that only maps: it has no socket, and its parent may be killed any moment. */
 static void leave_child(struct client *c)
 {
@@ -238,8 +257,10 @@ static void step(struct client *c)
 		drop(c, held);
 	else if (what < 65)
 		lose_one(c);
-	else if (what < 75)
+	else if (what < 71)
 		resize_one(c);
+	else if (what < 75)
+		renew_one(c);
 	else if (what < 98 && held->mapping)
 		pin(c, held);
 	else if (what >= 98)
