@@ -19,15 +19,10 @@
 
 #include <pgmap/client.h>
 
+#include "option.h"
+
 enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 enum { CLI_OPTIONS_MAX = 16, CLI_TEXT_MAX = 32 };
-
-struct cli_option {
-	char letter;      /* 0: none */
-	const char *name; /* null ends the list */
-	const char *arg;  /* what --help calls its argument, or null */
-	const char *help;
-};
 
 struct cli;
 struct cli_command {

@@ -13,18 +13,6 @@
 
 enum { SERVE_DEVICE, SERVE_QUIET, SERVE_READY };
 
-static int parse_fd(const char *text, int *fd)
-{
-	unsigned value = 0;
-	for (const char *c = text; *c; c++) {
-		if (*c < '0' || *c > '9' || value > 100000)
-			return -EINVAL;
-		value = 10 * value + (unsigned)(*c - '0');
-	}
-	*fd = (int)value;
-	return *text ? 0 : -EINVAL;
-}
-
 static int run_serve(struct cli *cli)
 {
 	struct server_options options = {
@@ -33,7 +21,7 @@ static int run_serve(struct cli *cli)
 		.ready_fd = -1,
 		.quiet = cli->option[SERVE_QUIET],
 	};
-	if (cli->option[SERVE_READY] && parse_fd(cli->option[SERVE_READY], &options.ready_fd))
+	if (cli->option[SERVE_READY] && option_parse_fd(cli->option[SERVE_READY], &options.ready_fd))
 		return cli_usage(cli, "%s: no descriptor's number", cli->option[SERVE_READY]);
 	return server_run(&options);
 }

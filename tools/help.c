@@ -54,16 +54,6 @@ void cli_help(FILE *out)
 	fprintf(out, "\nexit codes: %s\n`pgmap COMMAND --help` says more about a command.\n", exit_codes);
 }
 
-static void print_option(FILE *out, const struct cli_option *o)
-{
-	char name[64];
-	snprintf(name, sizeof(name), "--%s%s%s", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
-	if (o->letter)
-		fprintf(out, "  -%c, %-20s %s\n", o->letter, name, o->help);
-	else
-		fprintf(out, "      %-20s %s\n", name, o->help);
-}
-
 static void print_kinds(FILE *out)
 {
 	for (size_t i = 0; dev_kind_at(i); i++)
@@ -83,65 +73,15 @@ void cli_command_help(FILE *out, const struct cli_command *command)
 	wrapped(out, command->text, 0);
 	fputs("\noptions:\n", out);
 	for (const struct cli_option *o = command->options; o && o->name; o++)
-		print_option(out, o);
+		option_help(out, o);
 	for (const struct cli_option *o = cli_global_options; o->name; o++)
 		if (o->letter != 'V')
-			print_option(out, o);
+			option_help(out, o);
 	if (takes_spec(command)) {
 		fputs("\ndevices:\n", out);
 		print_kinds(out);
 	}
 	fprintf(out, "\nexit codes: %s\n", exit_codes);
-}
-
-/* roff: a backslash or a leading dot or quote would be a request, a plain '-' may become a hyphen. */
-static void roff(FILE *out, const char *text)
-{
-	bool start = true;
-	for (const char *c = text; *c; c++) {
-		if (start && (*c == '.' || *c == '\''))
-			fputs("\\&", out);
-		if (*c == '\\')
-			fputs("\\e", out);
-		else if (*c == '-')
-			fputs("\\-", out);
-		else
-			fputc(*c, out);
-		start = *c == '\n';
-	}
-}
-
-static void roff_option(FILE *out, const struct cli_option *o)
-{
-	fputs(".TP\n\\fB", out);
-	if (o->letter)
-		fprintf(out, "\\-%c\\fR, \\fB", o->letter);
-	fputs("\\-\\-", out);
-	roff(out, o->name);
-	fputs("\\fR", out);
-	if (o->arg) {
-		fputs(" \\fI", out);
-		roff(out, o->arg);
-		fputs("\\fR", out);
-	}
-	fputc('\n', out);
-	roff(out, o->help);
-	fputc('\n', out);
-}
-
-static void roff_paragraphs(FILE *out, const char *text)
-{
-	for (const char *c = text; *c; c++) {
-		char line[1024];
-		size_t n = strcspn(c, "\n");
-		snprintf(line, sizeof(line), "%.*s", (int)n, c);
-		roff(out, line);
-		fputs("\n", out);
-		c += n;
-		if (!*c)
-			break;
-		fputs(".PP\n", out);
-	}
 }
 
 static void roff_command(FILE *out, const struct cli_command *command)
@@ -151,7 +91,7 @@ static void roff_command(FILE *out, const struct cli_command *command)
 	fputs(".\n.PP\n", out);
 	roff_paragraphs(out, command->text);
 	for (const struct cli_option *o = command->options; o && o->name; o++)
-		roff_option(out, o);
+		option_roff(out, o);
 	if (!takes_spec(command))
 		return;
 	for (size_t i = 0; dev_kind_at(i); i++) {
@@ -174,7 +114,7 @@ void cli_man(FILE *out)
 	      ".SH OPTIONS\n",
 	      out);
 	for (const struct cli_option *o = cli_global_options; o->name; o++)
-		roff_option(out, o);
+		option_roff(out, o);
 	fputs(".SH COMMANDS\n", out);
 	for (const struct cli_command *const *c = cli_commands; *c; c++)
 		if (!(*c)->hidden)

@@ -1,54 +1,129 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* pgmapd.c - the pool server as a program of its own. */
+/*
+ * pgmapd.c - the pool server as a program of its own. One table of options serves getopt, --help and the man page (--man).
+ */
 #include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 
+#include "dev/dev.h"
+#include "option.h"
 #include "server/server.h"
 
-static void usage(FILE *to)
+enum { FAILED = 1, USAGE = 2 };
+
+static const struct cli_option options[] = {
+	{'d', "device", "SPEC", "the memory of the pool, as memfd:size=4G,page=2M (default: half of the free memory)"},
+	{'s', "socket", "PATH", "default: $PGMAP_SOCKET, $XDG_RUNTIME_DIR/pgmap/pgmapd.sock or /run/pgmap/pgmapd.sock"},
+	{'r', "ready-fd", "N", "write one byte to this descriptor once clients may connect, and close it"},
+	{'q', "quiet", NULL, "say nothing but errors"},
+	{'h', "help", NULL, "say what there is, and end"},
+	{'V', "version", NULL, "say which version this is, and end"},
+	{0, NULL, NULL, NULL},
+};
+enum { NOPTIONS = sizeof(options) / sizeof(options[0]) - 1 };
+
+static const char summary[] = "the pool server: device memory with an owner that can be trusted";
+static const char synopsis[] = "[--device SPEC] [--socket PATH] [--ready-fd N] [--quiet]";
+static const char description[] =
+	"Serves the files of one pool of device memory to the processes that connect to its socket: they map them with "
+	"no copy, and it knows who holds which pages, since when. It stays in the foreground, and needs no root. What "
+	"pgmap serve does is the same.\n"
+	"SIGTERM and SIGINT drain the pool: there are no new mappings, and the server ends when the last one has gone, "
+	"however long that takes; pgmap who names who is in the way, pgmap stop --cancel calls it off. A second signal "
+	"ends the server at once. What clients have mapped stays theirs in any case, also when the server is killed: a "
+	"new server refuses a device that somebody still maps.";
+static const char files[] = "Beside the socket PATH lies PATH.lock, which a server locks for as long as it serves: a "
+			    "second one for the same "
+			    "socket is refused, and a dead one's socket is taken over. Whoever may connect to the "
+			    "socket may read, write and "
+			    "remove every file of the pool: its directory is what keeps others out.";
+static const char exit_codes[] = "0 drained: nothing was held when it ended; 1 it could not start, or was ended by a "
+				 "second signal: one line on stderr says what, which, why; 2 wrong usage.";
+
+static int help(FILE *out)
 {
-	(void)fprintf(
-		to, "usage: pgmapd [--device SPEC] [--socket PATH] [--ready-fd N] [--quiet]\n"
-		    "  -d, --device SPEC   the memory of the pool, as memfd:size=4G,page=2M (default: half of the free "
-		    "memory)\n"
-		    "  -s, --socket PATH   default: $PGMAP_SOCKET, $XDG_RUNTIME_DIR/pgmap/pgmapd.sock or "
-		    "/run/pgmap/pgmapd.sock\n"
-		    "  -r, --ready-fd N    write one byte to this descriptor once clients may connect\n"
-		    "  -q, --quiet         say nothing but errors\n");
+	fprintf(out, "pgmapd - %s\n\nusage: pgmapd %s\n\n", summary, synopsis);
+	for (const struct cli_option *o = options; o->name; o++)
+		option_help(out, o);
+	fputs("\ndevices:\n", out);
+	for (size_t i = 0; dev_kind_at(i); i++)
+		fprintf(out, "  %s\n", dev_kind_at(i)->usage);
+	fprintf(out, "\nexit codes: %s\n", exit_codes);
+	return 0;
 }
 
-static int parse_fd(const char *text, int *fd)
+static int wrong(const char *what, const char *why)
 {
-	char *end;
-	long value = strtol(text, &end, 10);
-	if (*end || end == text || value < 0 || value > 1 << 20)
-		return -1;
-	*fd = (int)value;
+	fprintf(stderr, "pgmapd: %s: %s (see: pgmapd --help)\n", what, why);
+	return USAGE;
+}
+
+static void section(FILE *out, const char *name, const char *text)
+{
+	fprintf(out, ".SH %s\n", name);
+	roff_paragraphs(out, text);
+}
+
+static int man(FILE *out)
+{
+	fputs(".TH PGMAPD 8 \"\" \"pgmap " PGMAP_VERSION "\" \"System Administration\"\n.SH NAME\npgmapd \\- ", out);
+	roff(out, summary);
+	fputs("\n.SH SYNOPSIS\n.B pgmapd\n", out);
+	roff(out, synopsis);
+	fputc('\n', out);
+	section(out, "DESCRIPTION", description);
+	fputs(".SH OPTIONS\n", out);
+	for (const struct cli_option *o = options; o->name; o++)
+		option_roff(out, o);
+	fputs(".SH DEVICES\n", out);
+	for (size_t i = 0; dev_kind_at(i); i++) {
+		fprintf(out, ".TP\n%s\n", dev_kind_at(i)->name);
+		roff(out, dev_kind_at(i)->usage);
+		fputc('\n', out);
+	}
+	section(out, "FILES", files);
+	section(out, "EXIT STATUS", exit_codes);
+	fputs(".SH SEE ALSO\n.BR pgmap (1),\n.BR pgmap\\-client (7)\n", out);
 	return 0;
+}
+
+/* A long option's value is its letter, so that one switch serves both. */
+static void getopt_tables(char letters[2 * NOPTIONS + 1], struct option longs[NOPTIONS + 2])
+{
+	for (const struct cli_option *o = options; o->name; o++) {
+		*letters++ = o->letter;
+		if (o->arg)
+			*letters++ = ':';
+		*longs++ = (struct option){o->name, o->arg ? required_argument : no_argument, NULL, o->letter};
+	}
+	*letters = '\0';
+	*longs++ = (struct option){"man", no_argument, NULL, 'M'};
+	*longs = (struct option){0};
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{"device", required_argument, NULL, 'd'},   {"socket", required_argument, NULL, 's'},
-		{"ready-fd", required_argument, NULL, 'r'}, {"quiet", no_argument, NULL, 'q'},
-		{"help", no_argument, NULL, 'h'},           {0},
-	};
-	struct server_options options = {.ready_fd = -1};
-	for (int c; (c = getopt_long(argc, argv, "d:s:r:qh", longs, NULL)) != -1;) {
+	struct server_options server = {.ready_fd = -1};
+	char letters[2 * NOPTIONS + 1];
+	struct option longs[NOPTIONS + 2];
+	getopt_tables(letters, longs);
+	for (int c; (c = getopt_long(argc, argv, letters, longs, NULL)) != -1;) {
 		if (c == 'd')
-			options.device = optarg;
+			server.device = optarg;
 		else if (c == 's')
-			options.socket_path = optarg;
+			server.socket_path = optarg;
 		else if (c == 'q')
-			options.quiet = true;
+			server.quiet = true;
 		else if (c == 'h')
-			return usage(stdout), 0;
-		else if (c != 'r' || parse_fd(optarg, &options.ready_fd) != 0)
-			return usage(stderr), 2;
+			return help(stdout);
+		else if (c == 'M')
+			return man(stdout);
+		else if (c == 'V')
+			return puts("pgmapd " PGMAP_VERSION) < 0 ? FAILED : 0;
+		else if (c != 'r')
+			return USAGE; /* getopt has said which, and why */
+		else if (option_parse_fd(optarg, &server.ready_fd) != 0)
+			return wrong(optarg, "no descriptor's number");
 	}
-	if (optind != argc)
-		return usage(stderr), 2;
-	return server_run(&options);
+	return optind == argc ? server_run(&server) : wrong(argv[optind], "one argument too many");
 }

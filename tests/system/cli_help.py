@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""cli_help - every command has help, and the man page says what the help says."""
+"""cli_help - every command has help, and the man page says what the help says; so for the server's own program."""
+import os
 import re
+import subprocess
 
 import cli
 
@@ -39,6 +41,35 @@ def test_man_page_comes_from_the_same_table(_pool):
         assert summary in man
         for option in re.findall(r'^ +(?:-\w, )?--([a-z-]+)', help_text, re.M):
             assert f'--{option}' in man, f'{name}: --{option}'
+
+
+def pgmapd(*args):
+    """Exit code, stdout, stderr of the server's program: for what ends by itself."""
+    done = subprocess.run([os.environ['PGMAPD'], *args], capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_server_says_the_same_in_help_and_man(_pool):
+    code, text, err = pgmapd('--help')
+    assert (code, err) == (0, '') and text == pgmapd('-h')[1]
+    code, roff, err = pgmapd('--man')
+    man = plain(roff)
+    assert (code, err) == (0, '') and man.startswith('.TH PGMAPD 8 ')
+    options = re.findall(r'^ +-(\w), --([a-z-]+) +(?:[A-Z]+ +)?(\S.*)$', text, re.M)
+    assert [name for _, name, _ in options] == 'device socket ready-fd quiet help version'.split(), options
+    for letter, name, about in options:
+        assert f'-{letter}, --{name}' in man and about in man, f'{name}: {about}'
+    assert 'memfd:size=' in text and 'memfd:size=' in man
+    for section in 'SYNOPSIS', 'DESCRIPTION', 'FILES', 'EXIT STATUS', 'SEE ALSO':
+        assert f'.SH {section}\n' in man, section
+    assert re.fullmatch(r'pgmapd \d+\.\d+\.\d+\n', pgmapd('--version')[1])
+
+
+def test_the_server_names_what_is_wrong_with_its_options(_pool):
+    for args, named in ((['--bogus'], 'bogus'), (['--socket'], 'socket'), (['more'], 'more'), (['-q', 'a', 'b'], 'a'),
+                        (['--ready-fd', 'x'], 'x'), (['-r', '-1'], '-1'), (['-r', ''], 'descriptor'), (['-r', '1x'], '1x')):
+        code, out, err = pgmapd(*args)
+        assert code == 2 and out == '' and len(err.splitlines()) == 1 and named in err, (args, code, out, err)
 
 
 def test_version(_pool):
