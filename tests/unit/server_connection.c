@@ -4,13 +4,9 @@
 #include "server_util.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-
-#include "server/loop.h"
 
 static struct loop loop;
 static struct sockaddr_un address;
@@ -23,15 +19,8 @@ static int set_up(void **state)
 	(void)state;
 	descriptors = open_descriptors();
 	open_service("memfd:size=2M,page=4K");
-	loop = (struct loop){.service = service, .quiet = true};
-	TAILQ_INIT(&loop.conns);
-	TAILQ_INIT(&loop.dropped);
-	LIST_INIT(&loop.drains);
-	TAILQ_INIT(&loop.unwatched);
-	TAILQ_INIT(&loop.answers);
-	(void)pthread_mutex_init(&loop.answers_lock, NULL);
+	begin_loop(&loop, service);
 	loop.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	loop.answers_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	loop.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	loop.listener.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	address = (struct sockaddr_un){.sun_family = AF_UNIX};
@@ -141,6 +130,18 @@ static struct peer greet(uint32_t flags)
 	assert_int_equal(hear(peer.fd, peer.fds, &nfds), 0);
 	assert_int_equal(nfds, flags ? 0 : PROTO_MAX_FDS);
 	return peer;
+}
+
+static void map_a_page(const struct peer *peer)
+{
+	struct proto_req req = request(PROTO_OPEN_MAP);
+	req.flags = FSDAX_CREATE;
+	req.len_bytes = PAGE;
+	req.prot = 3;
+	(void)snprintf(req.path, sizeof(req.path), "/f");
+	say(peer->fd, &req);
+	round_for(peer->conn);
+	assert_int_equal(hear_error(peer->fd), 0);
 }
 
 static void close_fds(const struct peer *peer)
@@ -254,15 +255,9 @@ static void what_is_no_request_is_answered_once_and_hung_up_on(void **state)
 static void a_second_request_while_a_drain_is_waited_for_ends_both(void **state)
 {
 	(void)state;
-	struct proto_req req = request(PROTO_OPEN_MAP), drain = request(PROTO_DRAIN), info = request(PROTO_INFO);
+	struct proto_req drain = request(PROTO_DRAIN), info = request(PROTO_INFO);
 	struct peer peer = greet(0), waiter = greet(PROTO_HELLO_CONTROL);
-	req.flags = FSDAX_CREATE;
-	req.len_bytes = PAGE;
-	req.prot = 1;
-	(void)snprintf(req.path, sizeof(req.path), "/f");
-	say(peer.fd, &req);
-	round_for(peer.conn);
-	assert_int_equal(hear_error(peer.fd), 0);
+	map_a_page(&peer);
 	drain.timeout_ms = -1;
 	say(waiter.fd, &drain);
 	round_for(waiter.conn);
@@ -388,15 +383,8 @@ static void without_memory_a_client_is_let_go_or_told(void **state)
 static void c7_2_a_mapping_outlives_its_connection(void **state)
 {
 	(void)state;
-	struct proto_req req = request(PROTO_OPEN_MAP);
 	struct peer peer = greet(0);
-	req.flags = FSDAX_CREATE;
-	req.len_bytes = PAGE;
-	req.prot = 3;
-	(void)snprintf(req.path, sizeof(req.path), "/f");
-	say(peer.fd, &req);
-	round_for(peer.conn);
-	assert_int_equal(hear_error(peer.fd), 0);
+	map_a_page(&peer);
 	void *at = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, peer.fds[0], 0);
 	assert_ptr_not_equal(at, MAP_FAILED);
 	close_fds(&peer);
@@ -407,9 +395,7 @@ static void c7_2_a_mapping_outlives_its_connection(void **state)
 	assert_int_equal(service->holders, 1);
 	assert_int_equal(pgmap_live_pages(service->pgmap), 1);
 	assert_int_equal(munmap(at, PAGE), 0);
-	struct pollfd wake = {.fd = loop.answers_fd, .events = POLLIN};
-	assert_int_equal(poll(&wake, 1, -1), 1);
-	waiting_answers(&loop);
+	take_answer(&loop);
 	assert_int_equal(service->holders, 0);
 	assert_int_equal(pgmap_live_pages(service->pgmap), 0);
 }

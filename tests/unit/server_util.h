@@ -15,9 +15,11 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -26,6 +28,7 @@
 #include <pgmap/folio.h>
 #include <pgmap/pgmap.h>
 
+#include "server/loop.h"
 #include "server/requests.h"
 #include "server/service.h"
 #include "server/session.h"
@@ -54,6 +57,27 @@ static inline void close_service(void)
 	assert_int_equal(service->holders, 0);
 	assert_int_equal(service->quarantined, 0);
 	assert_int_equal(service_destroy(service), 0);
+}
+
+/* A loop as server.c makes it, but without a socket, signals, and an epoll of its own. */
+static inline void begin_loop(struct loop *loop, struct service *of)
+{
+	*loop = (struct loop){.service = of, .quiet = true, .answers_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+	assert_true(loop->answers_fd >= 0);
+	TAILQ_INIT(&loop->conns);
+	TAILQ_INIT(&loop->dropped);
+	LIST_INIT(&loop->drains);
+	TAILQ_INIT(&loop->unwatched);
+	TAILQ_INIT(&loop->answers);
+	(void)pthread_mutex_init(&loop->answers_lock, NULL);
+}
+
+/* A helper's answer wakes the loop, and is taken. */
+static inline void take_answer(struct loop *loop)
+{
+	struct pollfd wake = {.fd = loop->answers_fd, .events = POLLIN};
+	assert_int_equal(poll(&wake, 1, -1), 1);
+	waiting_answers(loop);
 }
 
 static inline struct proto_req request(enum proto_type type)

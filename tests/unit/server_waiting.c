@@ -1,25 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* server_waiting.c - leases that end and drains that are waited for: each gets its answer, once, when it is true. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "server_util.h"
 
-#include <cmocka.h>
-
-#include <errno.h>
-#include <poll.h>
-#include <stdlib.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <unistd.h>
-
-#include <pgmap/pgmap.h>
-
-#include "server/loop.h"
-#include "server/session.h"
-
-enum { PAGE = 4096 };
 
 static struct loop loop;
 static struct session *session;
@@ -29,18 +12,10 @@ static int fds[PROTO_MAX_FDS];
 static int set_up(void **state)
 {
 	(void)state;
-	char why[DEV_WHY_MAX];
 	struct fsdax_file *file;
 	struct session_map *map;
-	loop = (struct loop){.quiet = true, .answers_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
-	assert_true(loop.answers_fd >= 0);
-	TAILQ_INIT(&loop.conns);
-	TAILQ_INIT(&loop.dropped);
-	LIST_INIT(&loop.drains);
-	TAILQ_INIT(&loop.unwatched);
-	TAILQ_INIT(&loop.answers);
-	(void)pthread_mutex_init(&loop.answers_lock, NULL);
-	assert_int_equal(service_create("memfd:size=2M,page=4K", &loop.service, why), 0);
+	open_service("memfd:size=2M,page=4K");
+	begin_loop(&loop, service);
 	session = service_connect(loop.service, getpid(), getuid());
 	assert_non_null(session);
 	assert_int_equal(session_greet(session, fds), 0);
@@ -55,8 +30,7 @@ static int tear_down(void **state)
 {
 	(void)state;
 	assert_true(LIST_EMPTY(&loop.drains) && TAILQ_EMPTY(&loop.unwatched) && TAILQ_EMPTY(&loop.answers));
-	assert_int_equal(loop.service->holders, 0);
-	assert_int_equal(service_destroy(loop.service), 0);
+	close_service();
 	return close(loop.answers_fd);
 }
 
@@ -64,14 +38,6 @@ static void let_go(void)
 {
 	for (unsigned i = 0; i < PROTO_MAX_FDS; i++)
 		assert_int_equal(close(fds[i]), 0);
-}
-
-/* As the loop does: a helper's answer wakes it, and is taken. */
-static void take_answer(void)
-{
-	struct pollfd wake = {.fd = loop.answers_fd, .events = POLLIN};
-	assert_int_equal(poll(&wake, 1, -1), 1);
-	waiting_answers(&loop);
 }
 
 static void c7_2_a_holder_ends_when_its_lease_does(void **state)
@@ -85,7 +51,7 @@ static void c7_2_a_holder_ends_when_its_lease_does(void **state)
 	waiting_answers(&loop); /* none yet, and none can be */
 	assert_int_equal(loop.service->holders, 1);
 	let_go();
-	take_answer();
+	take_answer(&loop);
 	assert_int_equal(loop.service->holders, 0);
 }
 
@@ -126,7 +92,7 @@ static void a_lease_that_is_still_held_gets_a_thread(void **state)
 	assert_true(TAILQ_EMPTY(&loop.unwatched));
 	assert_int_equal(loop.service->holders, 1);
 	let_go();
-	take_answer();
+	take_answer(&loop);
 	assert_int_equal(loop.service->holders, 0);
 }
 
@@ -182,7 +148,7 @@ static void a_drain_answers_at_its_deadline_or_its_end(void **state)
 	assert_true(loop.waits_for[0] != 0);
 	let_go();
 	assert_true(service_disconnect(session));
-	take_answer();
+	take_answer(&loop);
 	assert_false(loop.drain_thread);
 	waiting_check_drains(&loop);
 	assert_true(loop.ended);
@@ -204,7 +170,7 @@ static void a_drain_that_is_cancelled_says_so(void **state)
 	assert_int_equal(was_told(&ever, 9), -ECANCELED);
 	assert_false(loop.ended);
 	assert_int_equal(loop.waits_for[0], 0);
-	take_answer(); /* the thread's, whose drain is no more */
+	take_answer(&loop); /* the thread's, whose drain is no more */
 	assert_false(loop.drain_thread);
 	service_drain(loop.service);
 	waiting_start_drain(&loop);
@@ -212,7 +178,7 @@ static void a_drain_that_is_cancelled_says_so(void **state)
 	assert_true(loop.drain_thread);
 	let_go();
 	assert_true(service_disconnect(session));
-	take_answer();
+	take_answer(&loop);
 	assert_false(loop.drain_thread);
 	hang_up(&ever);
 }
