@@ -39,7 +39,8 @@ struct storm {
 	char dir[64], socket[96];
 	pid_t server, clients[CLIENTS];
 	const char *device; /* the server's memory, as a device that goes on reading after its user's death sees it */
-	uint64_t seed, random, kills, killed, fenced, kept_checked;
+	uint64_t seed, random, kills;
+	_Atomic uint64_t killed, fenced, kept_checked; /* the watchdog reads them */
 	struct kept kept[QUARANTINED_MAX];
 	unsigned nkept;
 	const char *planted; /* what must be found, or null */
@@ -311,8 +312,8 @@ static int verdict(struct storm *s)
 		operations += atomic_load(&t->slots[i].operations);
 	(void)printf("storm: seed=%" PRIu64 " killed=%" PRIu64 " children=%" PRIu64 " remote_pins=%" PRIu64
 		     " kept_checked=%" PRIu64 " fenced=%" PRIu64 " checks=%" PRIu64,
-		     s->seed, s->killed, atomic_load(&t->children), atomic_load(&t->remote_pins), s->kept_checked,
-		     s->fenced, operations);
+		     s->seed, atomic_load(&s->killed), atomic_load(&t->children), atomic_load(&t->remote_pins),
+		     atomic_load(&s->kept_checked), atomic_load(&s->fenced), operations);
 	bool found_planted = false;
 	for (unsigned i = 0; i < FOUND_KINDS; i++) {
 		uint64_t found = atomic_load(&t->found[i]);

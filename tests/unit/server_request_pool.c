@@ -178,6 +178,8 @@ static void c7_5_a_quarantine_is_listed_until_its_fence(void **state)
 	assert_int_equal(open_file(&me, "/g", FSDAX_CREATE, &file), 0);
 	struct rows rows = who(&me, "");
 	assert_int_equal(rows.count, 2);
+	if (!rows.strings)
+		abort(); /* for the analyser, which does not know that an assert does not return */
 	for (uint64_t i = 0; i < 2; i++) {
 		bool f = rows.strings[rows.row[i].path] != 0;
 		assert_int_equal(rows.row[i].holder_id, id);
