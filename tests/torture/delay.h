@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * delay.h - included before all else (-include) in a build of the core for the torture: before each atomic operation a
- * thread may lose time or the processor, so that few processors show many interleavings. The code under test is the real
- * one; only the C11 macros have been put behind a delay. For gcc.
+ * thread may lose time or the processor, so that few processors show many interleavings; and before each lock. The code under
+ * test is the real one; only the C11 macros, and the lock's name, have been put behind a delay. For gcc.
  */
 #ifndef TORTURE_DELAY_H
 #define TORTURE_DELAY_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 void torture_delay(void);
+int torture_lock(pthread_mutex_t *mutex); /* pthread_mutex_lock(), with a delay before it */
 
 #undef atomic_load_explicit
 #undef atomic_store_explicit
@@ -30,5 +32,7 @@ void torture_delay(void);
 	(torture_delay(), __atomic_compare_exchange_n((p), (e), (v), 0, (s), (f)))
 #define atomic_compare_exchange_weak_explicit(p, e, v, s, f)                                                           \
 	(torture_delay(), __atomic_compare_exchange_n((p), (e), (v), 1, (s), (f)))
+
+#define pthread_mutex_lock(m) torture_lock(m)
 
 #endif

@@ -59,7 +59,7 @@ def build(root, src, out):
     sources = sorted((src / "core").glob("*.c")) + sorted((src / "port").glob("*.c"))
     subprocess.run(["gcc", "-std=gnu17", "-D_GNU_SOURCE",
                     '-DLIVE_BARRIERS="port/barrier.h"', "-O1", "-g", "-w", "-include", here / "delay.h",
-                    "-I", root / "include", "-I", src, *sorted(here.glob("*.c")), *sources, "-lbsd", "-lpthread", "-o", out],
+                    "-I", root / "include", "-I", src, *sorted(p for p in here.glob("*.c") if p.name not in ("steps.c", "scenarios.c")), *sources, "-lbsd", "-lpthread", "-o", out],
                    check=True)
 
 

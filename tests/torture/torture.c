@@ -45,7 +45,8 @@ uint64_t next_random(uint64_t *state)
 	return *state;
 }
 
-/* Called before each atomic operation of the core in builds with delay.h. */
+/* Called before each atomic operation of the core, and for each lock, in builds with delay.h; where it is not this file's. */
+#undef pthread_mutex_lock
 void torture_delay(void);
 void torture_delay(void)
 {
@@ -55,6 +56,13 @@ void torture_delay(void)
 	else if (r % 16 == 1)
 		for (volatile unsigned i = 0; i < (r >> 20) % 200; i++)
 			;
+}
+
+int torture_lock(pthread_mutex_t *mutex);
+int torture_lock(pthread_mutex_t *mutex)
+{
+	torture_delay();
+	return pthread_mutex_lock(mutex);
 }
 
 uint64_t now(void)
