@@ -143,7 +143,7 @@ static void charged_more_than_held(void *arg)
 	(void)arg;
 	CHILD_CHECK(folio_charge(scene.folio, scene.holder) == 0);
 	folio_put(scene.folio); /* the charged one, behind the holder's back: before anybody can have the pages */
-	_exit(3);
+	CHILD_EXIT(3);
 }
 
 static void c4_1_the_last_put_of_a_charged_reference_aborts(void **state)

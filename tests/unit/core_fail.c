@@ -383,7 +383,7 @@ static void scenario(void *arg)
 	CHILD_CHECK(create(&s) == 0 && request_page(&s) == 0);
 	folio_put(s.page);
 	kill_and_destroy(&s, false);
-	_exit(atomic_load(&did) ? REACHED : 0);
+	CHILD_EXIT(atomic_load(&did) ? REACHED : 0);
 }
 
 /* For each n until the scenario ends before the nth: how many there were. */

@@ -101,7 +101,7 @@ static void hold_two_and_drop_one(void *arg)
 	folio_put(a);
 	(void)b;
 	drain_fails(pgmap);
-	_exit(0); /* not by exit(): that would print too */
+	CHILD_EXIT(0); /* not by exit(): that would print too */
 }
 
 static void c4_3_a_failed_drain_says_where_what_is_held_was_taken(void **state)
@@ -162,7 +162,7 @@ static void fork_holding(void *arg)
 		exit(0);
 	int status;
 	CHILD_CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
-	_exit(0);
+	CHILD_EXIT(0);
 }
 
 static void c4_3_a_forked_child_does_not_speak_for_its_parent(void **state)
@@ -185,7 +185,7 @@ static void with_holders(void *arg)
 	CHILD_CHECK(folio_charge(folio, nic) == 0); /* what was taken anonymously, by take_here() */
 	CHILD_CHECK(pgmap_holder_end(gone) == 0);
 	drain_fails(pgmap);
-	_exit(0);
+	CHILD_EXIT(0);
 }
 
 static void c4_3_holders_and_kinds_are_named(void **state)
@@ -213,7 +213,7 @@ static void split_in_four(void *arg)
 	CHILD_CHECK(pgmap_request_folio(pgmap, 512, 9, &big) == 0);
 	CHILD_CHECK(folio_split(big, 8) == 0); /* to another level: the old handle is none of the parts */
 	drain_fails(pgmap);
-	_exit(0);
+	CHILD_EXIT(0);
 }
 
 static void c4_3_the_parts_of_a_split_are_known_by_where_the_whole_was_taken(void **state)
@@ -253,7 +253,7 @@ static void many_threads(void *arg)
 	for (unsigned i = 0; i < 3; i++)
 		CHILD_CHECK(pthread_join(threads[i], NULL) == 0);
 	drain_fails(pgmap);
-	_exit(0);
+	CHILD_EXIT(0);
 }
 
 static void c4_3_what_many_threads_took_and_gave_back_is_not_in_it(void **state)
