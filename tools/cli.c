@@ -268,8 +268,8 @@ void *cli_grow(void *array, size_t n, size_t *room, size_t element_bytes)
 {
 	if (n < *room)
 		return array;
-	size_t more = *room ? 2 * *room : 16;
-	void *longer = reallocarray(array, more, element_bytes);
+	size_t bytes, more = *room ? 2 * *room : 16;
+	void *longer = __builtin_mul_overflow(more, element_bytes, &bytes) ? NULL : realloc(array, bytes);
 	if (longer)
 		*room = more;
 	return longer;
