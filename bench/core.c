@@ -105,6 +105,15 @@ static void window_prepare(int argc, char **argv)
 	count = subject_calibrate(window_batch);
 }
 
+/* The same with the folios spread evenly over a device of so many GiB: each in a block, and a page of words, of its own. */
+static void spread_prepare(int argc, char **argv)
+{
+	uint64_t gib = subject_number(argc, argv, 0);
+	window.pgmap = bench_pgmap(gib);
+	window_fill(&window, WINDOW, 0, 0, (gib << 18) / (WINDOW + 1));
+	count = subject_calibrate(window_batch);
+}
+
 static double window_round(void)
 {
 	return per_operation(window_batch);
@@ -134,7 +143,7 @@ static void opened_prepare(int argc, char **argv)
 }
 
 /*
- * One or two threads, each over a window of its own: "interleaved", every second page of the same 2 MiB blocks;
+ * One or two threads, each over a window of its own (of WINDOW folios, if not told): "interleaved", every second page of the same 2 MiB blocks;
  * "disjoint", each in a GiB of its own. The answer is the wall time for one request and put of all threads together.
  */
 static unsigned threads;
@@ -167,10 +176,12 @@ static void scale_prepare(int argc, char **argv)
 {
 	threads = (unsigned)subject_number(argc, argv, 0);
 	int interleaved = argc > 1 && strcmp(argv[1], "interleaved") == 0;
-	pgmap = bench_pgmap(4);
+	uint64_t size = argc > 2 ? subject_number(argc, argv, 2) : WINDOW;
+	uint64_t gib = (size >> 18) + 1; /* of a window */
+	pgmap = bench_pgmap(2 * gib);
 	for (unsigned t = 0; t < 2; t++) {
 		windows[t].pgmap = pgmap;
-		window_fill(&windows[t], WINDOW, 0, interleaved ? t : t << 18, interleaved ? 2 : 1);
+		window_fill(&windows[t], size, 0, interleaved ? t : (t * gib) << 18, interleaved ? 2 : 1);
 	}
 	count = subject_calibrate(scale_batch);
 	pthread_t thread;
@@ -202,7 +213,8 @@ int main(int argc, char **argv)
 		{"get_put", "", get_put_prepare, get_put_round},
 		{"window", "ORDER SIZE", window_prepare, window_round},
 		{"opened", "ORDER", opened_prepare, opened_round},
-		{"scale", "THREADS interleaved|disjoint", scale_prepare, scale_round},
+		{"spread", "GIB", spread_prepare, window_round},
+		{"scale", "THREADS interleaved|disjoint [SIZE]", scale_prepare, scale_round},
 		{0},
 	};
 	return subject_main(argc, argv, table);

@@ -67,8 +67,10 @@ def request_figures():
     allocators = {'mimalloc': 'peer_mimalloc window', 'jemalloc': 'peer_jemalloc window'}
     yield Figure('core.request_put', 'core window 0 1024', limit='limits two_pairs 1024',
                  peers={**{name: f'{subject} 4096' for name, subject in allocators.items()},
-                        'rte_mempool': 'peer_rte window 4096', 'libpmemobj': 'peer_pmemobj window 4096'},
-                 target=of_limit(1.0), peer_targets={'libpmemobj': faster_too(1.0)})
+                        'rte_mempool': 'peer_rte window 4096', 'memkind': 'peer_memkind window 4096 private',
+                        'memkind over a file': 'peer_memkind window 4096 file',
+                        'libpmemobj': 'peer_pmemobj window 4096'},
+                 target=of_limit(1.0), peer_targets={'memkind over a file': faster_too(1.0), 'libpmemobj': faster_too(1.0)})
     yield Figure('core.request_put_2m', 'core window 9 1024', limit='limits two_pairs 1024',
                  peers={name: f'{subject} 2097152' for name, subject in allocators.items()}, target=of_limit(1.0))
     yield Figure('core.request_put_2m.opened', 'core opened 9', limit='limits two_pairs 1024')
@@ -109,8 +111,14 @@ def client_figures():
 
 
 def growth_figures():
-    for size in (10**3, 10**4, 10**5, 10**6):
+    for size in (1, 10**3, 10**4, 10**5, 10**6, 10**7):
         yield Figure(f'core.request_put@{size}', f'core window 0 {size}', limit=f'limits two_pairs {size}')
+    for gib in (1, 64, 1024, 16384):
+        yield Figure(f'core.request_put@{gib}GiB', f'core spread {gib}', limit='limits two_pairs 1024')
+    for size in (1, 10**3, 10**5, 10**7):
+        each = max(size // 2, 1)
+        yield Figure(f'core.scale_2t@{size}', f'core scale 2 interleaved {each}', unit='x',
+                     limit=f'core scale 1 interleaved {each}', two_cpus=True, scale=True)
     for size in (100, 1000, 10000):
         yield Figure(f'core.request_put_2m@{size}', f'core window 9 {size}', limit=f'limits two_pairs {size}')
     for gib in (1, 64, 1024, 16384):
