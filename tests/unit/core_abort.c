@@ -214,6 +214,68 @@ static void use(void *arg)
 	}
 }
 
+/* One who put a reference or a pin of somebody else's, which the counts allowed: found out when the other puts it. */
+static void unpin_of_what_another_unpinned(void *arg)
+{
+	(void)arg;
+	CHILD_CHECK(folio_pin(scene.folio, scene.holder, FOLIO_PIN_LOCAL) == 0);
+	folio_unpin(scene.folio, NULL, FOLIO_PIN_LOCAL);
+	folio_unpin(scene.folio, scene.holder, FOLIO_PIN_LOCAL);
+}
+
+/* The holder has the only reference that is no pin, and somebody puts it. */
+static void put_anothers_reference(void)
+{
+	CHILD_CHECK(folio_charge(scene.folio, scene.holder) == 0);
+	CHILD_CHECK(folio_pin(scene.folio, NULL, FOLIO_PIN_LOCAL) == 0);
+	folio_put(scene.folio);
+}
+
+static void put_of_what_another_put(void *arg)
+{
+	(void)arg;
+	put_anothers_reference();
+	folio_put_holder(scene.folio, scene.holder);
+}
+
+static void end_of_whose_reference_another_put(void *arg)
+{
+	(void)arg;
+	put_anothers_reference();
+	(void)pgmap_holder_end(scene.holder);
+}
+
+static void last_unpin_while_a_charge_stands(void *arg)
+{
+	(void)arg;
+	put_anothers_reference();
+	folio_unpin(scene.folio, NULL, FOLIO_PIN_LOCAL);
+}
+
+static void c4_1_who_put_a_reference_of_anothers_is_found_out(void **state)
+{
+	(void)state;
+	ABORTS(unpin_of_what_another_unpinned, NULL, "unpin without a pin", "0x208", "mallory");
+	ABORTS(put_of_what_another_put, NULL, "put without a reference", "0x208", "mallory");
+	ABORTS(end_of_whose_reference_another_put, NULL, "more charges than references", "0x208", "mallory");
+	ABORTS(last_unpin_while_a_charge_stands, NULL, "charged to a holder", "0x208", "mallory");
+}
+
+static void put_it(void *arg)
+{
+	folio_put(arg);
+}
+
+static void c3_17_addresses_around_the_words_are_no_folios(void **state)
+{
+	(void)state;
+	char *words = scene.pgmap->meta;
+	ABORTS(put_it, words + scene.pgmap->meta_bytes, "no folio of any pgmap");
+	ABORTS(put_it, words + scene.pgmap->meta_bytes + PGMAP_PAGE_SIZE, "no folio of any pgmap");
+	ABORTS(put_it, words - sizeof(word_t), "no folio of any pgmap");
+	ABORTS(put_it, (void *)(uintptr_t)(MAP_SLOTS * MAP_SLOT_BYTES), "no folio of any pgmap");
+}
+
 static void c3_17_a_handle_that_is_no_folio_aborts_in_every_call(void **state)
 {
 	(void)state;
@@ -317,6 +379,8 @@ int main(void)
 		TEST(c3_17_a_wrong_holder_is_named),
 		TEST(c4_1_the_last_put_of_a_charged_reference_aborts),
 		TEST(c3_17_a_handle_that_is_no_folio_aborts_in_every_call),
+		TEST(c4_1_who_put_a_reference_of_anothers_is_found_out),
+		TEST(c3_17_addresses_around_the_words_are_no_folios),
 		TEST(c3_17_stale_handles_and_tail_pages_abort),
 		TEST(c3_14_references_never_wrap_at_the_maximum_it_aborts),
 	};

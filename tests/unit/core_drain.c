@@ -216,6 +216,42 @@ static void c2_5_after_kill_no_request_succeeds_and_the_drain_waits_for_those_be
 	pthread_barrier_destroy(&gate);
 }
 
+static uint32_t wakes(struct pgmap *pgmap)
+{
+	return atomic_load(&pgmap->live.wake);
+}
+
+/* The wake word is what a drainer that is about to sleep looks at: without a change it sleeps on. */
+static void c2_6_drainers_are_woken_by_what_concerns_them_and_by_nothing_else(void **state)
+{
+	(void)state;
+	struct pgmap *pgmap = make_generic(PUD_PAGES);
+	uint32_t before = wakes(pgmap);
+	folio_put(request(pgmap, 0, 0));
+	folio_put(request(pgmap, 8, 3));
+	assert_int_equal(refused(pgmap, PUD_PAGES, 0), -ERANGE);
+	struct pgmap_holder *holder = make_holder(pgmap, "a");
+	struct folio *a = request(pgmap, 0, 0), *b = request(pgmap, 8, 3), *c = request(pgmap, 512, 9);
+	assert_int_equal(folio_charge(c, holder), 0);
+	folio_put(b);
+	b = request(pgmap, 8, 3);
+	assert_int_equal(wakes(pgmap), before); /* it is alive */
+	assert_int_equal(pgmap_kill(pgmap), 0);
+	folio_put(b);
+	assert_int_equal(wakes(pgmap), before); /* some are held still */
+	assert_int_equal(pgmap_revive(pgmap), 0);
+	assert_int_not_equal(wakes(pgmap), before);
+	assert_int_equal(pgmap_kill(pgmap), 0);
+	assert_int_equal(pgmap_holder_end(holder), 0);
+	before = wakes(pgmap);
+	folio_put(a);
+	assert_int_not_equal(wakes(pgmap), before); /* the last one */
+	before = wakes(pgmap);
+	assert_int_equal(pgmap_drain(pgmap, 0), 0);
+	assert_int_not_equal(wakes(pgmap), before); /* dead: the other drainers */
+	assert_int_equal(pgmap_destroy(pgmap), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -225,6 +261,7 @@ int main(void)
 		cmocka_unit_test(c2_6_a_drain_that_is_cancelled_by_a_revival_says_so),
 		cmocka_unit_test(c2_9_of_revive_and_drain_one_wins_and_all_are_told),
 		cmocka_unit_test(c2_5_after_kill_no_request_succeeds_and_the_drain_waits_for_those_before),
+		cmocka_unit_test(c2_6_drainers_are_woken_by_what_concerns_them_and_by_nothing_else),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

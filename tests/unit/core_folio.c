@@ -382,6 +382,39 @@ static void c3_22_what_was_done_before_a_put_is_seen_by_folio_free_and_the_next_
 	end_pgmap(pgmap);
 }
 
+static void what_is_not_found_leaves_the_argument_alone(void **state)
+{
+	(void)state;
+	struct folio *const untouched = (struct folio *)(uintptr_t)0x5a5a;
+	struct folio *folio = untouched;
+	struct pgmap *pgmap = make_generic(PUD_PAGES);
+	struct folio *held = request(pgmap, 8, 0);
+	assert_int_equal(pgmap_find_folio(pgmap, 9, &folio), -ENOENT);
+	assert_int_equal(pgmap_get_folio(pgmap, 9, &folio), -ENOENT);
+	assert_ptr_equal(folio, untouched);
+	/* Also by the short ways, which this thread may go now. */
+	assert_int_equal(pgmap_request_folio(pgmap, 0, PGMAP_ORDER_PTE, NULL), -EINVAL);
+	assert_int_equal(pgmap_request_folio(pgmap, 512, PGMAP_ORDER_PMD, NULL), -EINVAL);
+	folio_put(held);
+	folio_put(request(pgmap, 0, PGMAP_ORDER_PUD));
+	assert_int_equal(pgmap_request_folio(pgmap, 0, PGMAP_ORDER_PUD, NULL), -EINVAL);
+	end_pgmap(pgmap);
+}
+
+static void c2_15_an_owner_may_have_no_callback(void **state)
+{
+	(void)state;
+	static const struct pgmap_ops none = {.ops_bytes = sizeof(none)};
+	struct pgmap *pgmap = make_pgmap(PGMAP_FSDAX, PUD_PAGES, &none, NULL);
+	struct folio *folio = request(pgmap, 3, 0);
+	folio_put(folio);
+	assert_int_equal(pgmap_live_pages(pgmap), 0);
+	folio = request(pgmap, 512, 9);
+	assert_null(folio_address(folio)); /* there is no base; not an address near 0 */
+	folio_put(folio);
+	end_pgmap(pgmap);
+}
+
 #define TEST(name) cmocka_unit_test(name)
 
 int main(void)
@@ -392,6 +425,8 @@ int main(void)
 		TEST(c3_4_dying_comes_before_busy),
 		TEST(c3_6_every_order_is_busy_where_any_other_is_held),
 		TEST(c3_8_a_request_gives_a_folio_held_once),
+		TEST(what_is_not_found_leaves_the_argument_alone),
+		TEST(c2_15_an_owner_may_have_no_callback),
 		TEST(c5_4_private_memory_has_no_address_and_neither_has_a_pgmap_without_base),
 		TEST(c3_13_a_lookup_finds_what_covers_the_page_and_never_activates),
 		TEST(c3_14_get_is_a_duplicate_dying_or_not),

@@ -4,6 +4,8 @@
 
 #include <pthread.h>
 
+#include "core/map.h"
+
 enum { CHARGERS = 3, CHARGES = 4000 };
 
 static unsigned frees;
@@ -329,6 +331,47 @@ static void c4_1_threads_of_one_holder_are_charged_exactly(void **state)
 
 #define TEST(name) cmocka_unit_test(name)
 
+static struct pgmap_holder *ending;
+static int64_t answer_within;
+
+static int end_again(struct folio *folio, void *owner)
+{
+	(void)folio;
+	(void)owner;
+	answer_within = pgmap_holder_end(ending);
+	return PGMAP_FREE_IDLE;
+}
+
+static void c4_2_a_holder_that_is_just_being_ended_is_busy(void **state)
+{
+	(void)state;
+	static const struct pgmap_ops end_ops = {.ops_bytes = sizeof(end_ops), .folio_free = end_again};
+	struct pgmap *pgmap = make_pgmap(PGMAP_FSDAX, PUD_PAGES, &end_ops, NULL);
+	ending = make_holder(pgmap, "a");
+	assert_int_equal(folio_charge(request(pgmap, 0, 0), ending), 0);
+	assert_int_equal(pgmap_holder_end(ending), 0);
+	assert_int_equal(answer_within, -EBUSY);
+	end_pgmap(pgmap);
+}
+
+static void c4_2_an_ended_holder_is_gone_at_once(void **state)
+{
+	(void)state;
+	struct pgmap *pgmap = fresh();
+	struct pgmap_holder *a = make_holder(pgmap, "a"), *b = make_holder(pgmap, "b");
+	struct folio *folio = request(pgmap, 0, 0);
+	assert_int_equal(folio_charge(folio, b), 0);
+	assert_int_equal(folio_pin(folio, b, FOLIO_PIN_REMOTE), 0);
+	assert_int_equal(pgmap_holder_end(a), 0);
+	assert_ptr_equal(LIST_FIRST(&pgmap->charges.holders), b);
+	assert_null(LIST_NEXT(b, all));
+	assert_int_equal(pgmap_holder_end(b), 1);
+	assert_ptr_equal(LIST_FIRST(&pgmap->charges.holders), b);
+	assert_int_equal(pgmap_holder_fence(b), 0);
+	assert_true(LIST_EMPTY(&pgmap->charges.holders));
+	end_pgmap(pgmap);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -344,6 +387,8 @@ int main(void)
 		TEST(c7_5_of_two_holders_marks_the_second_fence_releases),
 		TEST(c7_5_the_owner_may_keep_what_was_fenced),
 		TEST(c4_1_threads_of_one_holder_are_charged_exactly),
+		TEST(c4_2_a_holder_that_is_just_being_ended_is_busy),
+		TEST(c4_2_an_ended_holder_is_gone_at_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,7 @@
 enum { MOST_LOCKS = 8 };
 
 static pthread_mutex_t *held[MOST_LOCKS];
-static unsigned nheld, most_held;
+static unsigned nheld, most_held, ntaken;
 static bool watching;
 static int (*real_lock)(pthread_mutex_t *mutex), (*real_unlock)(pthread_mutex_t *mutex);
 
@@ -38,9 +38,13 @@ int pthread_mutex_lock(pthread_mutex_t *mutex)
 		if (nheld == MOST_LOCKS)
 			end_with("too many locks");
 		held[nheld++] = mutex;
+		ntaken++;
 		most_held = nheld > most_held ? nheld : most_held;
 	}
-	return real_lock(mutex);
+	int r = real_lock(mutex);
+	if (watching && r != 0)
+		end_with("a lock could not be taken");
+	return r;
 }
 
 int pthread_mutex_unlock(pthread_mutex_t *mutex)
@@ -204,9 +208,47 @@ static void no_call_leaves_a_lock_where_references_are_tracked(void **state)
 	assert_int_equal(unsetenv("PGMAP_TRACK"), 0);
 }
 
+/* How many locks it took. */
+#define LOCKS(expression) (ntaken = 0, (expression), ntaken)
+
+static void c3_10_calls_without_a_holder_take_no_lock_and_those_with_one_take_one(void **state)
+{
+	(void)state;
+	struct pgmap *pgmap = make_generic(PUD_PAGES);
+	struct pgmap_holder *a = make_holder(pgmap, "a");
+	struct folio *folio = NULL, *folios[4];
+	size_t n;
+	watching = true;
+	assert_int_equal(LOCKS(folio = request(pgmap, 0, 0)), 0);
+	assert_int_equal(LOCKS(folio_get(folio)), 0);
+	assert_int_equal(LOCKS(folio_put(folio)), 0);
+	assert_int_equal(LOCKS((void)folio_pin(folio, NULL, FOLIO_PIN_LOCAL)), 0);
+	assert_int_equal(LOCKS(folio_unpin(folio, NULL, FOLIO_PIN_LOCAL)), 0);
+	assert_int_equal(LOCKS((void)pgmap_get_folio(pgmap, 0, &folio)), 0);
+	assert_int_equal(LOCKS(folio_put(folio)), 0);
+	assert_int_equal(LOCKS(folio_put(folio)), 0); /* the last: there is a holder, but nothing is charged */
+	assert_int_equal(LOCKS((void)pgmap_request_folios(pgmap, 0, 3, folios, &n)), 0);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(LOCKS(folio_put(folios[i])), 0);
+	folio = request(pgmap, 0, 0);
+	assert_int_equal(LOCKS((void)folio_get_holder(folio, a)), 1);
+	assert_int_equal(LOCKS((void)folio_charge(folio, a)), 1);
+	assert_int_equal(LOCKS((void)folio_pin(folio, a, FOLIO_PIN_LOCAL)), 1);
+	assert_int_equal(LOCKS(folio_put_holder(folio, a)), 1);
+	assert_int_equal(LOCKS(folio_put_holder(folio, a)), 1);
+	assert_int_equal(LOCKS(folio_unpin(folio, a, FOLIO_PIN_LOCAL)), 1); /* the last */
+	folio = request(pgmap, 0, 0);
+	assert_int_equal(folio_charge(folio, a), 0);
+	/* To mark it as ending; again when all has been released; and to take it out of the list. */
+	assert_int_equal(LOCKS((void)pgmap_holder_end(a)), 3);
+	watching = false;
+	end_pgmap(pgmap);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(c3_10_calls_without_a_holder_take_no_lock_and_those_with_one_take_one),
 		cmocka_unit_test(no_call_leaves_a_lock_or_takes_it_twice),
 		cmocka_unit_test(no_call_leaves_a_lock_where_references_are_tracked),
 	};

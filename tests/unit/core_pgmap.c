@@ -2,6 +2,9 @@
 /* The life of a pgmap: creation and its ranges, kill, drain, revive, destroy, alone and by several threads. */
 #include "core_util.h"
 
+#include <linux/membarrier.h>
+#include <malloc.h>
+
 static int no_free(struct folio *folio, void *owner)
 {
 	(void)folio;
@@ -387,11 +390,66 @@ static void c2_14_what_no_address_space_can_have_is_refused(void **state)
 	assert_int_equal(refuse(&params), -ENOMEM); /* 2^48 pages: legal, but 2 PiB of words */
 }
 
+static void a_name_is_the_last_ones_own(void **state)
+{
+	(void)state;
+	static const struct pgmap_range range = {0, 4096};
+	struct pgmap_params params = params_of(&range, 1);
+	static const char *const names[] = {"a rather long name", "ab", "", NULL};
+	static const char *const said[] = {"a rather long name", "ab", "", "pgmap"};
+	for (size_t i = 0; i < 4; i++) { /* each time in the memory of the one before */
+		struct pgmap *pgmap = NULL;
+		params.name = names[i];
+		assert_int_equal(pgmap_create(&params, &pgmap), 0);
+		assert_string_equal(pgmap_name(pgmap), said[i]);
+		end_pgmap(pgmap);
+	}
+}
+
+static void c3_23_ranges_end_below_2_to_the_48(void **state)
+{
+	(void)state;
+	/* Each alone is legal; the second would have to begin or end behind. */
+	const uint64_t half = UINT64_C(1) << 59;
+	const struct pgmap_range wrong[][2] = {
+		{{0, half}, {UINT64_C(3) << 59, half + 4096}},
+		{{0, half}, {half, half + 4096}},
+	};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		struct pgmap_params params = params_of(wrong[i], 2);
+		if (refuse(&params) != -EINVAL)
+			fail_msg("ranges %zu", i);
+	}
+}
+
+/* In a program of its own, before there is any other pgmap. */
+static void first_creation(void *arg)
+{
+	(void)arg;
+	(void)mallopt(M_PERTURB, 0x5a); /* no memory is zero by chance */
+	struct pgmap *pgmap = make_generic(PUD_PAGES);
+	CHILD_CHECK(pgmap_live_pages(pgmap) == 0);
+	CHILD_CHECK(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0);
+	folio_put(request(pgmap, 0, 0));
+	CHILD_CHECK(pgmap_kill(pgmap) == 0 && pgmap_drain(pgmap, 0) == 0 && pgmap_destroy(pgmap) == 0);
+}
+
+/* The first of all tests: the process has not asked for it yet, and the child inherits that. */
+static void the_first_creation_needs_no_zeroed_memory_and_registers_for_the_heavy_barrier(void **state)
+{
+	(void)state;
+	if ((syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0) & MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0)
+		return; /* a system without: every light barrier is a fence there (port/barrier.h) */
+	assert_int_equal(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0), -1);
+	expect_child_passes(first_creation, NULL);
+}
+
 #define TEST(name) cmocka_unit_test(name)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(the_first_creation_needs_no_zeroed_memory_and_registers_for_the_heavy_barrier),
 		TEST(c2_14_ranges_that_are_empty_unaligned_or_overlapping_are_refused),
 		TEST(c2_14_wrong_parameters_are_refused),
 		TEST(c2_15_a_type_without_its_callbacks_is_refused),
@@ -406,6 +464,8 @@ int main(void)
 		TEST(c2_10_destroy_of_anything_but_the_dead_is_refused),
 		TEST(c2_11_the_live_count_counts_pages_also_releasing_and_quarantined_ones),
 		TEST(no_address_space_is_told_and_nothing_leaks),
+		TEST(a_name_is_the_last_ones_own),
+		TEST(c3_23_ranges_end_below_2_to_the_48),
 		TEST(c2_14_what_no_address_space_can_have_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,8 @@
 /* Poison stops requests of every shape, and nothing else; its ranges merge, and are cut, as an array of pages would. */
 #include "core_util.h"
 
+#include "core/map.h"
+
 enum { MODEL_PAGES = 96, ROUNDS = 20000 };
 
 static int count_ranges(uint64_t pgoff, uint64_t npages, void *arg)
@@ -37,6 +39,27 @@ static void c3_5_a_poisoned_page_stops_every_request_over_it(void **state)
 	assert_int_equal(pgmap_clear_poison(pgmap, 700, 1), 0);
 	folio_put(request(pgmap, 700, 0));
 	folio_put(request(pgmap, 0, PGMAP_ORDER_PUD));
+	end_pgmap(pgmap);
+}
+
+/* Whatever else keeps requests from their short ways, poison does not when there is none. */
+static void c3_5_without_poison_requests_are_as_before(void **state)
+{
+	(void)state;
+	struct pgmap *pgmap = make_generic(2 * PUD_PAGES);
+	uint64_t ways[CLAIM_LEVELS];
+	for (unsigned level = 0; level < CLAIM_LEVELS; level++) {
+		ways[level] = atomic_load(&pgmap->short_ways[level]);
+		assert_int_equal(ways[level], 2 * PUD_PAGES - (UINT64_C(1) << (level * CLAIM_LEVEL_BITS)) + 1);
+	}
+	assert_int_equal(pgmap_poison(pgmap, 5, 1), 0);
+	assert_int_not_equal(map_is(pgmap, SPECIAL_POISON), 0);
+	for (unsigned level = 0; level < CLAIM_LEVELS; level++)
+		assert_int_equal(atomic_load(&pgmap->short_ways[level]), 0);
+	assert_int_equal(pgmap_clear_poison(pgmap, 5, 1), 0);
+	assert_int_equal(map_is(pgmap, SPECIAL_POISON), 0);
+	for (unsigned level = 0; level < CLAIM_LEVELS; level++)
+		assert_int_equal(atomic_load(&pgmap->short_ways[level]), ways[level]);
 	end_pgmap(pgmap);
 }
 
@@ -185,6 +208,7 @@ int main(void)
 		cmocka_unit_test(c3_5_ranges_are_what_an_array_of_pages_says),
 		cmocka_unit_test(the_walk_ends_with_the_answer_of_fn),
 		cmocka_unit_test(a_new_pgmap_has_no_poison_of_an_old_one),
+		cmocka_unit_test(c3_5_without_poison_requests_are_as_before),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

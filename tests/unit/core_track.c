@@ -35,6 +35,7 @@ static NOINLINE void drop_here(struct folio *folio)
 }
 
 static void split_in_four(void *arg);
+static void get_here(struct folio *folio);
 
 static struct pgmap *tracked(void)
 {
@@ -51,9 +52,9 @@ static void drain_fails(struct pgmap *pgmap)
 /* Which of the functions above has this address: the nearest that begins before it. */
 static uintptr_t function_of(uintptr_t address)
 {
-	const uintptr_t all[] = {(uintptr_t)take_here,    (uintptr_t)take_there, (uintptr_t)pin_here,
-				 (uintptr_t)drop_here,    (uintptr_t)tracked,    (uintptr_t)drain_fails,
-				 (uintptr_t)split_in_four};
+	const uintptr_t all[] = {(uintptr_t)take_here,     (uintptr_t)take_there, (uintptr_t)pin_here,
+				 (uintptr_t)drop_here,     (uintptr_t)tracked,    (uintptr_t)drain_fails,
+				 (uintptr_t)split_in_four, (uintptr_t)get_here};
 	uintptr_t best = 0;
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (all[i] <= address && all[i] > best)
@@ -264,6 +265,36 @@ static void c4_3_what_many_threads_took_and_gave_back_is_not_in_it(void **state)
 	assert_int_equal(sites(said, "pgoff 0x1: a reference was taken", take_here), 1);
 }
 
+static NOINLINE void get_here(struct folio *folio)
+{
+	folio_get(folio);
+	__asm__ volatile("" ::: "memory");
+}
+
+static void get_and_put(void *arg)
+{
+	(void)arg;
+	struct pgmap *pgmap = tracked();
+	struct pgmap_holder *holder = make_holder(pgmap, "nic");
+	struct folio *folio = take_here(pgmap, 7);
+	get_here(folio);
+	CHILD_CHECK(folio_pin(folio, holder, FOLIO_PIN_LOCAL) == 0);
+	pin_here(folio, NULL);
+	folio_unpin(folio, holder, FOLIO_PIN_LOCAL);
+	drain_fails(pgmap);
+	CHILD_EXIT(0);
+}
+
+static void c4_3_each_kind_of_reference_is_its_own(void **state)
+{
+	(void)state;
+	assert_int_equal(in_child(get_and_put, NULL, said, sizeof(said)), 0);
+	assert_int_equal(count(said, "was taken"), 3);
+	assert_int_equal(sites(said, "pgoff 0x7: a reference was taken", take_here), 1);
+	assert_int_equal(sites(said, "pgoff 0x7: a reference was taken", get_here), 1);
+	assert_int_equal(sites(said, "pgoff 0x7: a REMOTE pin was taken", pin_here), 1);
+}
+
 static void untracked(void *arg)
 {
 	(void)arg;
@@ -291,6 +322,7 @@ int main(void)
 		cmocka_unit_test(c4_3_holders_and_kinds_are_named),
 		cmocka_unit_test(c4_3_the_parts_of_a_split_are_known_by_where_the_whole_was_taken),
 		cmocka_unit_test(c4_3_what_many_threads_took_and_gave_back_is_not_in_it),
+		cmocka_unit_test(c4_3_each_kind_of_reference_is_its_own),
 		cmocka_unit_test(c4_3_unasked_it_says_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
