@@ -5,7 +5,6 @@
 #include <errno.h>
 
 #include "port/abort.h"
-#include "port/reserve.h"
 #include "port/slot.h"
 
 #include "core/map.h"
@@ -52,15 +51,6 @@ static inline void dropped(struct pgmap *pgmap, const struct folio *folio, const
 {
 	if (unlikely(track_on) && map_is(pgmap, SPECIAL_TRACK))
 		track_remove(pgmap, map_word(folio), holder, kind);
-}
-
-/* The pgmap of a handle that somebody gave us. */
-static inline struct pgmap *handle(const struct folio *folio, const char *what)
-{
-	struct pgmap *pgmap = map_of(folio);
-	if (unlikely(!pgmap))
-		map_abort(folio, what, 0, NULL);
-	return pgmap;
 }
 
 /* What a request of this span answers before any claim (c3.2 to c3.5, but for what is wrong with the arguments). */
@@ -208,21 +198,6 @@ PGMAP_PUBLIC int pgmap_find_folio(struct pgmap *pgmap, uint64_t pgoff, struct fo
 	return r;
 }
 
-/* Where folio_private() of a word lies, or null while no folio of the pgmap has any. */
-static inline _Atomic uint64_t *private_of(struct pgmap *pgmap, const word_t *word)
-{
-	char *words = atomic_load_explicit(&pgmap->private_words, memory_order_acquire);
-	return words ? (_Atomic uint64_t *)(void *)(words + ((const char *)word - pgmap->meta)) : NULL;
-}
-
-void map_private_clear(struct pgmap *pgmap, const word_t *word)
-{
-	_Atomic uint64_t *at = private_of(pgmap, word);
-	/* Read first: what was never set shall not cost a page. */
-	if (at && atomic_load_explicit(at, memory_order_relaxed) != 0)
-		atomic_store_explicit(at, 0, memory_order_relaxed);
-}
-
 void map_finish_release(struct pgmap *pgmap, word_t *word, unsigned order, unsigned slot)
 {
 	map_private_clear(pgmap, word);
@@ -290,7 +265,7 @@ static inline void get_checked(struct folio *folio, uint64_t what, const char *n
 
 PGMAP_PUBLIC void folio_get(struct folio *folio)
 {
-	struct pgmap *pgmap = handle(folio, "get");
+	struct pgmap *pgmap = map_handle(folio, "get");
 	get_checked(folio, WORD_REF, "get without a reference, or beyond the maximum", NULL);
 	taken(pgmap, folio, NULL, TRACK_REF);
 }
@@ -317,7 +292,7 @@ static __attribute__((noinline)) void put_tracked(struct pgmap *pgmap, struct fo
 
 PGMAP_PUBLIC void folio_put(struct folio *folio)
 {
-	struct pgmap *pgmap = handle(folio, "put");
+	struct pgmap *pgmap = map_handle(folio, "put");
 	if (unlikely(track_on))
 		put_tracked(pgmap, folio);
 	else
@@ -377,7 +352,7 @@ static uint64_t charge_remove(struct pgmap *pgmap, struct folio *folio, struct p
 PGMAP_PUBLIC int folio_get_holder(struct folio *folio, struct pgmap_holder *holder)
 {
 	if (holder)
-		return charge_add(handle(folio, "get"), folio, holder, -1, WORD_REF);
+		return charge_add(map_handle(folio, "get"), folio, holder, -1, WORD_REF);
 	folio_get(folio);
 	return 0;
 }
@@ -388,7 +363,7 @@ PGMAP_PUBLIC void folio_put_holder(struct folio *folio, struct pgmap_holder *hol
 		folio_put(folio);
 		return;
 	}
-	struct pgmap *pgmap = handle(folio, "put");
+	struct pgmap *pgmap = map_handle(folio, "put");
 	uint64_t old = charge_remove(pgmap, folio, holder, -1);
 	if (word_put_last(old, 1))
 		map_release(pgmap, map_word(folio), old, port_slot());
@@ -396,12 +371,12 @@ PGMAP_PUBLIC void folio_put_holder(struct folio *folio, struct pgmap_holder *hol
 
 PGMAP_PUBLIC int folio_charge(struct folio *folio, struct pgmap_holder *holder)
 {
-	return holder ? charge_add(handle(folio, "charge"), folio, holder, -1, 0) : 0;
+	return holder ? charge_add(map_handle(folio, "charge"), folio, holder, -1, 0) : 0;
 }
 
 PGMAP_PUBLIC int folio_pin(struct folio *folio, struct pgmap_holder *holder, enum folio_pin_kind kind)
 {
-	struct pgmap *pgmap = handle(folio, "pin");
+	struct pgmap *pgmap = map_handle(folio, "pin");
 	if (kind != FOLIO_PIN_LOCAL && kind != FOLIO_PIN_REMOTE)
 		return -EINVAL;
 	if (pgmap->type != PGMAP_FSDAX && pgmap->type != PGMAP_GENERIC)
@@ -415,7 +390,7 @@ PGMAP_PUBLIC int folio_pin(struct folio *folio, struct pgmap_holder *holder, enu
 
 PGMAP_PUBLIC void folio_unpin(struct folio *folio, struct pgmap_holder *holder, enum folio_pin_kind kind)
 {
-	struct pgmap *pgmap = handle(folio, "unpin");
+	struct pgmap *pgmap = map_handle(folio, "unpin");
 	if (kind != FOLIO_PIN_LOCAL && kind != FOLIO_PIN_REMOTE)
 		map_abort(folio, "unpin of no known kind", word_load(map_word(folio)), holder);
 	if (!holder)
@@ -434,17 +409,17 @@ PGMAP_PUBLIC void folio_unpin(struct folio *folio, struct pgmap_holder *holder, 
 
 PGMAP_PUBLIC struct pgmap *folio_pgmap(const struct folio *folio)
 {
-	return handle(folio, "look");
+	return map_handle(folio, "look");
 }
 
 PGMAP_PUBLIC uint64_t folio_pgoff(const struct folio *folio)
 {
-	return map_pgoff(handle(folio, "look"), folio);
+	return map_pgoff(map_handle(folio, "look"), folio);
 }
 
 PGMAP_PUBLIC unsigned folio_order(const struct folio *folio)
 {
-	(void)handle(folio, "look");
+	(void)map_handle(folio, "look");
 	return word_order(word_load(map_word(folio)));
 }
 
@@ -455,7 +430,7 @@ PGMAP_PUBLIC uint64_t folio_pages(const struct folio *folio)
 
 PGMAP_PUBLIC void *folio_address(const struct folio *folio)
 {
-	struct pgmap *pgmap = handle(folio, "look");
+	struct pgmap *pgmap = map_handle(folio, "look");
 	uint64_t offset;
 	if (!pgmap->base || pgmap->type == PGMAP_PRIVATE ||
 	    pgmap_pgoff_to_device(pgmap, map_pgoff(pgmap, folio), &offset) != 0)
@@ -465,44 +440,12 @@ PGMAP_PUBLIC void *folio_address(const struct folio *folio)
 
 PGMAP_PUBLIC uint64_t folio_refs(const struct folio *folio)
 {
-	(void)handle(folio, "look");
+	(void)map_handle(folio, "look");
 	return word_refs(word_load(map_word(folio)));
 }
 
 PGMAP_PUBLIC uint64_t folio_pins(const struct folio *folio)
 {
-	(void)handle(folio, "look");
+	(void)map_handle(folio, "look");
 	return word_pins(word_load(map_word(folio)));
-}
-
-PGMAP_PUBLIC uint64_t folio_private(const struct folio *folio)
-{
-	_Atomic uint64_t *at = private_of(handle(folio, "look"), map_word(folio));
-	return at ? atomic_load_explicit(at, memory_order_relaxed) : 0;
-}
-
-PGMAP_PUBLIC int folio_set_private(struct folio *folio, uint64_t value)
-{
-	struct pgmap *pgmap = handle(folio, "set private");
-	if (!private_of(pgmap, map_word(folio))) {
-		bool on_demand;
-		char *old = NULL, *words = port_reserve(pgmap->meta_bytes, PGMAP_PAGE_SIZE, &on_demand);
-		if (!words)
-			return -ENOMEM;
-		/* Before the words can be seen: some of it has to be committed before it is written to. */
-		if (on_demand)
-			atomic_store_explicit(&pgmap->private_on_demand, true, memory_order_relaxed);
-		if (!atomic_compare_exchange_strong_explicit(&pgmap->private_words, &old, words, memory_order_acq_rel,
-							     memory_order_acquire))
-			port_unreserve(words, pgmap->meta_bytes);
-		map_special(pgmap, SPECIAL_PRIVATE, true);
-	}
-	_Atomic uint64_t *at = private_of(pgmap, map_word(folio));
-	if (atomic_load_explicit(&pgmap->private_on_demand, memory_order_relaxed)) {
-		char *page = (char *)((uintptr_t)at & ~(uintptr_t)(PGMAP_PAGE_SIZE - 1));
-		if (port_commit(page, PGMAP_PAGE_SIZE) != 0)
-			return -ENOMEM;
-	}
-	atomic_store_explicit(at, value, memory_order_relaxed);
-	return 0;
 }

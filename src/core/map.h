@@ -124,6 +124,19 @@ static inline struct pgmap *map_of(const struct folio *folio)
 	return pgmap;
 }
 
+/* Ends the program with the facts (c3.17). */
+_Noreturn void map_abort(const struct folio *folio, const char *what, uint64_t word, const struct pgmap_holder *holder)
+	__attribute__((cold, noinline));
+
+/* The pgmap of a handle that somebody gave us. */
+static inline struct pgmap *map_handle(const struct folio *folio, const char *what)
+{
+	struct pgmap *pgmap = map_of(folio);
+	if (unlikely(!pgmap))
+		map_abort(folio, what, 0, NULL);
+	return pgmap;
+}
+
 /* The span lies within one range. */
 static inline bool map_in_range(const struct map_range *r, uint64_t pgoff, uint64_t npages)
 {
@@ -176,9 +189,5 @@ void map_finish_release(struct pgmap *pgmap, word_t *word, unsigned order, unsig
 
 /* folio_private() of the next folio with this word is 0. */
 void map_private_clear(struct pgmap *pgmap, const word_t *word);
-
-/* Ends the program with the facts (c3.17). */
-_Noreturn void map_abort(const struct folio *folio, const char *what, uint64_t word, const struct pgmap_holder *holder)
-	__attribute__((cold, noinline));
 
 #endif

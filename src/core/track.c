@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/track.h"
 
-#include <dlfcn.h>
-#include <execinfo.h>
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "port/abort.h"
 #include "port/reserve.h"
 #include "port/siglock.h"
+#include "port/stack.h"
 
 #include "core/map.h"
 
-enum { TRACK_FRAMES = 8, TRACK_SKIP = 2, TRACK_CHUNK_BYTES = 256 * 1024, TRACK_DROPPED = 256, TRACK_LINE = 512 };
+enum { TRACK_CHUNK_BYTES = 256 * 1024, TRACK_DROPPED = 256 };
 
 struct record {
 	RB_ENTRY(record) link; /* by word, then by number */
@@ -25,9 +22,7 @@ struct record {
 	const struct pgmap_holder *holder;
 	uint64_t number;
 	int kind;
-	pid_t thread;
-	int nframes;
-	void *frames[TRACK_FRAMES];
+	struct port_stack taken_at;
 };
 
 RB_HEAD(record_tree, record);
@@ -40,7 +35,7 @@ static struct {
 	uint64_t missing;                     /* references for whose record there was no memory */
 	struct record dropped[TRACK_DROPPED]; /* a ring: what was put lately, and where */
 	unsigned ndropped;
-	pid_t process;
+	int process;
 } track = {.lock = PTHREAD_MUTEX_INITIALIZER, .records = RB_INITIALIZER(&track.records)};
 
 bool track_on;
@@ -108,60 +103,19 @@ static struct record *find(const word_t *word, const struct pgmap_holder *holder
 		if (r->holder != holder || r->kind != kind)
 			continue;
 		last = r;
-		own = r->thread == gettid() ? r : own;
+		own = r->taken_at.thread == port_thread() ? r : own;
 	}
 	return own ? own : last;
-}
-
-static void __attribute__((noinline)) record_here(struct record *record)
-{
-	void *frames[TRACK_FRAMES + TRACK_SKIP];
-	int n = backtrace(frames, TRACK_FRAMES + TRACK_SKIP) - TRACK_SKIP;
-	record->nframes = n > 0 ? n : 0;
-	memcpy(record->frames, frames + TRACK_SKIP, (size_t)record->nframes * sizeof(*frames));
-	record->thread = gettid();
-}
-
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	return slash ? slash + 1 : path;
-}
-
-/* Straight to the descriptor: this may be the way to an abort, or in a signal handler's reach. */
-static void __attribute__((format(printf, 1, 2))) say(const char *format, ...)
-{
-	char line[TRACK_LINE];
-	va_list args;
-	va_start(args, format);
-	int n = vsnprintf(line, sizeof(line), format, args);
-	va_end(args);
-	if (n > 0)
-		(void)!write(STDERR_FILENO, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
-}
-
-/* As addr2line -e MODULE 0xOFFSET wants it, and the nearest public name. */
-static void say_frames(const struct record *record)
-{
-	for (int i = 0; i < record->nframes; i++) {
-		Dl_info info;
-		if (dladdr(record->frames[i], &info) == 0 || !info.dli_fname) {
-			say("    %p\n", record->frames[i]);
-			continue;
-		}
-		say("    %s+%#tx%s%s\n", base_name(info.dli_fname), (char *)record->frames[i] - (char *)info.dli_fbase,
-		    info.dli_sname ? " " : "", info.dli_sname ? info.dli_sname : "");
-	}
 }
 
 static void say_record(const struct record *record, const char *what)
 {
 	static const char *const kinds[] = {"a reference", "a LOCAL pin", "a REMOTE pin"};
 	const struct pgmap *pgmap = record->pgmap;
-	say("pgmap: %s: pgoff %#" PRIx64 ": %s%s%s %s by thread %d at\n", pgmap->name,
-	    map_pgoff(pgmap, map_folio(record->word)), kinds[record->kind + 1], record->holder ? " of " : "",
-	    record->holder ? record->holder->name : "", what, (int)record->thread);
-	say_frames(record);
+	port_say("pgmap: %s: pgoff %#" PRIx64 ": %s%s%s %s by thread %d at", pgmap->name,
+		 map_pgoff(pgmap, map_folio(record->word)), kinds[record->kind + 1], record->holder ? " of " : "",
+		 record->holder ? record->holder->name : "", what, record->taken_at.thread);
+	port_stack_say(&record->taken_at);
 }
 
 /* The ring, from the oldest. */
@@ -180,26 +134,25 @@ static void print_at_exit(void)
 {
 	const struct pgmap *last = NULL;
 	sigset_t saved;
-	if (getpid() != track.process)
+	if (port_process() != track.process)
 		return; /* a child that has only inherited the table */
 	port_siglock(&track.lock, &saved);
 	struct record *record;
 	RB_FOREACH (record, record_tree, &track.records) {
 		if (record->pgmap != last)
-			say("pgmap: %s: still held at exit:\n", record->pgmap->name);
+			port_say("pgmap: %s: still held at exit:", record->pgmap->name);
 		last = record->pgmap;
 		say_record(record, "was taken");
 	}
 	if (track.missing)
-		say("pgmap: %" PRIu64 " references were not recorded: no memory\n", track.missing);
+		port_say("pgmap: %" PRIu64 " references were not recorded: no memory", track.missing);
 	port_sigunlock(&track.lock, &saved);
 }
 
 static void track_start(void)
 {
-	void *frame[1];
-	(void)backtrace(frame, 1); /* loads what it needs, before a signal handler or a lock has to wait for it */
-	track.process = getpid();
+	port_stack_init();
+	track.process = port_process();
 	(void)atexit(print_at_exit);
 }
 
@@ -236,7 +189,7 @@ track_add(struct pgmap *pgmap, const word_t *word, const struct pgmap_holder *ho
 	struct record *record = record_new();
 	if (record) {
 		*record = (struct record){.pgmap = pgmap, .word = word, .holder = holder, .kind = kind};
-		record_here(record);
+		port_stack_take(&record->taken_at);
 		record_insert(record);
 	}
 	port_sigunlock(&track.lock, &saved);
@@ -249,7 +202,7 @@ track_remove(struct pgmap *pgmap, const word_t *word, const struct pgmap_holder 
 	port_siglock(&track.lock, &saved);
 	struct record *dropped = &track.dropped[track.ndropped++ % TRACK_DROPPED];
 	*dropped = (struct record){.pgmap = pgmap, .word = word, .holder = NULL, .kind = kind};
-	record_here(dropped);
+	port_stack_take(&dropped->taken_at);
 	struct record *record = find(word, holder, kind);
 	if (record)
 		record_free(record);
@@ -310,7 +263,7 @@ void track_print(const struct pgmap *pgmap, const word_t *word, const char *why)
 {
 	sigset_t saved;
 	port_siglock(&track.lock, &saved);
-	say("pgmap: %s: %s:\n", pgmap->name, why);
+	port_say("pgmap: %s: %s:", pgmap->name, why);
 	struct record *record;
 	RB_FOREACH (record, record_tree, &track.records)
 		if (record->pgmap == pgmap && (!word || record->word == word))
@@ -318,6 +271,6 @@ void track_print(const struct pgmap *pgmap, const word_t *word, const char *why)
 	if (word)
 		say_dropped(word);
 	if (track.missing)
-		say("pgmap: %" PRIu64 " references were not recorded: no memory\n", track.missing);
+		port_say("pgmap: %" PRIu64 " references were not recorded: no memory", track.missing);
 	port_sigunlock(&track.lock, &saved);
 }

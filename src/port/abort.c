@@ -6,19 +6,32 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-void port_abort(const char *format, ...)
+/* One write, no stdio: the caller may be a signal handler, or hold any lock. */
+static void say(const char *format, va_list args)
 {
 	char line[512];
-	va_list args;
-	va_start(args, format);
 	int n = vsnprintf(line, sizeof(line) - 1, format, args);
-	va_end(args);
 	if (n < 0)
 		n = 0;
 	if ((size_t)n > sizeof(line) - 2)
 		n = (int)sizeof(line) - 2;
 	line[n] = '\n';
-	/* One write, no stdio: the caller may be a signal handler, or hold any lock. */
 	(void)!write(STDERR_FILENO, line, (size_t)n + 1);
+}
+
+void port_say(const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	say(format, args);
+	va_end(args);
+}
+
+void port_abort(const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	say(format, args);
+	va_end(args);
 	abort();
 }

@@ -6,6 +6,9 @@
 #ifndef PGMAP_PORT_ABORT_H
 #define PGMAP_PORT_ABORT_H
 
+/* A line on stderr, in one write and with no memory: from anywhere. */
+void port_say(const char *format, ...) __attribute__((format(printf, 1, 2), cold));
+
 _Noreturn void port_abort(const char *format, ...) __attribute__((format(printf, 1, 2), cold));
 
 #endif
