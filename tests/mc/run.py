@@ -1,125 +1,143 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Runs the model checker (mc.c) on the real claim.c, claim.h, live.h and word.h.
+"""Runs the model checker (mc.h says what it consists of) on the real claim.c, claim.h, live.h, word.h and pinword.h.
 
+  run.py ROOT litmus                      the checker's memories allow what they should, and nothing else
   run.py ROOT search [SCENARIOS [SEED]]   random scenarios of two threads and named ones of three, in all small shapes, under
-                                          sequential consistency and with store buffers
+                                          sequential consistency and with store buffers; pins too
+  run.py ROOT c11 [SCENARIOS [SEED]]      scenarios with C11's memory and the orders as written; random ones
   run.py ROOT mutants                     the checker's negative control: each planted bug must be found
 
 A mutant replaces one text, which must be there exactly once; it has survived if no shape finds it.
 """
+import concurrent.futures
+import os
 import pathlib
 import shutil
 import subprocess
 import sys
 import tempfile
 
-FLAGS = ["-O1", "-w", "-fno-stack-protector", "-fcf-protection=none", "-fno-strict-aliasing", "-fno-pie", "-no-pie",
-         '-DLIVE_BARRIERS="mc.c"']
-SHAPES = [(2, 2), (1, 3), (3, 2)]  # bits of a level, levels
-NAMED = [
-    ("request against request against lookup", "R0.0 P0 | R0.1 P0 | L0"),
-    ("overlapping orders", "R0.2 P0 | R0.1 P0 | R1.0"),
-    ("request against kill and drain", "R0.1 P0 | K0 D0"),
-    ("put against drain's wake-up", "R0.0 G0 P0 P0 | K0 D0"),
-    ("revive against death", "R0.1 | K0 D0 | K0 V0"),
-    ("a drainer and a revive", "R0.2 K0 V0 | K0 D0"),
-    ("two drainers and a late request", "K0 D0 | K0 D0 | R0.1"),
-    ("split against lookup", "R0.2 S0 | L1 P0 | L3"),
-    ("split against request", "R0.2 S1 | R3.0 | R2.1"),
-    ("last put against lookup", "R0.1 P0 | L0 P0 | L1"),
-]
-# Scenarios in which planted bugs showed; a shape that has not the pages or orders of one refuses it.
-TELLING = [
-    "R0.2 | R1.0 S0 S0 P0",
-    "R3.0 R0.0 S0 | R2.1 S0 S1 R2.0",
-    "R7.0 L4 P0 F6.0 | R4.2 S1 F0.3 R4.1 S0 K0 D0",
-    "R0.3 S2 R0.2 L5 | R4.2 S1 G0",
-    "R0.2 S1 R0.1 R0.2 | R0.2 S1 S1 R0.1 G0",
-    "L3 R0.1 R0.2 S1 R0.0 | F1.0 P0 R0.2 S0",
-    "R1.0 S0 R2.1 S0 R3.0 | F3.0 R1.0",
-    "R2.0 R0.2 S0 G0 L3 | R0.2 S0 S1 K0 D0 R0.2",
-    "L2 P0 F2.0 | R0.0 P0 G0 S1",
-    "K0 D0 R0.1 S0 P0 | K0 V0 R3.0 S1",
-]
-MUTANTS = [
-    ("parent-unconfirmed", "claim.c",
-     "if (!word_is_open(w) || (w & claim_mask_bit(k)) != claim_mask_bit(k))\n\t\t\treturn CLAIM_AGAIN;", ""),
-    ("larger-heads-unchecked", "claim.c", "r = claim_check_larger(tree, level, k, i, mask);", "r = 0;"),
-    ("larger-heads-from-the-smallest", "claim.c",
-     "for (unsigned larger = CLAIM_LEVEL_BITS - 1; larger > k; larger--) {",
-     "for (unsigned larger = k + 1; larger < CLAIM_LEVEL_BITS; larger++) {"),
-    ("no-second-look-at-the-mask", "claim.c", "} while (r == 0 && (mask & ~seen) != 0);", "} while (0);"),
-    ("lookup-reads-the-mask-once", "claim.c",
-     "while (!word_is_active(parent) && (parent & WORD_LOW_MASK & ~mask) != 0);", "while (0);"),
-    ("lookup-stops-at-closing", "claim.c",
-     "(word_state(w) != WORD_OPEN && word_state(w) != WORD_CLOSING)", "word_state(w) != WORD_OPEN"),
-    ("lookup-looks-once", "claim.c", "return r == 0 && again == *out ? 0 : CLAIM_AGAIN;", "return 0;"),
-    ("split-sets-no-mask", "claim.c",
-     "claim_set_mask(claim_word(tree, level + 1, i >> CLAIM_LEVEL_BITS), new_k);", ";"),
-    ("split-stores-over-claims", "claim.c",
-     "while (!word_claim(word, &old, want)) {", "word_store(word, want);\n\twhile (0) {"),
-    ("short-way-parent-unconfirmed", "claim.h",
-     "if ((level != CLAIM_TOP && word_load(parent) != open) || !live_admitted(live)) {", "if (!live_admitted(live)) {"),
-    ("admitted-while-dying", "claim.c", "return live_admitted(live) ? 0 : -ENODEV;", "(void)live;\n\treturn 0;"),
-    ("busy-while-undecided", "claim.c", "return word_is_firm(w) ? -EBUSY : CLAIM_AGAIN;", "return -EBUSY;"),
-    ("dies-of-any-generation", "live.h",
-     "return live_move(live, &seen, (seen & ~UINT64_C(3)) | LIVE_DEAD) ? 1 : -1;",
-     "seen = live_state(live);\n\treturn live_move(live, &seen, (seen & ~UINT64_C(3)) | LIVE_DEAD) ? 1 : -1;"),
-    ("opened-without-the-mask", "claim.c",
-     "if ((w & claim_mask_bit(k)) == claim_mask_bit(k) || word_claim(parent, &w, w | claim_mask_bit(k)))",
-     "if (word_is_open(w))"),
-    ("nobody-is-the-last", "live.h",
-     "\tLIVE_FENCE();\n\treturn live_sum(live) == 0;", "\t(void)live;\n\treturn false;"),
-]
+from scenarios import C11, MUTANTS, NAMED, PINS, SHAPES, TELLING
+
+FLAGS = ["-std=gnu17", "-w", "-fno-stack-protector", "-fcf-protection=none", "-fno-strict-aliasing", "-fno-pie", "-no-pie",
+         "-include", "mc.h"]
+BARRIERS = '-DLIVE_BARRIERS="mc_barriers.h"'
+FLAT, VIEWS = ["mc_flat.c"], ["mc_views.c", "mc_history.c"]
+MEMORIES = {  # name: (sources, flags, what live.h's barriers are, in words)
+    "sc": (FLAT, ["-DSEQUENTIAL", BARRIERS], "sequential consistency"),
+    "tso": (FLAT, ["-DTSO", BARRIERS], "store buffers"),
+    "c11": (VIEWS, [], "C11"),
+    "c11-old": (VIEWS, ["-DPSC=2"], "C11, SC order as of old"),
+    "c11-barrier": (VIEWS, ["-DASYMMETRIC=1", BARRIERS], "C11, asymmetric barriers"),
+}
+LITMUS = [(FLAT, []), (FLAT, ["-DTSO"]), (VIEWS, []), (VIEWS, ["-DPSC=1"]), (VIEWS, ["-DPSC=2"]),
+          (VIEWS, ["-DASYMMETRIC=1"])]
+WORKERS = os.cpu_count() or 1
 
 
-def build(here, core, out, shape, buffered):
-    subprocess.run(["gcc", *FLAGS, f"-DBITS={shape[0]}", f"-DLEVELS={shape[1]}", *(["-DTSO"] if buffered else []),
-                    "-I", core, "-I", here, here / "mc.c", "-o", out], check=True)
+class Checker:
+    """Builds the checker's programs in a folder of its own, each once."""
+
+    def __init__(self, root, work):
+        self.here, self.core, self.work = root / "tests/mc", root / "src/core", work
+
+    def compile(self, level, sources, out, flags, core=None):
+        subprocess.run(["gcc", level, *FLAGS, *flags, "-I", core or self.core, "-I", self.here, *sources, "-o", out],
+                       check=True, cwd=self.here)
+
+    def base(self, memory, threads):
+        """What does not depend on the core: memory and search."""
+        sources, flags, _ = MEMORIES[memory]
+        objects = []
+        for source in [*sources, "mc_search.c", "mc.c"]:
+            objects.append(self.work / f"{memory}{threads}-{source}.o")
+            if not objects[-1].exists():
+                level = "-O1" if source == "mc.c" else "-O3"
+                self.compile(level, ["-c", source], objects[-1], [*flags, f"-DTHREADS={threads}"])
+        return objects
+
+    def tree(self, shape, memory, core=None):
+        """Claims and folios. `core`: a folder with other sources."""
+        out = (core or self.work) / f"tree{shape[0]}{shape[1]}-{memory}"
+        if not out.exists():
+            flags = [*MEMORIES[memory][1], "-DTHREADS=3", f"-DBITS={shape[0]}", f"-DLEVELS={shape[1]}"]
+            self.compile("-O1", ["mc_tree.c", "mc_folio.c", *self.base(memory, 3)], out, flags, core)
+        return out
+
+    def pins(self, memory, core=None):
+        out = (core or self.work) / f"pins-{memory}"
+        if not out.exists():
+            self.compile("-O1", ["mc_pins.c", *self.base(memory, 3)], out, [*MEMORIES[memory][1], "-DTHREADS=3"], core)
+        return out
 
 
-def run(program, *args):
+def run(program, *args, states=600000):
+    """(0 right, 1 a violation, 2 not for this shape; what it says)"""
     done = subprocess.run([program, *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          env={"MC_STATES": "600000"})
+                          env={"MC_STATES": str(states)}, check=False)
+    if done.returncode not in (0, 1, 2):
+        sys.exit(f"mc: {program} {args}: ended with {done.returncode}")
     return done.returncode, done.stdout
 
 
-def search(here, core, work, scenarios, seed):
+def must_be_right(what, program, *args, states=600000):
+    rc, text = run(program, *args, states=states)
+    if rc == 2:
+        return  # not for this shape
+    print(f"mc: {what}: {text.splitlines()[-1]}", flush=True)
+    if rc != 0:
+        sys.exit(text)
+
+
+def litmus(checker):
+    failed = False
+    for column, (memory, flags) in enumerate(LITMUS):
+        out = checker.work / f"litmus{column}"
+        checker.compile("-O1", ["mc_litmus.c", "mc_search.c", *memory], out, [*flags, "-DTHREADS=4", f"-DCOLUMN={column}"])
+        rc, text = run(out)
+        print(f"mc: {memory[0]} {' '.join(flags)}: {text.strip()}", flush=True)
+        failed = failed or rc != 0 or "wrong" not in text
+    sys.exit(1 if failed else 0)
+
+
+def search(checker, scenarios, seed):
     for shape in SHAPES:
-        for buffered in (False, True):
-            program = work / f"mc{shape[0]}{shape[1]}{'t' if buffered else ''}"
-            build(here, core, program, shape, buffered)
-            memory = "store buffers" if buffered else "sequential consistency"
-            rc, text = run(program, "-r", str(seed), str(scenarios // (4 if buffered else 1)), "2")
-            print(f"mc: {shape[1]} levels of {shape[0]} bits, {memory}: {text.splitlines()[-1]}", flush=True)
-            if rc != 0:
-                sys.exit(text)
-    program = work / "mc22"
+        for memory in ("sc", "tso"):
+            must_be_right(f"{shape[1]} levels of {shape[0]} bits, {MEMORIES[memory][2]}", checker.tree(shape, memory), "-r", str(seed),
+                          str(scenarios // (1 if memory == "sc" else 4)), "2")
+    program = checker.tree((2, 2), "sc")
     for name, scenario in NAMED + [("telling", s) for s in TELLING]:
-        rc, text = run(program, scenario)
-        if rc == 2:
-            continue  # a telling one of a larger shape
-        print(f"mc: {name}: {text.splitlines()[-1]}", flush=True)
-        if rc != 0:
-            sys.exit(text)
+        must_be_right(name, program, scenario)
+    for scenario in PINS:
+        for memory in ("sc", "tso"):
+            must_be_right(f"pins, {MEMORIES[memory][2]}", checker.pins(memory), scenario)
 
 
-def find_mutant(here, core, work, mutant, scenarios, seed):
+def c11(checker, scenarios, seed):
+    for memory in ("c11", "c11-barrier"):
+        for shape, scenario in C11:
+            must_be_right(f"{MEMORIES[memory][2]}: {scenario}", checker.tree(shape, memory), scenario)
+    for scenario in PINS:
+        must_be_right(f"pins, C11: {scenario}", checker.pins("c11"), scenario)
+    for shape in SHAPES if scenarios else []:
+        must_be_right(f"{shape[1]} levels of {shape[0]} bits, C11", checker.tree(shape, "c11"), "-r", str(seed), str(scenarios), "2",
+                      states=100000)
+
+
+def find_mutant(checker, mutant, scenarios, seed):
     name, file, old, new = mutant
-    folder = work / name
-    shutil.copytree(core, folder)
+    folder = checker.work / name
+    shutil.copytree(checker.core, folder)
     text = (folder / file).read_text()
     if text.count(old) != 1:
         print(f"mc: {name}: its text stands {text.count(old)} times in {file}: the list is stale")
         return False
     (folder / file).write_text(text.replace(old, new))
-    for shape in SHAPES:
-        build(here, folder, folder / f"mc{shape[0]}{shape[1]}", shape, False)
     tries = [(shape, (s,)) for shape in SHAPES for s in TELLING]
     tries += [(shape, ("-r", str(seed), str(scenarios), "2")) for shape in SHAPES]
     for shape, args in tries:
-        rc, text = run(folder / f"mc{shape[0]}{shape[1]}", *args)
+        rc, text = run(checker.tree(shape, "sc", folder), *args)
         if rc == 1:
             why = [line for line in text.splitlines() if line.startswith(("VIOLATION", "scenario"))]
             print(f"mc: {name}: found: {'; '.join(why)}", flush=True)
@@ -128,18 +146,30 @@ def find_mutant(here, core, work, mutant, scenarios, seed):
     return False
 
 
+def mutants(checker, scenarios, seed):
+    checker.base("sc", 3)
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        found = list(pool.map(lambda m: find_mutant(checker, m, scenarios, seed), MUTANTS))
+    print(f"mc: {sum(found)} of {len(found)} planted bugs found")
+    sys.exit(0 if all(found) else 1)
+
+
 def main():
     root, what = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2]
-    scenarios = int(sys.argv[3]) if len(sys.argv) > 3 else 300
+    number = int(sys.argv[3]) if len(sys.argv) > 3 else None
     seed = int(sys.argv[4]) if len(sys.argv) > 4 else 1
-    here, core = root / "tests/mc", root / "src/core"
     with tempfile.TemporaryDirectory() as work:
-        if what == "search":
-            search(here, core, pathlib.Path(work), scenarios, seed)
+        checker = Checker(root, pathlib.Path(work))
+        if what == "litmus":
+            litmus(checker)
+        elif what == "search":
+            search(checker, number or 300, seed)
+        elif what == "c11":
+            c11(checker, number or 0, seed)
+        elif what == "mutants":
+            mutants(checker, number or 300, seed)
         else:
-            found = [find_mutant(here, core, pathlib.Path(work), m, scenarios, seed) for m in MUTANTS]
-            print(f"mc: {sum(found)} of {len(found)} planted bugs found")
-            sys.exit(0 if all(found) else 1)
+            sys.exit(__doc__)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * mc_folio.c - the operations on the tree, step by step as folio.c, pgmap.c, split.c and holder.c have them, with what is
+ * checked in each.
+ *
+ * Checked: no request succeeds over pages that are not idle; every -EBUSY ran while a word over its span was firm; a
+ * lookup that answers -ENOENT ran while no held word covered its page, for a moment at least; what it finds covers the
+ * page; each put is legal, and each life ends once; nothing succeeds after a kill has returned; DEAD only when nothing is
+ * held, and no request succeeds after it.
+ * "While" is the order of execution in a flat memory. In C11's it is what can be told: a request must have read such a
+ * word itself; a lookup must have known of the request, by happens-before, when it began; so must a request of a kill.
+ * And all data, plain cells here, are handed on in order (c3.22): what holders did before their puts happens before the
+ * release, that before the next request's success and all who get a reference from it, and all before a drain's end.
+ */
+#include "mc_tree.h"
+
+#include "claim.c"
+
+uint64_t pages_of(uint64_t from, uint64_t n)
+{
+	return ((UINT64_C(1) << n) - 1) << from;
+}
+
+static unsigned level_of(const word_t *word)
+{
+	return (unsigned)((size_t)(word - &g.words[0][0]) / PAGES);
+}
+
+static uint64_t pgoff_of(const word_t *word)
+{
+	return (uint64_t)(word - g.words[level_of(word)]) << (level_of(word) * BITS);
+}
+
+/* The pages of the folio, or claim, that word has the value w of. */
+uint64_t pages_of_word(const word_t *word, uint64_t w)
+{
+	return pages_of(pgoff_of(word), UINT64_C(1) << word_order(w));
+}
+
+static uint64_t span_of(unsigned t)
+{
+	return pages_of(g.run[t].page, g.run[t].npages);
+}
+
+/* Flat memory: what the running operations' times have seen, in memory or, of their own, in their buffers. */
+static void look_with(unsigned t, bool own)
+{
+	uint64_t firm = 0, held = 0;
+	for (unsigned l = 0; l < LEVELS; l++)
+		for (unsigned i = 0; i < PAGES >> (l * BITS); i++) {
+			word_t *at = claim_word(&tree, l, i);
+			uint64_t w = memory_value(t, own, at);
+			if (!word_is_firm(w))
+				continue;
+			firm |= pages_of_word(at, w);
+			held |= word_is_held(w) ? pages_of_word(at, w) : 0;
+		}
+	g.run[t].firm |= (firm & span_of(t)) != 0;
+	g.run[t].bare |= (~held & span_of(t)) != 0;
+}
+
+void look_at_words(void)
+{
+	for (unsigned t = 0; t < nthreads && memory_is_flat; t++) {
+		if (!g.run[t].kind)
+			continue;
+		look_with(t, false);
+		look_with(t, true);
+	}
+}
+
+/* C11: the request that is running has read a word. */
+void scenario_saw(void *at, uint64_t v)
+{
+	const word_t *word = at;
+	if (memory_is_flat || g.run[self].kind != 'R' || word < &g.words[0][0] ||
+	    word >= &g.words[0][0] + LEVELS * PAGES)
+		return;
+	if (word_is_firm(v) && (pages_of_word(word, v) & span_of((unsigned)self)))
+		g.run[self].firm = 1;
+}
+
+void folio_begin(char kind, unsigned page, unsigned npages)
+{
+	bool told = g.killed && plain_known(CELL_KILLED);
+	g.run[self] = (struct running){
+		.kind = (uint8_t)kind, .page = (uint8_t)page, .npages = (uint8_t)npages, .killed = told};
+	if (!memory_is_flat && kind == 'L')
+		g.run[self].bare = !(g.referenced >> page & 1) || !plain_known(8 * page + CELL_REQUESTED);
+	look_at_words();
+}
+
+void folio_end(void)
+{
+	g.run[self] = (struct running){0};
+}
+
+/* The last reference has gone: no lookup of these pages that runs needs to find anything. */
+static void clear_referenced(uint64_t span)
+{
+	g.referenced &= ~span;
+	for (unsigned t = 0; t < nthreads && !memory_is_flat; t++)
+		if (g.run[t].kind == 'L' && (span_of(t) & span))
+			g.run[t].bare = 1;
+}
+
+/* Somebody with a reference on these pages uses them. */
+static void use(uint64_t span)
+{
+	for (unsigned p = 0; p < PAGES; p++) {
+		if (!(span >> p & 1))
+			continue;
+		if (!plain_known(8 * p + CELL_RELEASED))
+			fail("a race: a holder's use with the former release");
+		plain_write(8 * p + (unsigned)self);
+	}
+}
+
+/* The pages are nobody's any more. */
+static void use_alone(uint64_t span)
+{
+	for (unsigned p = 0; p < PAGES; p++) {
+		if (!(span >> p & 1))
+			continue;
+		for (unsigned t = 0; t < THREADS; t++)
+			if (!plain_known(8 * p + t))
+				fail("a race: a release with a former holder's use");
+		if (!plain_known(8 * p + CELL_RELEASED))
+			fail("a race: a release with the former release");
+		plain_write(8 * p + CELL_RELEASED);
+	}
+}
+
+/* map_uncount() */
+static void uncount(unsigned slot, uint64_t n)
+{
+	live_add(&g.live, slot, -(int64_t)n);
+	if (live_is_dying(&g.live) && live_was_last(&g.live))
+		(void)atomic_fetch_add_explicit(&g.wake, 1, memory_order_seq_cst);
+}
+
+static void free_pages(uint64_t span)
+{
+	if ((g.held & span) != span || (g.freed & span))
+		fail("folio_free of what is not held, or a second time");
+	g.freed |= span;
+}
+
+/* map_finish_release() */
+static void finish_release(word_t *word, unsigned order, unsigned slot)
+{
+	g.held &= ~pages_of(pgoff_of(word), UINT64_C(1) << order);
+	word_store(word, word_make(WORD_CLOSED, 0, 0));
+	uncount(slot, UINT64_C(1) << order);
+}
+
+/* map_release(); keep: folio_free answers PGMAP_FREE_KEEP. */
+static void release(word_t *word, uint64_t old, unsigned slot, bool keep)
+{
+	unsigned order = word_order(old);
+	uint64_t span = pages_of_word(word, old), releasing = word_make(WORD_HELD, order, 0) | WORD_FENCE;
+	clear_referenced(span);
+	if ((old & WORD_FENCE) && word_claim(word, &releasing, word_make(WORD_QUARANTINED, order, WORD_FENCE)))
+		return;
+	free_pages(span);
+	use_alone(span);
+	if (keep) {
+		word_store(word, word_make(WORD_QUARANTINED, order, 0));
+		return;
+	}
+	finish_release(word, order, slot);
+}
+
+/* folio_put(), or (pin) folio_unpin(). */
+static void put(word_t *word, uint64_t pin, bool keep)
+{
+	uint64_t old = word_put(word, 1, pin);
+	if (pin ? !word_put_ok(old, 1, 1) : !word_put_one_ok(old))
+		fail("an illegal put");
+	if (word_put_last(old, 1))
+		release(word, old, pin ? LIVE_SHARED : (unsigned)self, keep);
+}
+
+void folio_put(const struct hold *h, bool keep)
+{
+	word_t *word = folio_find(h);
+	use(pages_of(h->page, 1));
+	put(word, h->pin, keep);
+}
+
+int folio_request(char how, unsigned page, unsigned order, word_t **word)
+{
+	uint64_t n = UINT64_C(1) << order;
+	unsigned level = claim_level(order);
+	folio_begin('R', page, (unsigned)n);
+	if (live_state_of(live_state(&g.live)) != LIVE_LIVE)
+		return -ENODEV;
+	live_add(&g.live, (unsigned)self, (int64_t)n);
+	bool done =
+		how == 'F' && order % BITS == 0 &&
+		claim_request_base(&tree, &g.live, level, page >> order, word_make(WORD_HELD, order, WORD_REF), word);
+	int r = done ? 0 : claim_request(&tree, &g.live, page, order, word);
+	if (r == -EBUSY && !g.run[self].firm)
+		fail("-EBUSY, and no page of the span was firm at any time");
+	if (r && r != -EBUSY && r != -ENODEV)
+		fail("a strange answer to a request");
+	if (r) {
+		uncount((unsigned)self, n);
+		return r;
+	}
+	if (g.run[self].killed || g.dead)
+		fail("a request succeeded after a kill had returned");
+	if (g.held & pages_of(page, n))
+		fail("a request succeeded over pages that are held");
+	g.held |= pages_of(page, n);
+	g.referenced |= pages_of(page, n);
+	g.freed &= ~pages_of(page, n);
+	for (unsigned p = page; p < page + n; p++)
+		plain_write(8 * p + CELL_REQUESTED);
+	use(pages_of(page, n));
+	return 0;
+}
+
+/* Nothing larger covers it: it is no part of a split that is undecided. Only where the memory has one value. */
+static void check_largest(const word_t *word, unsigned page)
+{
+	for (unsigned l = 0; l < LEVELS; l++)
+		for (unsigned i = 0; i < PAGES >> (l * BITS); i++) {
+			uint64_t w = *(uint64_t *)&g.words[l][i];
+			if (word_is_held(w) && word_order(w) > word_order(*(const uint64_t *)word) &&
+			    (pages_of_word(&g.words[l][i], w) >> page & 1))
+				fail("a lookup gave a part of a split that is undecided");
+		}
+}
+
+bool folio_lookup(unsigned page, word_t **word)
+{
+	folio_begin('L', page, 1);
+	int r;
+	while ((r = claim_lookup(&tree, page, true, word)) == CLAIM_AGAIN)
+		put(*word, 0, false);
+	if (r == -ENOENT && !g.run[self].bare)
+		fail("-ENOENT for a page that was held all the time");
+	if (r == 0 && !(g.held >> page & 1))
+		fail("a lookup found a page that is not held");
+#ifdef SEQUENTIAL
+	if (r == 0)
+		check_largest(*word, page);
+#else
+	(void)check_largest;
+#endif
+	if (r == 0)
+		use(pages_of(page, 1));
+	return r == 0;
+}
+
+word_t *folio_find(const struct hold *h)
+{
+	word_t *word = h->word;
+	if (!word && claim_lookup(&tree, h->page, false, &word) != 0)
+		fail("a part of a split was not found");
+	uint64_t w = word_load(word);
+	if (!word_is_held(w) || (!h->word && word_order(w) != h->order))
+		fail("a folio that is referenced is not held, or a part has a wrong order");
+	return word;
+}
+
+void folio_get(const struct hold *h, uint64_t what)
+{
+	if (!word_get_ok(word_get(folio_find(h), what)))
+		fail("an illegal get");
+}
+
+static bool same_folio(const struct hold *a, const struct hold *b)
+{
+	return b->word ? a->word == b->word : !a->word && a->page == b->page;
+}
+
+/* split.c, where all references are the caller's. */
+void folio_split(struct hold *holds, unsigned *nholds, unsigned order)
+{
+	struct hold last = holds[*nholds - 1];
+	word_t *word = folio_find(&last);
+	unsigned mine = 0, kept = 0;
+	for (unsigned i = 0; i < *nholds; i++)
+		mine += same_folio(&holds[i], &last);
+	uint64_t w = word_load(word);
+	uint64_t pgoff = pgoff_of(word), parts = (UINT64_C(1) << word_order(w)) >> order;
+	if (word_refs(w) != mine || word_pins(w) || order >= word_order(w) || *nholds - mine + parts * mine > HOLDS)
+		return;
+	struct claim_split words;
+	uint64_t own = w; /* a reference of the split's own, from before the parts to the decision */
+	if (!word_claim(word, &own, w + WORD_REF) || claim_split_begin(&words, &tree, pgoff, w, order) != 0)
+		return;
+	if (!claim_split_decide(&words, w + WORD_REF)) {
+		claim_split_cancel(&words);
+		put(word, 0, false);
+		return;
+	}
+	for (unsigned i = 0; i < *nholds; i++)
+		if (!same_folio(&holds[i], &last))
+			holds[kept++] = holds[i];
+	for (uint64_t i = 0; i < parts * mine; i++)
+		holds[kept++] = (struct hold){(unsigned)(pgoff + (i / mine << order)), order, 0, NULL};
+	*nholds = kept;
+}
+
+static void lock(void)
+{
+	uint64_t old = 0;
+	while (!atomic_compare_exchange_strong_explicit(&g.lock, &old, 1, memory_order_acquire, memory_order_relaxed))
+		old = 0;
+}
+
+static void unlock(void)
+{
+	atomic_store_explicit(&g.lock, 0, memory_order_release);
+}
+
+/* pgmap_holder_end(), of a holder with one REMOTE pin. */
+void folio_end_holder(const struct hold *h)
+{
+	word_t *word = folio_find(h);
+	use(pages_of(h->page, 1));
+	lock();
+	if (!word_is_held(word_mark(word, WORD_FENCE)))
+		fail("a mark was not set on a folio that is held");
+	g.marked = word;
+	uint64_t old = word_put(word, 1, 1);
+	if (!word_put_ok(old, 1, 1) || !(old & WORD_FENCE))
+		fail("an illegal put of a holder's pin, or its mark is not there");
+	unlock();
+	if (word_put_last(old, 1))
+		release(word, old, (unsigned)self, false);
+}
+
+/* unfence() of holder.c */
+static bool unfence(word_t *word, uint64_t *old)
+{
+	*old = word_load(word);
+	for (;;) {
+		bool quarantined = !word_is_active(*old);
+		uint64_t want = quarantined ? word_make(WORD_HELD, word_order(*old), 0) : *old & ~WORD_FENCE;
+		if (!(*old & WORD_FENCE) || (quarantined && word_state(*old) != WORD_QUARANTINED))
+			fail("a mark is gone before its fence");
+		if (word_claim(word, old, want))
+			return quarantined;
+	}
+}
+
+/* pgmap_holder_fence() */
+void folio_fence(void)
+{
+	uint64_t old = 0;
+	lock();
+	word_t *word = g.marked;
+	g.marked = NULL;
+	bool mine = word && unfence(word, &old);
+	unlock();
+	if (mine)
+		release(word, old & ~WORD_FENCE, (unsigned)self, false);
+}
+
+static word_t *find_quarantined(uint64_t pgoff, uint64_t *w)
+{
+	for (unsigned order = CLAIM_MAX_ORDER + 1; order-- > 0;) {
+		unsigned level = claim_level(order), k = order % CLAIM_LEVEL_BITS;
+		word_t *word = claim_word(&tree, level, pgoff >> (level * CLAIM_LEVEL_BITS) >> k << k);
+		*w = word_load(word);
+		if (!word_is_active(*w) && word_state(*w) == WORD_QUARANTINED && word_order(*w) >= order)
+			return word;
+	}
+	return NULL;
+}
+
+/* pgmap_release_quarantined() */
+void folio_release_quarantined(unsigned page)
+{
+	uint64_t w;
+	word_t *word = find_quarantined(page, &w);
+	if (!word || (w & WORD_FENCE) || !word_claim(word, &w, word_make(WORD_HELD, word_order(w), 0)))
+		return;
+	if (~g.freed & pages_of_word(word, w))
+		fail("a release of what was quarantined, and folio_free has not run");
+	use_alone(pages_of_word(word, w));
+	finish_release(word, word_order(w), (unsigned)self);
+}
+
+void tree_kill(void)
+{
+	live_kill(&g.live);
+	g.killed = live_state_of(*(uint64_t *)&g.live.state) != LIVE_LIVE; /* no revive since */
+	plain_write(CELL_KILLED);
+}
+
+void tree_revive(void)
+{
+	uint64_t found;
+	if (!live_revive(&g.live, &found))
+		return;
+	g.killed = 0;
+	for (unsigned t = 0; t < nthreads; t++)
+		g.run[t].killed = 0;
+	(void)atomic_fetch_add_explicit(&g.wake, 1, memory_order_seq_cst);
+}
+
+static void check_dead(void)
+{
+	if (g.held)
+		fail("dead, and pages are held");
+	for (unsigned p = 0; p < PAGES; p++)
+		if (!plain_known(8 * p + CELL_RELEASED))
+			fail("a race: a drain's end with a release");
+}
+
+/* pgmap_drain() */
+void tree_drain(void)
+{
+	uint64_t entered = live_state(&g.live);
+	if (live_state_of(entered) == LIVE_LIVE)
+		return;
+	LIVE_HEAVY();
+	for (;;) {
+#ifdef OLD_DRAIN /* what pgmap.c had: a drainer can sleep through a revive */
+		uint64_t state = live_state(&g.live);
+		uint64_t wake = atomic_load_explicit(&g.wake, memory_order_seq_cst);
+#else
+		uint64_t wake = atomic_load_explicit(&g.wake, memory_order_seq_cst);
+		uint64_t state = live_state(&g.live);
+#endif
+		if (state >> 2 != entered >> 2)
+			return;
+		if (live_state_of(state) == LIVE_DEAD) {
+			check_dead();
+			return;
+		}
+		int r = live_try_die(&g.live, state);
+		if (r > 0) {
+			g.dead = 1;
+			check_dead();
+			(void)atomic_fetch_add_explicit(&g.wake, 1, memory_order_seq_cst);
+		}
+		while (r == 0 && atomic_load_explicit(&g.wake, memory_order_seq_cst) == wake)
+			;
+	}
+}
