@@ -153,6 +153,16 @@ static void a_requests_512(void)
 	(void)try_request(512, 9, 0);
 }
 
+static void b_requests_far(void)
+{
+	(void)try_request(1024, 9, 1);
+}
+
+static void both_came(void)
+{
+	MUST(results[0] == 0 && results[1] == 0);
+}
+
 static void b_requests_11(void)
 {
 	(void)try_request(0, 11, 1);
@@ -393,6 +403,31 @@ static void b_kills_drains_revives(void)
 		MUST(pgmap_revive(pgmap) == 0);
 }
 
+/* The last page goes and the pgmap dies, while another takes the removal back: one of them wins, and both are told. */
+static void set_up_dying(void)
+{
+	folio = must_request(8, 2);
+	MUST(pgmap_kill(pgmap) == 0);
+}
+
+static void a_puts_and_drains(void)
+{
+	folio_put(folio);
+	results[0] = pgmap_drain(pgmap, 0);
+	MUST(results[0] == 0 || results[0] == -EINVAL || results[0] == -ECANCELED);
+}
+
+static void b_revives(void)
+{
+	results[1] = pgmap_revive(pgmap);
+}
+
+static void one_won(void)
+{
+	MUST(results[1] == (results[0] == 0 ? -ENODEV : 0));
+	MUST(pgmap_state(pgmap) == (results[0] == 0 ? PGMAP_DEAD : PGMAP_LIVE));
+}
+
 static void a_drains(void)
 {
 	int r = pgmap_drain(pgmap, 0);
@@ -427,35 +462,37 @@ void scenario_reset(void)
 const struct pgmap_ops scenario_ops = {.ops_bytes = sizeof(scenario_ops), .folio_free = free_it};
 
 const struct scenario scenarios[] = {
-	{"lookups-split-0", NULL, a_looks_up_low, b_splits_3_to_1, request_succeeded, false},
-	{"lookups-split-1", NULL, a_looks_up_high, b_splits_3_to_0, request_succeeded, false},
-	{"lookups-split-2m", NULL, a_looks_up_512, b_splits_11_to_9, request_succeeded, false},
-	{"lookups-split-2m-1", NULL, a_looks_up_1536, b_splits_11_to_9, request_succeeded, false},
-	{"lookups-split-open", set_up_open, a_looks_up_high, b_splits_3_to_0, request_succeeded, false},
-	{"lookups-split-2m-open", set_up_open, a_looks_up_512, b_splits_11_to_9, request_succeeded, false},
-	{"request-split", NULL, a_requests_page, b_splits_3_to_1, one_came_first, false},
-	{"request-split-2m", NULL, a_requests_512, b_splits_11_to_9, one_came_first, false},
-	{"request-request", set_up_open, a_requests_page, b_requests_3, one_came_first, false},
-	{"request-request-2", NULL, a_requests_2, b_requests_3, one_came_first, false},
-	{"request-request-2m", set_up_open, a_requests_512, b_requests_11, one_came_first, false},
-	{"request-request-levels", NULL, a_requests_page, b_requests_11, one_came_first, false},
-	{"request-request-1g", NULL, a_requests_512, b_requests_18, one_came_first, false},
-	{"span-span", set_up_open, a_requests_span, b_requests_span, one_came_first, false},
-	{"end-put", set_up_pinned, a_ends_and_fences, b_puts_and_ends_b, NULL, false},
-	{"fence-put", set_up_mark, a_fences_a, b_puts, NULL, false},
-	{"fence-fence", set_up_two_marks, a_fences_a, b_puts_and_fences_b, NULL, false},
-	{"put-put", set_up_shared, b_puts, b_puts, NULL, false},
-	{"release-release", set_up_kept, a_releases_kept, b_releases_kept, one_released, false},
-	{"put-lookup", set_up_one, a_uses_holder, b_looks_up_for_b, NULL, false},
-	{"split-charged-lookup", set_up_one, a_splits_charged, b_looks_up_for_b, NULL, false},
-	{"walk-holder", set_up_one, a_uses_holder, b_walks, NULL, false},
-	{"walk-split", set_up_one, a_splits_charged, b_walks, NULL, false},
-	{"ends", set_up_one, a_uses_holder, b_ends_b, NULL, false},
-	{"private", set_up_private, a_sets_private, b_sets_private, NULL, true},
-	{"request-death", NULL, a_requests_page, b_kills_drains_revives, alive_or_dead, false},
-	{"request-death-1g", NULL, a_requests_512, b_kills_drains_revives, alive_or_dead, false},
-	{"drain-death", NULL, a_drains, b_kills_drains_revives, dead_if_told, false},
-	{"poison-request", NULL, a_requests_2, b_poisons, NULL, false},
-	{"lookup-last-put", set_up_last, b_looks_up_9, b_puts, NULL, false},
+	{"lookups-split-0", NULL, a_looks_up_low, b_splits_3_to_1, request_succeeded, USUAL},
+	{"lookups-split-1", NULL, a_looks_up_high, b_splits_3_to_0, request_succeeded, USUAL},
+	{"lookups-split-2m", NULL, a_looks_up_512, b_splits_11_to_9, request_succeeded, USUAL},
+	{"lookups-split-2m-1", NULL, a_looks_up_1536, b_splits_11_to_9, request_succeeded, USUAL},
+	{"lookups-split-open", set_up_open, a_looks_up_high, b_splits_3_to_0, request_succeeded, USUAL},
+	{"lookups-split-2m-open", set_up_open, a_looks_up_512, b_splits_11_to_9, request_succeeded, USUAL},
+	{"request-split", NULL, a_requests_page, b_splits_3_to_1, one_came_first, USUAL},
+	{"request-split-2m", NULL, a_requests_512, b_splits_11_to_9, one_came_first, USUAL},
+	{"request-request", set_up_open, a_requests_page, b_requests_3, one_came_first, USUAL},
+	{"request-request-2", NULL, a_requests_2, b_requests_3, one_came_first, USUAL},
+	{"request-request-2m", set_up_open, a_requests_512, b_requests_11, one_came_first, USUAL},
+	{"request-request-levels", NULL, a_requests_page, b_requests_11, one_came_first, USUAL},
+	{"request-request-1g", NULL, a_requests_512, b_requests_18, one_came_first, USUAL},
+	{"span-span", set_up_open, a_requests_span, b_requests_span, one_came_first, USUAL},
+	{"end-put", set_up_pinned, a_ends_and_fences, b_puts_and_ends_b, NULL, USUAL},
+	{"fence-put", set_up_mark, a_fences_a, b_puts, NULL, USUAL},
+	{"fence-fence", set_up_two_marks, a_fences_a, b_puts_and_fences_b, NULL, USUAL},
+	{"put-put", set_up_shared, b_puts, b_puts, NULL, USUAL},
+	{"release-release", set_up_kept, a_releases_kept, b_releases_kept, one_released, USUAL},
+	{"put-lookup", set_up_one, a_uses_holder, b_looks_up_for_b, NULL, USUAL},
+	{"split-charged-lookup", set_up_one, a_splits_charged, b_looks_up_for_b, NULL, USUAL},
+	{"walk-holder", set_up_one, a_uses_holder, b_walks, NULL, USUAL},
+	{"walk-split", set_up_one, a_splits_charged, b_walks, NULL, USUAL},
+	{"ends", set_up_one, a_uses_holder, b_ends_b, NULL, USUAL},
+	{"private", set_up_private, a_sets_private, b_sets_private, NULL, FRESH},
+	{"request-death", NULL, a_requests_page, b_kills_drains_revives, alive_or_dead, USUAL},
+	{"request-death-1g", NULL, a_requests_512, b_kills_drains_revives, alive_or_dead, USUAL},
+	{"drain-death", NULL, a_drains, b_kills_drains_revives, dead_if_told, USUAL},
+	{"revive-death", set_up_dying, a_puts_and_drains, b_revives, one_won, USUAL},
+	{"shared-slot", NULL, a_requests_page, b_requests_far, both_came, SHARED},
+	{"poison-request", NULL, a_requests_2, b_poisons, NULL, USUAL},
+	{"lookup-last-put", set_up_last, b_looks_up_9, b_puts, NULL, USUAL},
 	{0},
 };

@@ -20,13 +20,15 @@
 #include <string.h>
 #include <ucontext.h>
 
-#include "steps.h"
-
 #include "port/slot.h"
+
+#include "core/map.h" /* before steps.h, whose pgmap is everybody's */
+
+#include "steps.h"
 
 #undef pthread_mutex_lock /* delay.h's is torture_lock(), below */
 
-enum { STACK_BYTES = 256 * 1024, PATIENCE = 100, HANG = 2000000, MOST_STEPS = 200 };
+enum { STACK_BYTES = 256 * 1024, PATIENCE = 100, HANG = 2000000, MOST_STEPS = 200, LEAK_PAGES = 8192 };
 
 struct coroutine {
 	ucontext_t context;
@@ -44,6 +46,7 @@ static uint64_t budget;       /* steps until the next switch */
 static uint64_t total;        /* steps of this run */
 static uint64_t switch_at[2]; /* after so many steps of A; of B */
 static unsigned switches;
+static bool shared_slot;
 
 static const char *scenario_name;
 struct pgmap *pgmap;
@@ -130,7 +133,7 @@ static void start(int i, void (*run)(void))
 	c->run = run;
 	c->done = false;
 	c->steps = 0;
-	c->slot_plus_one = (unsigned)i + 1;
+	c->slot_plus_one = shared_slot ? 0 : (unsigned)i + 1;
 	makecontext(&c->context, enter, 0);
 }
 
@@ -167,7 +170,8 @@ static void make(void)
 static void unmake(void)
 {
 	(void)pgmap_kill(pgmap);
-	MUST(pgmap_drain(pgmap, 0) == 0 && pgmap_destroy(pgmap) == 0);
+	MUST(pgmap_drain(pgmap, 0) == 0);
+	MUST(pgmap_destroy(pgmap) == 0);
 	pgmap = NULL;
 }
 
@@ -175,12 +179,13 @@ static void run_once(const struct scenario *s, uint64_t n, uint64_t m)
 {
 	scenario_name = s->name;
 	scenario_reset();
+	shared_slot = s->kind == SHARED;
 	if (s->set_up)
 		s->set_up();
 	run_both(s->a, s->b, n, m);
 	if (s->look)
 		s->look();
-	MUST(pgmap_live_pages(pgmap) == 0);
+	MUST(live_sum(&pgmap->live) == 0);
 	MUST(frees == lives);
 	if (pgmap_state(pgmap) == PGMAP_LIVE) {
 		struct folio *all;
@@ -192,7 +197,7 @@ static void run_once(const struct scenario *s, uint64_t n, uint64_t m)
 /* With a new pgmap where the old one may be dead, or has what is made only once. */
 static void run_new(const struct scenario *s, uint64_t n, uint64_t m)
 {
-	if (pgmap && (pgmap_state(pgmap) != PGMAP_LIVE || s->fresh))
+	if (pgmap && (pgmap_state(pgmap) != PGMAP_LIVE || s->kind == FRESH))
 		unmake();
 	if (!pgmap)
 		make();
@@ -205,6 +210,16 @@ static uint64_t most(uint64_t a, uint64_t b)
 	return max < MOST_STEPS ? max : MOST_STEPS;
 }
 
+/* All that this process has mapped. */
+static uint64_t mapped_pages(void)
+{
+	uint64_t n = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+	MUST(f && fscanf(f, "%llu", (unsigned long long *)&n) == 1);
+	(void)fclose(f);
+	return n;
+}
+
 static void run_all(const struct scenario *s)
 {
 	/* How many steps they have: A before B, and B before A. */
@@ -213,9 +228,12 @@ static void run_all(const struct scenario *s)
 	run_new(s, 0, UINT64_MAX);
 	steps_a = most(steps_a, both[0].steps);
 	steps_b = most(steps_b, both[1].steps);
+	uint64_t mapped = mapped_pages();
 	for (uint64_t n = 0; n <= steps_a; n++)
 		for (uint64_t m = 0; m <= steps_b; m++)
 			run_new(s, n, m);
+	if (s->kind == FRESH && mapped_pages() > mapped + LEAK_PAGES)
+		wrong("address space leaks");
 	printf("steps: %s: %llu and %llu steps\n", s->name, (unsigned long long)steps_a, (unsigned long long)steps_b);
 }
 
@@ -223,6 +241,8 @@ int main(int argc, char **argv)
 {
 	both[0].stack = malloc(STACK_BYTES);
 	both[1].stack = malloc(STACK_BYTES);
+	for (unsigned i = 0; i < PORT_SLOTS; i++)
+		(void)port_slot_take(); /* all of them: who has none shares the last */
 	port_slot_plus_one = 3;
 	bool ran = false;
 	for (size_t i = 0; scenarios[i].name; i++) {

@@ -9,13 +9,16 @@
 
 #include <pgmap/folio.h>
 
+/* FRESH: in a pgmap of its own. SHARED: as if there were more threads than slots, both use LIVE_SHARED. */
+enum scenario_kind { USUAL, FRESH, SHARED };
+
 struct scenario {
 	const char *name;
 	void (*set_up)(void);
 	void (*a)(void);
 	void (*b)(void);
 	void (*look)(void); /* after both: is this what may come out? */
-	bool fresh;         /* in a pgmap of its own */
+	enum scenario_kind kind;
 };
 
 /* The last one has no name. */
