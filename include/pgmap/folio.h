@@ -116,6 +116,12 @@ unsigned folio_order(const struct folio *folio);
 uint64_t folio_pages(const struct folio *folio);
 void *folio_address(const struct folio *folio); /* null where the CPU cannot touch it, or params.base was null */
 
+/*
+ * folio_migrate_to_ram - before the CPU may look at what a PRIVATE folio holds: the owner brings it to host memory (c5.4). The
+ * answer is the owner's: 0 or -errno. Types that the CPU can touch where they are: 0 at once. The caller has a reference.
+ */
+int folio_migrate_to_ram(struct folio *folio);
+
 /* Counts at this moment, for messages and tests. */
 uint64_t folio_refs(const struct folio *folio);
 uint64_t folio_pins(const struct folio *folio);

@@ -221,6 +221,21 @@ struct pgmap_held {
  */
 int pgmap_for_each_held(struct pgmap *pgmap, int (*fn)(const struct pgmap_held *held, void *arg), void *arg);
 
+/* What pgmap_stats() counts. */
+struct pgmap_stats {
+	uint64_t folios[PGMAP_MAX_ORDER + 1]; /* by order; held, releasing and quarantined ones */
+	uint64_t pages_held;
+	uint64_t pages_releasing;
+	uint64_t pages_quarantined;
+	uint64_t pages_poisoned; /* whatever else they are */
+	uint64_t refs;           /* pins included */
+	uint64_t pins;
+};
+
+/* pgmap_stats - count what is held. Costs as much as pgmap_for_each_held(), and sees changes as it does. 0, or -EINVAL null
+ * argument. */
+int pgmap_stats(struct pgmap *pgmap, struct pgmap_stats *out);
+
 #ifdef __cplusplus
 }
 #endif

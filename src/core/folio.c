@@ -438,6 +438,12 @@ PGMAP_PUBLIC void *folio_address(const struct folio *folio)
 	return pgmap->base + offset;
 }
 
+PGMAP_PUBLIC int folio_migrate_to_ram(struct folio *folio)
+{
+	struct pgmap *pgmap = map_handle(folio, "migrate");
+	return pgmap->type == PGMAP_PRIVATE ? pgmap->ops->migrate_to_ram(folio, pgmap->owner) : 0;
+}
+
 PGMAP_PUBLIC uint64_t folio_refs(const struct folio *folio)
 {
 	(void)map_handle(folio, "look");

@@ -55,6 +55,14 @@ bool poison_covers(struct poison *poison, uint64_t pgoff, uint64_t npages)
 	return covers;
 }
 
+uint64_t poison_pages(struct poison *poison)
+{
+	pthread_mutex_lock(&poison->lock);
+	uint64_t pages = poison->pages;
+	pthread_mutex_unlock(&poison->lock);
+	return pages;
+}
+
 /* With the lock held: `spare` becomes the range, with all that overlap or touch it. */
 static void add_range(struct poison *poison, struct poison_range *spare, uint64_t pgoff, uint64_t end)
 {

@@ -29,4 +29,6 @@ void poison_exit(struct poison *poison);
 /* A page of [pgoff, pgoff + npages) is poisoned. */
 bool poison_covers(struct poison *poison, uint64_t pgoff, uint64_t npages);
 
+uint64_t poison_pages(struct poison *poison);
+
 #endif
