@@ -9,10 +9,12 @@ DESTDIR ?=
 INPUT ?=
 FAULT ?=
 HUGE_PAGES ?= 256
+SECONDS ?= 60
+SEED ?= any
 
 demo_build = $(if $(FAULT),fault-$(FAULT),release)
 
-.PHONY: all demo test test-long bench install format lint asan ubsan tsan clean help
+.PHONY: all demo test test-long torture coverage bench install format lint asan ubsan tsan clean help
 
 all:
 	@scripts/deps build
@@ -30,6 +32,15 @@ test:
 test-long:
 	@scripts/deps build test
 	@scripts/with-hugepages --try $(HUGE_PAGES) scripts/test --long
+
+torture:
+	@scripts/deps build
+	@scripts/build release
+	@python3 tests/torture/run.py build/release/tests/torture/torture-delayed $(SEED) seconds=$(SECONDS)
+
+coverage:
+	@scripts/deps build
+	@scripts/check-coverage --report
 
 bench:
 	@scripts/deps build
@@ -63,9 +74,11 @@ help:
 	@echo 'make                            build/release: libpgmap, pgmap, pgmapd'
 	@echo 'make demo [INPUT=PATH]          the demonstration on real files; FAULT=early|leak|stale plants that bug'
 	@echo 'make test                       all that CI runs; last line: N passed, N failed'
-	@echo 'make test-long                  the same with longer storms'
+	@echo 'make test-long                  the same with longer storms and searches, and all mutations'
+	@echo 'make torture SECONDS= SEED=     the core by many threads against an oracle'
+	@echo 'make coverage                   what of src/core its tests reach'
 	@echo 'make bench                      the table of figures, and build/bench.json'
-	@echo 'make install DESTDIR= PREFIX=   libraries, headers, programs'
+	@echo 'make install DESTDIR= PREFIX=   libraries, headers, programs, man pages'
 	@echo 'make format | lint              clang-format in place | format, lengths, clang-tidy, cppcheck'
 	@echo 'make asan | ubsan | tsan        the tests under one sanitizer, each in a build tree of its own'
 	@echo 'make clean                      build/ goes'
