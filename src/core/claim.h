@@ -74,7 +74,8 @@
  * The proof leans on no order between them and later loads of the same thread.
  *
  * Nothing but the C11 standard headers, so that a model checker can run this very code; CLAIM_LEVEL_BITS and CLAIM_LEVELS
- * can be made small for it, and CLAIM_RELAX() be its scheduler's yield.
+ * can be made small for it. CLAIM_RELAX() is what a waiting thread does between two looks: nothing, or a checker's yield, or what
+ * port/barrier.h says.
  */
 #ifndef PGMAP_CORE_CLAIM_H
 #define PGMAP_CORE_CLAIM_H
@@ -95,13 +96,7 @@
 #define CLAIM_LEVELS 3
 #endif
 #ifndef CLAIM_RELAX
-#if defined(__x86_64__) || defined(__i386__)
-#define CLAIM_RELAX() __asm__ volatile("pause")
-#elif defined(__aarch64__)
-#define CLAIM_RELAX() __asm__ volatile("isb")
-#else
-#define CLAIM_RELAX() atomic_signal_fence(memory_order_seq_cst)
-#endif
+#define CLAIM_RELAX() ((void)0)
 #endif
 
 #define CLAIM_TOP       (CLAIM_LEVELS - 1)
