@@ -278,9 +278,9 @@ static void get_and_put(void *arg)
 	struct pgmap_holder *holder = make_holder(pgmap, "nic");
 	struct folio *folio = take_here(pgmap, 7);
 	get_here(folio);
-	CHILD_CHECK(folio_pin(folio, holder, FOLIO_PIN_LOCAL) == 0);
+	CHILD_CHECK(folio_pin(folio, holder, FOLIO_PIN_REMOTE) == 0);
 	pin_here(folio, NULL);
-	folio_unpin(folio, holder, FOLIO_PIN_LOCAL);
+	folio_unpin(folio, holder, FOLIO_PIN_REMOTE);
 	drain_fails(pgmap);
 	CHILD_EXIT(0);
 }
