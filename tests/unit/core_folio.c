@@ -315,28 +315,6 @@ static void c3_16_pins_are_counted_apart_and_only_where_the_type_allows(void **s
 	}
 }
 
-static void c3_19_private_values_are_each_folios_own_and_cost_nothing_until_used(void **state)
-{
-	(void)state;
-	struct pgmap *pgmap = make_generic(4 * PUD_PAGES);
-	struct folio *folios[3] = {request(pgmap, 5, 0), request(pgmap, 1024, 9), request(pgmap, PUD_PAGES, 18)};
-	assert_null(atomic_load(&pgmap->private_words));
-	for (uint64_t i = 0; i < 3; i++)
-		assert_int_equal(folio_private(folios[i]), 0);
-	for (uint64_t i = 0; i < 3; i++)
-		assert_int_equal(folio_set_private(folios[i], ~i), 0);
-	for (uint64_t i = 0; i < 3; i++)
-		assert_true(folio_private(folios[i]) == ~i);
-	for (uint64_t i = 0; i < 3; i++)
-		folio_put(folios[i]);
-	for (unsigned order = 0; order <= 18; order++) {
-		struct folio *folio = request(pgmap, PUD_PAGES, order);
-		assert_int_equal(folio_private(folio), 0);
-		folio_put(folio);
-	}
-	end_pgmap(pgmap);
-}
-
 static uint64_t plain[2]; /* what the holders write, and folio_free and the next owner read: no atomics */
 static uint64_t wrong;
 
@@ -433,7 +411,6 @@ int main(void)
 		TEST(c3_15_the_last_put_runs_folio_free_once_while_releasing),
 		TEST(c3_15_what_the_owner_keeps_is_quarantined_until_it_says_so),
 		TEST(c3_16_pins_are_counted_apart_and_only_where_the_type_allows),
-		TEST(c3_19_private_values_are_each_folios_own_and_cost_nothing_until_used),
 		TEST(c3_22_what_was_done_before_a_put_is_seen_by_folio_free_and_the_next_request),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
