@@ -326,6 +326,7 @@ void folio_end_holder(const struct hold *h)
 	if (!word_is_held(word_mark(word, WORD_FENCE)))
 		fail("a mark was not set on a folio that is held");
 	g.marked = word;
+	g.marked_span = pages_of_word(word, *(uint64_t *)word);
 	uint64_t old = word_put(word, 1, 1);
 	if (!word_put_ok(old, 1, 1) || !(old & WORD_FENCE))
 		fail("an illegal put of a holder's pin, or its mark is not there");
@@ -355,6 +356,8 @@ void folio_fence(void)
 	lock();
 	word_t *word = g.marked;
 	g.marked = NULL;
+	if (word)
+		use(g.marked_span); /* that the device is done with the pages is what the caller knows, and hands on */
 	bool mine = word && unfence(word, &old);
 	unlock();
 	if (mine)

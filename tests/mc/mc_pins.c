@@ -76,12 +76,17 @@ static void use(void)
 	plain_write((unsigned)self);
 }
 
-/* The server has seen no pins, and no more can come. */
-static void use_alone(void)
+/* There are no pins, and no more can come: all that holders of pins did has happened. */
+static void check_known(void)
 {
 	for (unsigned t = 0; t < THREADS; t++)
 		if (!plain_known(t))
-			fail("a race: the server's use with a former pin's");
+			fail("a race: a server's use, or an unmap, with a former pin's");
+}
+
+static void use_alone(void)
+{
+	check_known();
 	plain_write(CELL_SERVER);
 }
 
@@ -162,6 +167,7 @@ static bool close_word(void)
 	g.reason |= PINWORD_CLOSING;
 	if (g.pins[0] || g.pins[1])
 		fail("closed, and there are pins");
+	check_known(); /* the munmap comes next */
 	check_word();
 	return true;
 }

@@ -49,6 +49,7 @@ struct tree_state {
 	uint64_t killed;     /* ghost: a kill has returned, and no revive has begun */
 	uint64_t dead;       /* ghost: a drain has found it dead */
 	word_t *marked;      /* under the lock: the folio that an ended holder's mark is on */
+	uint64_t marked_span;
 	struct running run[THREADS];
 	struct hold given[THREADS][GIVEN]; /* what a program has from the setup */
 	uint64_t ngiven[THREADS];

@@ -7,6 +7,7 @@
                                           sequential consistency and with store buffers; pins too
   run.py ROOT c11 [SCENARIOS [SEED]]      scenarios with C11's memory and the orders as written; random ones
   run.py ROOT mutants                     the checker's negative control: each planted bug must be found
+  run.py ROOT orders                      each memory order weakened must be found, but for those in survivors.txt (orders.py)
 
 A mutant replaces one text, which must be there exactly once; it has survived if no shape finds it.
 """
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 
+import orders
 from scenarios import C11, MUTANTS, NAMED, PINS, SHAPES, TELLING
 
 FLAGS = ["-std=gnu17", "-w", "-fno-stack-protector", "-fcf-protection=none", "-fno-strict-aliasing", "-fno-pie", "-no-pie",
@@ -57,11 +59,11 @@ class Checker:
                 self.compile(level, ["-c", source], objects[-1], [*flags, f"-DTHREADS={threads}"])
         return objects
 
-    def tree(self, shape, memory, core=None):
-        """Claims and folios. `core`: a folder with other sources."""
-        out = (core or self.work) / f"tree{shape[0]}{shape[1]}-{memory}"
+    def tree(self, shape, memory, core=None, more=()):
+        """Claims and folios. `core`: a folder with other sources; `more`: flags."""
+        out = (core or self.work) / f"tree{shape[0]}{shape[1]}-{memory}{''.join(more)}"
         if not out.exists():
-            flags = [*MEMORIES[memory][1], "-DTHREADS=3", f"-DBITS={shape[0]}", f"-DLEVELS={shape[1]}"]
+            flags = [*MEMORIES[memory][1], "-DTHREADS=3", f"-DBITS={shape[0]}", f"-DLEVELS={shape[1]}", *more]
             self.compile("-O1", ["mc_tree.c", "mc_folio.c", *self.base(memory, 3)], out, flags, core)
         return out
 
@@ -168,6 +170,8 @@ def main():
             c11(checker, number or 0, seed)
         elif what == "mutants":
             mutants(checker, number or 300, seed)
+        elif what == "orders":
+            sys.exit(orders.check(checker, run))
         else:
             sys.exit(__doc__)
 

@@ -51,6 +51,16 @@ C11 = [
     ((1, 3), "R0.2 P | R1.0"),
     ((1, 3), "F0.0 P | F0.0 K D"),
 ]
+# More of them, in which a weakened memory order showed.
+ORDERS = [
+    ((2, 2), "R0.0 : P K D | K D"),
+    ((2, 2), "R0.0 H1 : K D | P | K D"),
+    ((2, 2), "R0.0 I H1 : P | P | K D"),
+    ((2, 2), "R0.0 G H1 I : E P | P N"),
+    ((2, 2), "R0.0 I : E P | N R0.0"),
+]
+# In C11 memory with asymmetric barriers: what the fence between uncount and sum is for.
+UNCOUNTERS = ((2, 2), "R0.0 R1.0 H1 : P | P | K D")
 PINS = [
     "P0 U | B1 W X",
     "P0 P1 U U P0 | B1 W X R",
@@ -58,6 +68,7 @@ PINS = [
     "P0 U | P0 U P0 U | B1 B2 W",
     "P0 U C O P0 | B1 W X",
     "P0 C P0 O | P1 U | B3 W",
+    "P0 U | P0 U C",
     "P0 U C T A1 P0 U | B3 W A0 N I T",
     "P0 U P0 U | B1 W X B1 W X",
 ]
