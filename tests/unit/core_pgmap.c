@@ -428,8 +428,8 @@ static void first_creation(void *arg)
 	(void)arg;
 	(void)mallopt(M_PERTURB, 0x5a); /* no memory is zero by chance */
 	struct pgmap *pgmap = make_generic(PUD_PAGES);
-	CHILD_CHECK(pgmap_live_pages(pgmap) == 0);
 	CHILD_CHECK(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0);
+	CHILD_CHECK(pgmap_live_pages(pgmap) == 0);
 	folio_put(request(pgmap, 0, 0));
 	CHILD_CHECK(pgmap_kill(pgmap) == 0 && pgmap_drain(pgmap, 0) == 0 && pgmap_destroy(pgmap) == 0);
 }
