@@ -36,6 +36,7 @@ static NOINLINE void drop_here(struct folio *folio)
 
 static void split_in_four(void *arg);
 static void get_here(struct folio *folio);
+static void get_and_put(void *arg);
 
 static struct pgmap *tracked(void)
 {
@@ -54,7 +55,7 @@ static uintptr_t function_of(uintptr_t address)
 {
 	const uintptr_t all[] = {(uintptr_t)take_here,     (uintptr_t)take_there, (uintptr_t)pin_here,
 				 (uintptr_t)drop_here,     (uintptr_t)tracked,    (uintptr_t)drain_fails,
-				 (uintptr_t)split_in_four, (uintptr_t)get_here};
+				 (uintptr_t)split_in_four, (uintptr_t)get_here,   (uintptr_t)get_and_put};
 	uintptr_t best = 0;
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (all[i] <= address && all[i] > best)
