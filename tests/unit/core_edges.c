@@ -84,6 +84,23 @@ static void c4_2_the_end_of_a_holder_that_is_ending_is_busy(void **state)
 	end_pgmap(pgmap);
 }
 
+static void c7_5_a_fence_leaves_what_living_holders_have(void **state)
+{
+	(void)state;
+	struct pgmap *pgmap = make_generic(16);
+	struct pgmap_holder *dead = make_holder(pgmap, "dead"), *alive = make_holder(pgmap, "alive");
+	struct folio *folio = request(pgmap, 4, 2);
+	assert_int_equal(folio_charge(folio, alive), 0);
+	assert_int_equal(folio_pin(folio, dead, FOLIO_PIN_REMOTE), 0);
+	assert_int_equal(pgmap_holder_end(dead), 4);
+	assert_int_equal(pgmap_holder_fence(dead), 0);
+	assert_int_equal(folio_refs(folio), 1);
+	assert_int_equal(folio_pins(folio), 0);
+	folio_put_holder(folio, alive); /* nothing is quarantined: the mark went with the fence */
+	folio_put(request(pgmap, 4, 2));
+	end_pgmap(pgmap);
+}
+
 static void c3_4_the_short_ways_refuse_what_the_long_one_does(void **state)
 {
 	(void)state;
@@ -145,6 +162,7 @@ int main(void)
 		cmocka_unit_test(c2_14_ranges_that_pass_the_end_of_addresses_or_the_most_pages_are_refused),
 		cmocka_unit_test(c3_22_an_owner_with_other_callbacks_than_folio_free_keeps_nothing),
 		cmocka_unit_test(c4_2_the_end_of_a_holder_that_is_ending_is_busy),
+		cmocka_unit_test(c7_5_a_fence_leaves_what_living_holders_have),
 		cmocka_unit_test(c3_4_the_short_ways_refuse_what_the_long_one_does),
 		cmocka_unit_test(c3_1_the_first_call_of_a_thread_may_be_a_request_of_any_order),
 	};

@@ -130,7 +130,7 @@ static void c3_9_a_request_whose_block_was_closed_and_opened_is_seen_by_others(v
 	assert_int_not_equal(came, 0);
 }
 
-/* Into a block that a request of 1 GiB is about to close. */
+/* Into a block that a request is about to close. */
 static void take_two_pages(void)
 {
 	if (!word_is_open(word_at(1, 0)))
@@ -139,15 +139,14 @@ static void take_two_pages(void)
 	second = request(pgmap, 4, 1);
 }
 
-static void c3_9_a_request_that_closes_a_block_sees_who_came_into_it(void **state)
+static void close_at_each_step(unsigned order)
 {
-	(void)state;
 	unsigned busy = 0;
 	for (unsigned long n = 0;; n++) {
 		folio_put(request(pgmap, 100, 0)); /* open, with an empty mask */
 		second = NULL;
-		come_between(n, word_state(word_at(2, 0)) == WORD_OPEN ? take_two_pages : NULL);
-		int r = pgmap_request_folio(pgmap, 0, PGMAP_ORDER_PUD, &folio);
+		come_between(n, take_two_pages);
+		int r = pgmap_request_folio(pgmap, 0, order, &folio);
 		bool ran = it_came();
 		busy += r == -EBUSY;
 		assert_int_equal(r, second ? -EBUSY : 0);
@@ -156,8 +155,36 @@ static void c3_9_a_request_that_closes_a_block_sees_who_came_into_it(void **stat
 		if (!ran)
 			break;
 	}
-	assert_int_not_equal(came, 0);
+	assert_int_not_equal(busy, 0);
 	assert_int_equal(busy, came);
+}
+
+static void c3_9_a_request_that_closes_a_block_sees_who_came_into_it(void **state)
+{
+	(void)state;
+	close_at_each_step(PGMAP_ORDER_PMD);
+	came = 0;
+	close_at_each_step(PGMAP_ORDER_PUD);
+}
+
+static void find_nine(void)
+{
+	assert_ptr_equal(find(pgmap, 9), folio);
+	came += word_state(word_at(1, 0)) == WORD_CLOSING;
+}
+
+static void c3_13_a_folio_in_a_block_that_somebody_tries_to_close_is_found(void **state)
+{
+	(void)state;
+	folio = request(pgmap, 8, 2);
+	for (unsigned long n = 0;; n++) {
+		come_between(n, find_nine);
+		assert_int_equal(pgmap_request_folio(pgmap, 0, PGMAP_ORDER_PMD, &second), -EBUSY);
+		if (!it_came())
+			break;
+	}
+	folio_put(folio);
+	assert_int_not_equal(came, 0);
 }
 
 static void put_it(void)
@@ -312,6 +339,26 @@ static void c3_18_a_split_and_a_request_each_set_their_bit(void **state)
 	}
 }
 
+/* As who tried to close the block does when it has met what is held there. */
+static void open_again(void)
+{
+	if (relaxed > 2)
+		word_store(claim_word(&pgmap->tree, 1, 0), word_make(WORD_OPEN, 0, claim_mask_bit(3)));
+}
+
+static void c3_18_a_split_waits_for_who_tries_to_close_its_block(void **state)
+{
+	(void)state;
+	folio = request(pgmap, 8, 3);
+	word_store(claim_word(&pgmap->tree, 1, 0), word_make(WORD_CLOSING, PGMAP_ORDER_PMD, claim_mask_bit(3)));
+	waiting = open_again;
+	assert_int_equal(folio_split(folio, 2), 0);
+	assert_int_equal(relaxed, 3);
+	assert_int_equal(word_at(1, 0), word_make(WORD_OPEN, 0, claim_mask_bit(3) | claim_mask_bit(2)));
+	folio_put(find(pgmap, 12));
+	folio_put(folio);
+}
+
 static struct live live;
 
 static void kill_live(void)
@@ -385,10 +432,12 @@ int main(void)
 		TEST(c3_9_a_request_whose_block_was_closed_and_opened_is_seen_by_others),
 		TEST(c3_9_a_request_that_closes_a_block_sees_who_came_into_it),
 		TEST(c3_13_a_folio_that_goes_while_it_is_looked_for_is_not_found),
+		TEST(c3_13_a_folio_in_a_block_that_somebody_tries_to_close_is_found),
 		TEST(c3_13_what_comes_while_it_is_looked_for_is_found_or_not),
 		TEST(c3_18_a_split_that_fails_waits_for_lookups_of_its_parts),
 		TEST(c3_18_a_split_that_fails_closes_what_requests_have_passed),
 		TEST(c3_18_a_split_and_a_request_each_set_their_bit),
+		TEST(c3_18_a_split_waits_for_who_tries_to_close_its_block),
 		cmocka_unit_test(c2_8_two_kills_and_two_revivals_at_once_are_one),
 		cmocka_unit_test(a_pin_between_the_steps_of_a_block_is_seen_by_it),
 	};
