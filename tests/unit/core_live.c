@@ -6,6 +6,8 @@
 
 #include "core_util.h"
 
+#include "core/map.h"
+
 enum { ADDERS = 3, ADDITIONS = 50000, LIVES = 2000 };
 
 static struct live live;
@@ -144,6 +146,16 @@ static void c2_9_of_death_and_revival_exactly_one_wins(void **state)
 	pthread_barrier_destroy(&gate);
 }
 
+static void c2_11_a_count_that_readers_see_below_0_is_said_as_none(void **state)
+{
+	(void)state;
+	struct pgmap *pgmap = make_generic(PUD_PAGES);
+	live_add(&pgmap->live, LIVE_SHARED, -5); /* a put that was seen, of a request that was not */
+	assert_int_equal(pgmap_live_pages(pgmap), 0);
+	live_add(&pgmap->live, LIVE_SHARED, 5);
+	end_pgmap(pgmap);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -153,6 +165,7 @@ int main(void)
 		cmocka_unit_test(c2_8_revive_makes_a_new_generation_from_dying_only),
 		cmocka_unit_test(c2_3_death_needs_a_sum_of_0_and_the_generation_that_was_seen),
 		cmocka_unit_test(c2_9_of_death_and_revival_exactly_one_wins),
+		cmocka_unit_test(c2_11_a_count_that_readers_see_below_0_is_said_as_none),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -245,8 +245,9 @@ static void c3_10_calls_without_a_holder_take_no_lock_and_those_with_one_take_on
 	assert_int_equal(folio_charge(folio, a), 0);
 	/* To mark it as ending; again when all has been released; and to take it out of the list. */
 	assert_int_equal(LOCKS((void)pgmap_holder_end(a)), 3);
+	assert_int_equal(pgmap_kill(pgmap) + pgmap_drain(pgmap, 0), 0);
+	assert_int_equal(LOCKS((void)pgmap_destroy(pgmap)), 1); /* of the memory for the next one */
 	watching = false;
-	end_pgmap(pgmap);
 }
 
 int main(void)

@@ -283,6 +283,8 @@ static void deadlines_do_not_overflow(void **state)
 	assert_in_range(second - now, 1000000000, 61000000000);
 	assert_true(pgmap_deadline_in(UINT64_MAX) == PGMAP_NO_DEADLINE);
 	assert_true(pgmap_deadline_in(UINT64_MAX / 1000000) == PGMAP_NO_DEADLINE);
+	uint64_t most = (PGMAP_NO_DEADLINE - pgmap_deadline_in(0)) / 1000000;
+	assert_int_equal(pgmap_deadline_in(most), PGMAP_NO_DEADLINE); /* so far away that it is none */
 }
 
 static void c2_8_revive_makes_it_live_again(void **state)
@@ -422,6 +424,22 @@ static void c3_23_ranges_end_below_2_to_the_48(void **state)
 	}
 }
 
+/* Its table ends with its last range: what lies behind is somebody else's, and is no range. */
+static void c3_3_what_is_before_the_first_range_is_outside(void **state)
+{
+	(void)state;
+	const struct pgmap_range ranges[] = {{1000 * 4096, 4096}, {2000 * 4096, 4096}};
+	struct pgmap_params params = params_of(ranges, 2);
+	struct pgmap *pgmap = NULL;
+	uint64_t at;
+	assert_int_equal(pgmap_create(&params, &pgmap), 0);
+	for (uint64_t page = 0; page < 1000; page++) {
+		assert_int_equal(pgmap_pgoff_to_device(pgmap, page, &at), -ERANGE);
+		assert_int_equal(pgmap_device_to_pgoff(pgmap, page * 4096, &at), -ERANGE);
+	}
+	end_pgmap(pgmap);
+}
+
 /* In a program of its own, before there is any other pgmap. */
 static void first_creation(void *arg)
 {
@@ -466,6 +484,7 @@ int main(void)
 		TEST(no_address_space_is_told_and_nothing_leaks),
 		TEST(a_name_is_the_last_ones_own),
 		TEST(c3_23_ranges_end_below_2_to_the_48),
+		TEST(c3_3_what_is_before_the_first_range_is_outside),
 		TEST(c2_14_what_no_address_space_can_have_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -296,6 +296,26 @@ static void c4_3_each_kind_of_reference_is_its_own(void **state)
 	assert_int_equal(sites(said, "pgoff 0x7: a REMOTE pin was taken", pin_here), 1);
 }
 
+/* Nothing is held, whatever kind somebody said: the counts of nobody's pins know no kinds. */
+static void unpin_another_kind(void *arg)
+{
+	(void)arg;
+	struct pgmap *pgmap = tracked();
+	struct folio *folio = take_here(pgmap, 7);
+	CHILD_CHECK(folio_pin(folio, NULL, FOLIO_PIN_LOCAL) == 0);
+	folio_unpin(folio, NULL, FOLIO_PIN_REMOTE);
+	folio_put(folio);
+	CHILD_CHECK(pgmap_kill(pgmap) == 0 && pgmap_drain(pgmap, 0) == 0 && pgmap_destroy(pgmap) == 0);
+	exit(0);
+}
+
+static void c4_3_nothing_is_held_of_what_is_gone(void **state)
+{
+	(void)state;
+	assert_int_equal(in_child(unpin_another_kind, NULL, said, sizeof(said)), 0);
+	assert_string_equal(said, "");
+}
+
 static void untracked(void *arg)
 {
 	(void)arg;
@@ -324,6 +344,7 @@ int main(void)
 		cmocka_unit_test(c4_3_the_parts_of_a_split_are_known_by_where_the_whole_was_taken),
 		cmocka_unit_test(c4_3_what_many_threads_took_and_gave_back_is_not_in_it),
 		cmocka_unit_test(c4_3_each_kind_of_reference_is_its_own),
+		cmocka_unit_test(c4_3_nothing_is_held_of_what_is_gone),
 		cmocka_unit_test(c4_3_unasked_it_says_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
