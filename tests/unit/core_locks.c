@@ -149,6 +149,8 @@ static void use_holders(struct pgmap *pgmap)
 	CALL(assert_int_equal(folio_get_holder(folio, b), 0));
 	CALL(assert_int_equal(pgmap_for_each_held(pgmap, count_held, &seen), 0));
 	assert_int_equal(seen, 2);
+	struct pgmap_stats stats;
+	CALL(assert_int_equal(pgmap_stats(pgmap, &stats), 0));
 	CALL(pgmap_holder_charge(a, &charge));
 	CALL(assert_int_equal(folio_split(folio, 8), 0));
 	folio = find(pgmap, 512);

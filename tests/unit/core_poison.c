@@ -63,6 +63,47 @@ static void c3_5_without_poison_requests_are_as_before(void **state)
 	end_pgmap(pgmap);
 }
 
+static int note_only(uint64_t pgoff, uint64_t npages, void *arg)
+{
+	uint64_t *only = arg;
+	assert_int_equal(only[1], 0);
+	only[0] = pgoff;
+	only[1] = npages;
+	return 0;
+}
+
+/* Whether any page is poisoned is counted, so each way of cutting and joining has to count right. */
+static void c3_5_the_last_poisoned_page_is_known_to_be_the_last(void **state)
+{
+	(void)state;
+	struct pgmap *pgmap = make_generic(PUD_PAGES);
+	static const struct {
+		uint64_t poison[2][2], clear[2];
+		uint64_t left[2]; /* the one range that is left */
+	} cases[] = {
+		{{{100, 50}, {140, 50}}, {110, 80}, {100, 10}}, /* joined, and its end cut off */
+		{{{100, 10}, {100, 10}}, {50, 55}, {105, 5}},   /* twice; a cut from before it */
+		{{{100, 10}, {104, 2}}, {100, 5}, {105, 5}},    /* within; a cut from its beginning */
+		{{{100, 10}, {95, 30}}, {120, 50}, {95, 25}},   /* around; a cut beyond its end */
+		{{{100, 10}, {200, 10}}, {100, 105}, {205, 5}}, /* one gone, the other cut */
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t only[2] = {0, 0};
+		for (size_t j = 0; j < 2; j++)
+			assert_int_equal(pgmap_poison(pgmap, cases[i].poison[j][0], cases[i].poison[j][1]), 0);
+		assert_int_equal(pgmap_clear_poison(pgmap, cases[i].clear[0], cases[i].clear[1]), 0);
+		assert_int_equal(pgmap_for_each_poisoned(pgmap, note_only, only), 0);
+		if (only[0] != cases[i].left[0] || only[1] != cases[i].left[1])
+			fail_msg("case %zu: %" PRIu64 " + %" PRIu64, i, only[0], only[1]);
+		assert_int_equal(poison_pages(&pgmap->poison), only[1]);
+		assert_int_not_equal(map_is(pgmap, SPECIAL_POISON), 0);
+		assert_int_equal(pgmap_clear_poison(pgmap, only[0], only[1]), 0);
+		assert_int_equal(poison_pages(&pgmap->poison), 0);
+		assert_int_equal(map_is(pgmap, SPECIAL_POISON), 0);
+	}
+	end_pgmap(pgmap);
+}
+
 static void c3_5_answers_are_checked_in_the_order_of_the_table(void **state)
 {
 	(void)state;
@@ -209,6 +250,7 @@ int main(void)
 		cmocka_unit_test(the_walk_ends_with_the_answer_of_fn),
 		cmocka_unit_test(a_new_pgmap_has_no_poison_of_an_old_one),
 		cmocka_unit_test(c3_5_without_poison_requests_are_as_before),
+		cmocka_unit_test(c3_5_the_last_poisoned_page_is_known_to_be_the_last),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
