@@ -202,6 +202,37 @@ static void c3_19_no_memory_for_private_values_is_told(void **state)
 	expect_child_passes(no_memory_for_private_values, NULL);
 }
 
+/* There is memory for the parts' words, but none for their values. */
+static void no_memory_for_the_parts_values(void *arg)
+{
+	struct folio *folio, *part;
+	(void)arg;
+	limit_to(RLIMIT_DATA, "VmData", MIB);
+	struct pgmap *pgmap = create_on_demand(8 * PUD_PAGES);
+	limit_to(RLIMIT_DATA, "VmData", 4 * MIB);
+	CHILD_CHECK(try_request(pgmap, 0, 0, &folio) == 0); /* commits the words of this GiB */
+	folio_put(folio);
+	CHILD_CHECK(try_request(pgmap, 0, 18, &folio) == 0);
+	CHILD_CHECK(folio_set_private(folio, 1) == 0);
+	limit_to(RLIMIT_DATA, "VmData", 0);
+	CHILD_CHECK(folio_split(folio, 9) == -ENOMEM);
+	CHILD_CHECK(folio_private(folio) == 1 && folio_order(folio) == 18 && folio_refs(folio) == 1);
+	limit_to(RLIMIT_DATA, "VmData", UINT64_MAX);
+	CHILD_CHECK(folio_split(folio, 9) == 0);
+	for (uint64_t at = 0; at < PUD_PAGES; at += 512) {
+		CHILD_CHECK(pgmap_find_folio(pgmap, at, &part) == 0);
+		CHILD_CHECK(folio_private(part) == 1);
+		folio_put(part);
+	}
+	CHILD_CHECK(pgmap_kill(pgmap) == 0 && pgmap_drain(pgmap, 0) == 0 && pgmap_destroy(pgmap) == 0);
+}
+
+static void c3_18_no_memory_for_the_parts_private_values_is_told(void **state)
+{
+	(void)state;
+	expect_child_passes(no_memory_for_the_parts_values, NULL);
+}
+
 static void no_memory_for_charges(void *arg)
 {
 	struct pgmap_range range = {0, PUD_PAGES * PGMAP_PAGE_SIZE};
@@ -301,6 +332,7 @@ int main(void)
 		TEST(c2_13_a_device_of_16_tib_costs_what_a_small_one_costs),
 		TEST(c3_7_no_memory_for_words_is_told_and_leaves_no_trace),
 		TEST(c3_19_no_memory_for_private_values_is_told),
+		TEST(c3_18_no_memory_for_the_parts_private_values_is_told),
 		TEST(c4_1_no_memory_for_a_charge_is_told_and_nothing_is_counted),
 		TEST(what_a_pgmap_had_is_given_back_when_it_is_gone),
 	};
