@@ -47,7 +47,7 @@ static void look_with(unsigned t, bool own)
 {
 	uint64_t firm = 0, held = 0;
 	for (unsigned l = 0; l < LEVELS; l++)
-		for (unsigned i = 0; i < PAGES >> (l * BITS); i++) {
+		for (unsigned i = 0; i < (unsigned)PAGES >> (l * BITS); i++) {
 			word_t *at = claim_word(&tree, l, i);
 			uint64_t w = memory_value(t, own, at);
 			if (!word_is_firm(w))
@@ -225,7 +225,7 @@ int folio_request(char how, unsigned page, unsigned order, word_t **word)
 static void check_largest(const word_t *word, unsigned page)
 {
 	for (unsigned l = 0; l < LEVELS; l++)
-		for (unsigned i = 0; i < PAGES >> (l * BITS); i++) {
+		for (unsigned i = 0; i < (unsigned)PAGES >> (l * BITS); i++) {
 			uint64_t w = *(uint64_t *)&g.words[l][i];
 			if (word_is_held(w) && word_order(w) > word_order(*(const uint64_t *)word) &&
 			    (pages_of_word(&g.words[l][i], w) >> page & 1))

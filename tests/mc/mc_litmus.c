@@ -79,6 +79,9 @@ static const struct litmus tests[] = {
 	{"write to read causality", "Wx1r | Rxa Wy1l | Rya Rxr", "1 1 0", "------"},
 	{"write to read causality, relaxed", "Wx1r | Rxr Wy1r | Ryr Rxr", "1 1 0", "--yyyy"},
 
+	{"store buffering, SC, with a store between that all have seen", "Wy1s Rxs Rxr | Wx1r Wx2s Rys", "0 1 0",
+	 "------"},
+
 	{"load buffering", "Rxr Wy1r | Ryr Wx1r", "1 1", "------"},
 	{"coherence: read, read", "Wx1r | Rxr Rxr", "1 0", "------"},
 	{"coherence: read, read, of two", "Wx1r | Wx2r | Rxr Rxr | Rxr Rxr", "1 2 2 1", "------"},

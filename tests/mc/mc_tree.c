@@ -35,7 +35,7 @@ void scenario_reset(void)
 	memset(&g, 0, sizeof(g));
 	for (unsigned l = 0; l < LEVELS; l++) {
 		tree.words[l] = g.words[l];
-		for (unsigned i = 0; i < PAGES >> (l * BITS); i++)
+		for (unsigned i = 0; i < (unsigned)PAGES >> (l * BITS); i++)
 			memory_add(&g.words[l][i], ANYBODY);
 	}
 	memory_add((void *)&g.wake, ANYBODY);

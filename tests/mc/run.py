@@ -5,7 +5,8 @@
   run.py ROOT litmus                      the checker's memories allow what they should, and nothing else
   run.py ROOT search [SCENARIOS [SEED]]   random scenarios of two threads and named ones of three, in all small shapes, under
                                           sequential consistency and with store buffers; pins too
-  run.py ROOT c11 [SCENARIOS [SEED]]      scenarios with C11's memory and the orders as written; random ones
+  run.py ROOT c11 [SCENARIOS [SEED]]      scenarios with C11's memory and the orders as written; with a number, random ones,
+                                          and the long ones of three threads, as far as they get
   run.py ROOT mutants                     the checker's negative control: each planted bug must be found
   run.py ROOT orders                      each memory order weakened must be found, but for those in survivors.txt (orders.py)
 
@@ -22,7 +23,7 @@ import tempfile
 import orders
 from scenarios import C11, MUTANTS, NAMED, PINS, SHAPES, TELLING
 
-FLAGS = ["-std=gnu17", "-w", "-fno-stack-protector", "-fcf-protection=none", "-fno-strict-aliasing", "-fno-pie", "-no-pie",
+FLAGS = ["-std=gnu17", "-Wall", "-Wextra", "-Werror", "-fno-stack-protector", "-fcf-protection=none", "-fno-strict-aliasing", "-fno-pie", "-no-pie",
          "-include", "mc.h"]
 BARRIERS = '-DLIVE_BARRIERS="mc_barriers.h"'
 FLAT, VIEWS = ["mc_flat.c"], ["mc_views.c", "mc_history.c"]
@@ -45,6 +46,7 @@ class Checker:
         self.here, self.core, self.work = root / "tests/mc", root / "src/core", work
 
     def compile(self, level, sources, out, flags, core=None):
+        flags = [*flags, *(["-w"] if core else [])]  # a mutant may leave things unused
         subprocess.run(["gcc", level, *FLAGS, *flags, "-I", core or self.core, "-I", self.here, *sources, "-o", out],
                        check=True, cwd=self.here)
 
@@ -117,7 +119,7 @@ def search(checker, scenarios, seed):
 
 
 def c11(checker, scenarios, seed):
-    for memory in ("c11", "c11-barrier"):
+    for memory in ("c11", "c11-barrier", *(["c11-old"] if scenarios else [])):
         for shape, scenario in C11:
             must_be_right(f"{MEMORIES[memory][2]}: {scenario}", checker.tree(shape, memory), scenario)
     for scenario in PINS:
@@ -125,6 +127,8 @@ def c11(checker, scenarios, seed):
     for shape in SHAPES if scenarios else []:
         must_be_right(f"{shape[1]} levels of {shape[0]} bits, C11", checker.tree(shape, "c11"), "-r", str(seed), str(scenarios), "2",
                       states=100000)
+    for name, scenario in NAMED if scenarios else []:
+        must_be_right(f"C11: {name}", checker.tree((2, 2), "c11"), scenario)
 
 
 def find_mutant(checker, mutant, scenarios, seed):
