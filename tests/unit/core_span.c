@@ -201,11 +201,29 @@ static void c3_9_spans_and_folios_that_overlap_never_both_succeed(void **state)
 	end_pgmap(shared);
 }
 
+static void c3_12_no_folio_of_a_span_is_larger_than_the_largest(void **state)
+{
+	(void)state;
+	struct pgmap *pgmap = make_generic(4 * PUD_PAGES);
+	struct folio *folios[5] = {NULL};
+	size_t n = 0;
+	assert_int_equal(pgmap_folios_in(0, 4 * PUD_PAGES), 4);
+	assert_int_equal(pgmap_request_folios(pgmap, 0, 4 * PUD_PAGES, folios, &n), 0);
+	assert_int_equal(n, 4);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(folio_order(folios[i]), PGMAP_ORDER_PUD);
+		assert_int_equal(folio_pgoff(folios[i]), i * PUD_PAGES);
+		folio_put(folios[i]);
+	}
+	end_pgmap(pgmap);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(c3_12_the_fewest_aligned_folios_cover_the_span_exactly),
 		cmocka_unit_test(c3_12_a_span_over_all_levels),
+		cmocka_unit_test(c3_12_no_folio_of_a_span_is_larger_than_the_largest),
 		cmocka_unit_test(c3_12_errors_are_those_of_the_table_in_its_order),
 		cmocka_unit_test(c3_12_a_span_does_not_cross_from_one_range_into_another),
 		cmocka_unit_test(c3_11_a_span_that_fails_has_freed_and_held_nothing),
