@@ -437,6 +437,16 @@ static void c3_7_memory_is_committed_once_for_each_opening(void **state)
 	look(UINT64_C(1) << 17);
 }
 
+static void a_word_stands_for_its_folios_span_or_for_itself(void **state)
+{
+	(void)state;
+	assert_int_equal(claim_word_k(word_make(WORD_HELD, 3, WORD_REF), 0), 3);
+	assert_int_equal(claim_word_k(word_make(WORD_CLAIM, 11, 0), 1), 2);
+	assert_int_equal(claim_word_k(word_make(WORD_HELD, 9, WORD_REF), 1), 0);
+	assert_int_equal(claim_word_k(word_make(WORD_CLOSING, 0, 6), 1), 0); /* closed by a larger request above */
+	assert_int_equal(claim_word_k(word_make(WORD_CLOSING, 0, 6), 2), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -454,6 +464,7 @@ int main(void)
 		TEST(c3_8_the_short_way_is_for_open_blocks_without_larger_folios),
 		TEST(c3_7_no_memory_for_metadata_is_told_and_leaves_no_trace),
 		TEST(c3_7_memory_is_committed_once_for_each_opening),
+		TEST(a_word_stands_for_its_folios_span_or_for_itself),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
