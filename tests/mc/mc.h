@@ -2,10 +2,14 @@
 /*
  * mc.h - what the model checker's files know of each other, and the atomic operations that the core's headers get.
  *
- *   mc_search.c   coroutines, states, the search                 one memory of:  mc_flat.c   sequential consistency, TSO
- *   mc.c          main: one scenario, or many random ones                        mc_views.c  C11
- *   mc_litmus.c   main: litmus tests of the memory               one scenario of: mc_tree.c  claim.c, live.h, word.h
- *                                                                                mc_pins.c   pinword.h
+ *   mc_search.c   coroutines, states, the search
+ *   mc.c          main: one scenario, or many random ones        mc_litmus.c   main: litmus tests of the memory
+ * one memory of:
+ *   mc_flat.c     sequential consistency, or x86's store buffers
+ *   mc_views.c    C11 with the orders as written, on the histories of mc_history.c
+ * one scenario of:
+ *   mc_tree.c     programs on claim.c, live.h and word.h, whose operations are in mc_folio.c
+ *   mc_pins.c     programs on pinword.h
  *
  * A scenario is a program per thread. Each thread is a coroutine that stops before each atomic operation (yield()), and
  * an operation that can have several outcomes asks for one (choose()): the search goes through all of them. Everything

@@ -23,7 +23,7 @@
  *
  * RC11 also puts into psc what happens before by way of other words. -DPSC=n says how much of that is taken:
  *   0  none but an SC load of an SC write's message: weaker than RC11, more executions than there are (the default:
- *      what holds here holds in RC11)
+ *      what holds here holds in RC11, but for what is said of fences below)
  *   1  and what a release carried to an SC load
  *   2  all of happens-before, as C11 had it first: stronger than RC11, but only in programs (Z6.U) in which that order must
  *      contradict happens-before
