@@ -35,7 +35,7 @@ static void relax(void);
 #undef CLAIM_RELAX
 #define CLAIM_RELAX() relax()
 
-#include "core/claim.c"
+#include "core/claim.c" // NOLINT(bugprone-suspicious-include): the code under test, between whose steps we come
 #include "core/pinword.h"
 
 #include "core_util.h"
