@@ -190,21 +190,27 @@ static int claim_hold_span(struct claim_tree *tree, const struct live *live, uin
 	return r;
 }
 
+/* Step 6 for all of them. */
+static void claim_publish_span(const struct claim_tree *tree, uint64_t pgoff, uint64_t end)
+{
+	while (pgoff < end) {
+		unsigned order = claim_fit(pgoff, end - pgoff);
+		word_store(claim_head(tree, pgoff, order), word_make(WORD_HELD, order, WORD_REF));
+		pgoff += UINT64_C(1) << order;
+	}
+}
+
 /*
  * The span [pgoff, pgoff + npages) becomes the fewest folios that cover it (claim_fit()), each with one reference, or none
  * does: as claim_request(). All are claimed before the first is HELD, and then they are in ascending order (claim.h, claim 6).
  */
 int claim_request_span(struct claim_tree *tree, const struct live *live, uint64_t pgoff, uint64_t npages)
 {
-	uint64_t end = pgoff + npages;
 	int r;
-	while ((r = claim_hold_span(tree, live, pgoff, end)) == CLAIM_AGAIN)
+	while ((r = claim_hold_span(tree, live, pgoff, pgoff + npages)) == CLAIM_AGAIN)
 		CLAIM_RELAX();
-	while (r == 0 && pgoff < end) {
-		unsigned order = claim_fit(pgoff, end - pgoff);
-		word_store(claim_head(tree, pgoff, order), word_make(WORD_HELD, order, WORD_REF)); /* step 6 */
-		pgoff += UINT64_C(1) << order;
-	}
+	if (r == 0)
+		claim_publish_span(tree, pgoff, pgoff + npages);
 	return r;
 }
 

@@ -131,6 +131,7 @@ static inline uint64_t word_load(const word_t *word)
 	return atomic_load_explicit(word, memory_order_seq_cst);
 }
 
+/* One that fails acquires: map_release() relies on it when it finds its fence mark gone. */
 static inline bool word_claim(word_t *word, uint64_t *old, uint64_t want)
 {
 	return atomic_compare_exchange_strong_explicit(word, old, want, memory_order_seq_cst, memory_order_seq_cst);

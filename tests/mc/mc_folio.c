@@ -188,6 +188,31 @@ void folio_put(const struct hold *h, bool keep)
 	put(word, h->pin, keep);
 }
 
+/* What a request may answer, and when. */
+static void check_refusal(int r)
+{
+	if (r == -EBUSY && !g.run[self].firm)
+		fail("-EBUSY, and no page of the span was firm at any time");
+	if (r && r != -EBUSY && r != -ENODEV)
+		fail("a strange answer to a request");
+}
+
+/* The pages are the running request's, as far as it knows. */
+static void granted(uint64_t span)
+{
+	if (g.run[self].killed || g.dead)
+		fail("a request succeeded after a kill had returned");
+	if (g.held & span)
+		fail("a request succeeded over pages that are held");
+	g.held |= span;
+	g.referenced |= span;
+	g.freed &= ~span;
+	for (unsigned p = 0; p < PAGES; p++)
+		if (span >> p & 1)
+			plain_write(8 * p + CELL_REQUESTED);
+	use(span);
+}
+
 int folio_request(char how, unsigned page, unsigned order, word_t **word)
 {
 	uint64_t n = UINT64_C(1) << order;
@@ -200,25 +225,38 @@ int folio_request(char how, unsigned page, unsigned order, word_t **word)
 		how == 'F' && order % BITS == 0 &&
 		claim_request_base(&tree, &g.live, level, page >> order, word_make(WORD_HELD, order, WORD_REF), word);
 	int r = done ? 0 : claim_request(&tree, &g.live, page, order, word);
-	if (r == -EBUSY && !g.run[self].firm)
-		fail("-EBUSY, and no page of the span was firm at any time");
-	if (r && r != -EBUSY && r != -ENODEV)
-		fail("a strange answer to a request");
+	check_refusal(r);
 	if (r) {
 		uncount((unsigned)self, n);
 		return r;
 	}
-	if (g.run[self].killed || g.dead)
-		fail("a request succeeded after a kill had returned");
-	if (g.held & pages_of(page, n))
-		fail("a request succeeded over pages that are held");
-	g.held |= pages_of(page, n);
-	g.referenced |= pages_of(page, n);
-	g.freed &= ~pages_of(page, n);
-	for (unsigned p = page; p < page + n; p++)
-		plain_write(8 * p + CELL_REQUESTED);
-	use(pages_of(page, n));
+	granted(pages_of(page, n));
 	return 0;
+}
+
+/* pgmap_request_folios(): what claim_request_span() does, with our knowledge of it before the first folio can be seen. */
+int folio_request_span(unsigned page, unsigned npages, struct hold *holds)
+{
+	int r, n = 0;
+	folio_begin('R', page, npages);
+	if (live_state_of(live_state(&g.live)) != LIVE_LIVE)
+		return -ENODEV;
+	live_add(&g.live, (unsigned)self, (int64_t)npages);
+	while ((r = claim_hold_span(&tree, &g.live, page, page + npages)) == CLAIM_AGAIN)
+		CLAIM_RELAX();
+	check_refusal(r);
+	if (r) {
+		uncount((unsigned)self, npages);
+		return r;
+	}
+	granted(pages_of(page, npages));
+	claim_publish_span(&tree, page, page + npages);
+	for (unsigned at = page; at < page + npages; n++) {
+		unsigned order = claim_fit(at, page + npages - at);
+		holds[n] = (struct hold){at, order, 0, claim_head(&tree, at, order)};
+		at += 1U << order;
+	}
+	return n;
 }
 
 /* Nothing larger covers it: it is no part of a split that is undecided. Only where the memory has one value. */

@@ -2,8 +2,8 @@
 /*
  * mc_tree.c - programs of claims and folios.
  *
- * A program is a list of: Rp.o request of order o at page p (Fp.o: the short way first); Lp look page p up and keep the
- * reference; P put the last reference (Q: and folio_free keeps the pages); G one more of it; I a pin of it; So split it
+ * A program is a list of: Rp.o request of order o at page p (Fp.o: the short way first); Mp.n request the n pages from p on,
+ * as several folios; Lp look page p up and keep the reference; P put the last reference (Q: and folio_free keeps the pages); G one more of it; I a pin of it; So split it
  * into order o; E end the holder whose REMOTE pin is the last, N its fence; Up release what is quarantined at page p;
  * K kill, D put all and drain, V revive. What a program holds at its end, it puts.
  * In the first program a ':' ends the setup: what is before it happens before all the others. Ht there gives the last
@@ -100,6 +100,10 @@ static unsigned run_op(const struct op *op, struct hold *holds, unsigned n)
 		if (n < HOLDS && folio_request(op->what, op->page, op->order, &word) == 0)
 			holds[n++] = (struct hold){op->page, op->order, 0, word};
 		return n;
+	case 'M': {
+		int got = n + op->order <= HOLDS ? folio_request_span(op->page, op->order, holds + n) : 0;
+		return got > 0 ? n + (unsigned)got : n;
+	}
 	case 'L':
 		if (n < HOLDS && folio_lookup(op->page, &word))
 			holds[n++] = (struct hold){op->page, 0, 0, word};
@@ -203,14 +207,15 @@ bool scenario_parse(const char *s)
 			n = 0;
 			if (++nthreads > THREADS)
 				return false;
-		} else if (strchr("RFLPQGISENUKDVH:", *s)) {
+		} else if (strchr("RFMLPQGISENUKDVH:", *s)) {
 			struct op *op = &program[nthreads - 1][n++];
 			op->what = *s;
 			op->page = (unsigned)strtoul(s + 1, (char **)(uintptr_t)&s, 10);
 			if (*s == '.')
 				op->order = (unsigned)strtoul(s + 1, (char **)(uintptr_t)&s, 10);
 			s--;
-			if (n > OPS || op->page >= PAGES || op->order > CLAIM_MAX_ORDER)
+			unsigned most = op->what == 'M' ? PAGES - op->page : CLAIM_MAX_ORDER;
+			if (n > OPS || op->page >= PAGES || op->order > most || (op->what == 'M' && !op->order))
 				return false;
 		} else if (*s != ' ')
 			return false;
@@ -229,8 +234,10 @@ static char *make_op(char *s, uint64_t *seed, bool first)
 	if (first && what > 9 && what < 15)
 		what = draw(seed, 10);
 	unsigned page = draw(seed, PAGES);
+	if (what == 5)
+		return s + sprintf(s, "M%u.%u ", page, 1 + draw(seed, PAGES - page));
 	if (what < 8)
-		s += sprintf(s, "%c%u.%u ", what < 6 ? 'R' : 'F', page >> order << order, order);
+		s += sprintf(s, "%c%u.%u ", what < 5 ? 'R' : 'F', page >> order << order, order);
 	if (what < 8 && order && draw(seed, 2))
 		s += sprintf(s, "S%u ", draw(seed, order));
 	if (what < 8)

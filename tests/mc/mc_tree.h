@@ -67,6 +67,8 @@ uint64_t pages_of(uint64_t from, uint64_t n);
 uint64_t pages_of_word(const word_t *word, uint64_t w);
 
 int folio_request(char how, unsigned page, unsigned order, word_t **word);
+/* All folios of a span, into holds: how many, or an error. */
+int folio_request_span(unsigned page, unsigned npages, struct hold *holds);
 bool folio_lookup(unsigned page, word_t **word);
 word_t *folio_find(const struct hold *h);
 void folio_get(const struct hold *h, uint64_t what);
