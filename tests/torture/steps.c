@@ -175,6 +175,17 @@ static void unmake(void)
 	pgmap = NULL;
 }
 
+/* What a split that failed gave its parts has gone. */
+static void expect_no_private(uint64_t from, uint64_t to, unsigned order)
+{
+	for (uint64_t at = from; at < to; at += UINT64_C(1) << order) {
+		struct folio *f;
+		MUST(pgmap_request_folio(pgmap, at, order, &f) == 0);
+		MUST(folio_private(f) == 0);
+		folio_put(f);
+	}
+}
+
 static void run_once(const struct scenario *s, uint64_t n, uint64_t m)
 {
 	scenario_name = s->name;
@@ -189,6 +200,8 @@ static void run_once(const struct scenario *s, uint64_t n, uint64_t m)
 	MUST(frees == lives);
 	if (pgmap_state(pgmap) == PGMAP_LIVE) {
 		struct folio *all;
+		expect_no_private(0, 16, 0);
+		expect_no_private(0, 4 * 512, 9);
 		MUST(pgmap_request_folio(pgmap, 0, PGMAP_ORDER_PUD, &all) == 0);
 		folio_put(all);
 	}

@@ -205,11 +205,13 @@ static void c3_19_no_memory_for_private_values_is_told(void **state)
 /* There is memory for the parts' words, but none for their values. */
 static void no_memory_for_the_parts_values(void *arg)
 {
-	struct folio *folio, *part;
+	struct folio *folio, *part, *next;
 	(void)arg;
 	limit_to(RLIMIT_DATA, "VmData", MIB);
 	struct pgmap *pgmap = create_on_demand(8 * PUD_PAGES);
-	limit_to(RLIMIT_DATA, "VmData", 4 * MIB);
+	limit_to(RLIMIT_DATA, "VmData", 8 * MIB);
+	CHILD_CHECK(try_request(pgmap, PUD_PAGES, 9, &next) == 0);
+	CHILD_CHECK(folio_set_private(next, 2) == 0);
 	CHILD_CHECK(try_request(pgmap, 0, 0, &folio) == 0); /* commits the words of this GiB */
 	folio_put(folio);
 	CHILD_CHECK(try_request(pgmap, 0, 18, &folio) == 0);
@@ -217,6 +219,8 @@ static void no_memory_for_the_parts_values(void *arg)
 	limit_to(RLIMIT_DATA, "VmData", 0);
 	CHILD_CHECK(folio_split(folio, 9) == -ENOMEM);
 	CHILD_CHECK(folio_private(folio) == 1 && folio_order(folio) == 18 && folio_refs(folio) == 1);
+	CHILD_CHECK(folio_private(next) == 2); /* what is taken back is the parts' */
+	folio_put(next);
 	limit_to(RLIMIT_DATA, "VmData", UINT64_MAX);
 	CHILD_CHECK(folio_split(folio, 9) == 0);
 	for (uint64_t at = 0; at < PUD_PAGES; at += 512) {
