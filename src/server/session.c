@@ -89,10 +89,10 @@ int session_greet(struct session *session, int fds[PROTO_MAX_FDS])
 	err = fds[0] < 0 ? fds[0] : 0;
 	if (err)
 		goto no_lease;
+	service->last_id = id; /* whatever comes now: its byte is not guarded any more, and a client can lock it */
 	err = pgmap_holder_create(service->pgmap, name, &session->holder);
 	if (err)
 		goto no_holder;
-	service->last_id = id;
 	session->id = id;
 	session->state = PROTO_WHO_CONNECTED;
 	session->since_ns = session_now_ns();

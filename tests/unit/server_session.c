@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -121,6 +122,32 @@ static void each_holder_has_a_number_and_a_lease_of_its_own(void **state)
 	assert_true(service_disconnect(other));
 	other = greet(0, others);
 	assert_int_equal(other->id, 3); /* never reused */
+	close_fds(others);
+	assert_true(service_disconnect(other));
+	leave();
+}
+
+/* A client can lock any byte that is not guarded: the next holder's always is, however the last greeting went. */
+static void a_greeting_that_fails_leaves_no_byte_that_a_client_could_take_first(void **state)
+{
+	(void)state;
+	int others[PROTO_MAX_FDS];
+	struct session *other = service_connect(service, getpid(), getuid());
+	assert_non_null(other);
+	for (unsigned long nth = 1;; nth++) {
+		failing_begin(nth, false);
+		int err = session_greet(other, others);
+		bool failed = failing_end();
+		struct flock next = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+		next.l_start = (off_t)(service->last_id + 1);
+		assert_int_equal(fcntl(fds[0], F_OFD_SETLK, &next), -1);
+		assert_int_equal(errno, EAGAIN);
+		assert_int_equal(err, failed ? -ENOMEM : 0);
+		assert_int_equal(service->holders, failed ? 1 : 2);
+		if (!failed)
+			break;
+		assert_true(nth < 100);
+	}
 	close_fds(others);
 	assert_true(service_disconnect(other));
 	leave();
@@ -342,6 +369,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		T(each_holder_has_a_number_and_a_lease_of_its_own),
+		T(a_greeting_that_fails_leaves_no_byte_that_a_client_could_take_first),
 		T(a_mapping_lies_within_the_size_and_ends_with_its_words),
 		T(c7_9_a_pinned_mapping_is_not_unmapped),
 		T(c7_9_what_has_gone_from_the_file_stays_stale),
