@@ -4,7 +4,9 @@
  *
  * A file is written under a temporary name in its directory and renamed when it is whole, so under its own name there is
  * only ever the old file or the new one, also after SIGKILL; whatever ends the command in another way takes the temporary
- * file away before the error line is printed, and its space is back by then.
+ * file away before the error line is printed, and its space is back by then. Temporary names are random, as process ids
+ * are not: several pid namespaces can reach one pool. Each is made exclusively, so that one that is taken is somebody
+ * else's: it is left alone, and another one tried.
  */
 #include "commands.h"
 
@@ -14,12 +16,14 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "transfer.h"
 
 enum { PUT_VERBOSE };
+enum { TEMP_NAMES_TRIED = 16 };
 #define STREAM_FIRST (UINT64_C(4) << 20)
 #define STREAM_STEP  (UINT64_C(1) << 30)
 
@@ -29,18 +33,20 @@ struct put {
 	struct cli_progress progress;
 	uint64_t granule;
 	char temp[CLI_PATH_MAX];
-	unsigned ntemps;
 };
 
 static int put_temp_name(struct put *put, const char *dst)
 {
 	char dir[CLI_PATH_MAX], name[64];
+	uint64_t number;
 	size_t len = (size_t)(cli_basename(dst) - dst);
 	if (len >= sizeof(dir))
 		return -ENAMETOOLONG;
 	memcpy(dir, dst, len);
 	dir[len] = '\0';
-	snprintf(name, sizeof(name), ".put-%d-%u", (int)getpid(), put->ntemps++);
+	if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))
+		return -errno;
+	snprintf(name, sizeof(name), ".put-%016" PRIx64, number);
 	return cli_join(put->temp, dir, name);
 }
 
@@ -142,6 +148,8 @@ static int put_fail(struct put *put, const char *src, uint64_t size, int err)
 	struct pgmap_info info;
 	if (err == -EINTR)
 		return cli_fail(put->cli, "%s: interrupted (nothing of it is in the pool: put it again)", src);
+	if (err == -EEXIST)
+		return cli_fail(put->cli, "%s: no name for a temporary file is free (look with: pgmap ls)", src);
 	if ((err != -ENOSPC && err != -EFBIG) || pgmap_info(put->client, &info))
 		return cli_fail(put->cli, "%s: %s", src, cli_why(err));
 	if (size)
@@ -152,30 +160,40 @@ static int put_fail(struct put *put, const char *src, uint64_t size, int err)
 			src, want, cli_bytes(room, info.free << 12), cli_bytes(pool, info.pages << 12));
 }
 
+/* All bytes under a temporary name of this put's own. *made: that name is a file, or may be: it was not there before. */
+static int put_bytes(struct put *put, int fd, const char *dst, bool sized, uint64_t size, bool *made)
+{
+	int err = -EEXIST;
+	*made = false;
+	for (unsigned i = 0; err == -EEXIST && i < TEMP_NAMES_TRIED; i++) {
+		err = put_temp_name(put, dst);
+		if (err)
+			return err;
+		err = !sized ? put_stream(put, fd) : size ? put_sized(put, fd, size) : put_empty(put);
+	}
+	*made = err != -EEXIST;
+	return err;
+}
+
 /* One open file to one path. Answers the exit code. */
 static int put_fd(struct put *put, int fd, const char *src, const char *dst)
 {
 	struct stat st;
-	uint64_t size = 0;
+	bool made;
 	if (fstat(fd, &st))
 		return cli_fail(put->cli, "%s: %s (look at it with: stat)", src, strerror(errno));
-	int err = put_temp_name(put, dst);
-	if (err)
-		return cli_fail(put->cli, "%s: %s", dst, cli_why(err));
-	if (S_ISREG(st.st_mode) && fd != STDIN_FILENO) {
-		size = (uint64_t)st.st_size;
-		err = size ? put_sized(put, fd, size) : put_empty(put);
-	} else {
-		err = put_stream(put, fd);
-	}
+	bool sized = S_ISREG(st.st_mode) && fd != STDIN_FILENO;
+	uint64_t size = sized ? (uint64_t)st.st_size : 0;
+	int err = put_bytes(put, fd, dst, sized, size, &made);
 	if (err == 0 && cli_stopped())
 		err = -EINTR;
 	if (err == 0)
 		err = pgmap_rename(put->client, put->temp, dst);
 	if (err == 0)
 		return CLI_DONE;
-	pgmap_unlink(put->client, put->temp);
-	if (err == -ENOENT || err == -ENOTDIR || err == -EISDIR)
+	if (made)
+		pgmap_unlink(put->client, put->temp);
+	if (err == -ENOENT || err == -ENOTDIR || err == -EISDIR || err == -ENAMETOOLONG)
 		return cli_fail(put->cli, "%s: %s", dst, cli_why(err));
 	return put_fail(put, src, size, err);
 }
@@ -335,8 +353,9 @@ const struct cli_command cmd_put = {
 		"directory.\n"
 		"A file gets its name when it is whole: until then there is what was there before, and a put that is "
 		"interrupted or "
-		"does not fit leaves nothing behind. Only SIGKILL can leave a temporary file, named .put-PID-N, in the "
-		"directory.",
+		"does not fit leaves nothing behind. Only SIGKILL can leave a temporary file, named .put- and a "
+		"number, in "
+		"the directory.",
 	.options = put_options,
 	.min_args = 2,
 	.max_args = -1,
