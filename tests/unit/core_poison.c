@@ -67,6 +67,7 @@ static int note_only(uint64_t pgoff, uint64_t npages, void *arg)
 {
 	uint64_t *only = arg;
 	assert_int_equal(only[1], 0);
+	assert_int_not_equal(npages, 0);
 	only[0] = pgoff;
 	only[1] = npages;
 	return 0;

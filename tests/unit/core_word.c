@@ -177,6 +177,14 @@ static void c7_5_a_mark_is_set_on_held_and_quarantined_words_only(void **state)
 	assert_true(word_load(&word) == held(2, 0, 0));
 }
 
+static void c3_17_a_put_is_legal_only_on_what_is_held(void **state)
+{
+	(void)state;
+	assert_false(word_put_ok(word_make(WORD_OPEN, 0, 6), 1, 0)); /* a mask is no count */
+	assert_false(word_put_ok(word_make(WORD_CLOSING, 0, 6), 2, 0));
+	assert_true(word_put_ok(word_make(WORD_HELD, 0, 6), 2, 0));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -189,6 +197,7 @@ int main(void)
 		cmocka_unit_test(c3_13_tryget_takes_only_held_words_of_the_order_or_above),
 		cmocka_unit_test(c3_9_a_claim_replaces_only_what_it_expects),
 		cmocka_unit_test(c7_5_a_mark_is_set_on_held_and_quarantined_words_only),
+		cmocka_unit_test(c3_17_a_put_is_legal_only_on_what_is_held),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
