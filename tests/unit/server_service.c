@@ -342,7 +342,8 @@ static void a_greeting_without_descriptors_or_memory_leaves_nothing(void **state
 	assert_int_equal(err, 0);
 	late.nfds = reply.nfds;
 	memcpy(late.fds, reply.fds, sizeof(late.fds));
-	assert_int_equal(service_session_byte(late.session), me.session->id + 1); /* failures used up no number */
+	assert_true(service_session_byte(late.session) >
+		    me.session->id); /* a number whose byte was touched is used up */
 	leave(&late);
 	failing_begin(1, false);
 	assert_null(service_connect(service, 1, 1));
