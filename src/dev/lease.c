@@ -11,10 +11,13 @@
  * taken. A server that finds byte 0 free but a lock on any other byte has a dead predecessor with clients that still
  * map the device, and must not touch it.
  *
- * All bytes that no lease has are write-locked through guard_fd too: a client can lock what it likes through its own
- * descriptor, and would otherwise take a byte before its holder comes, which could then never have its lease. A lock that
- * a client takes on a byte in use can only be a read lock: it makes that holder seem alive for as long as this client
- * is.
+ * All bytes that no lease has had yet are write-locked through guard_fd too: a client can lock what it likes through its
+ * own descriptor, and would otherwise take a byte before its holder comes, which could then never have its lease. A lock
+ * that a client takes on a byte in use can only be a read lock: it makes that holder seem alive for as long as this
+ * client is.
+ *
+ * Bytes are given in rising order and never again, so the guard has two ranges, byte 0 and all that are to come, however
+ * many leases there have been: the byte of one that has ended is nobody's.
  *
  * The probes go through guard_fd as well: they conflict with others' descriptions only.
  *
@@ -105,6 +108,7 @@ int dev_open_lease(struct dev *dev, uint64_t byte)
 	if (!err)
 		err = set_lock(dev->guard_fd, F_UNLCK, byte, 1);
 	if (err) {
+		(void)set_lock(dev->guard_fd, F_WRLCK, byte, 1);
 		(void)close(fd);
 		return err;
 	}
@@ -121,6 +125,9 @@ int dev_lease_wait(struct dev *dev, uint64_t byte)
 	if (!byte_ok(byte))
 		return -EINVAL;
 	struct flock lock = lock_of(F_WRLCK, byte, 1);
-	return fcntl(dev->guard_fd, F_OFD_SETLKW, &lock) == 0 ? 0
-							      : -errno; /* and keeps it: the byte is never used again */
+	if (fcntl(dev->guard_fd, F_OFD_SETLKW, &lock) != 0)
+		return -errno;
+	/* Kept, it would be one more lock that every later one is compared with. Where it cannot be let go, it is kept. */
+	(void)set_lock(dev->guard_fd, F_UNLCK, byte, 1);
+	return 0;
 }

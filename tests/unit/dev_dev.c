@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Specs and sizes: what is read, what is refused, and that the refusal says which and why. */
+/* Specs and sizes: what is read, what is refused, and that the refusal says which and why. What an open device costs. */
 #include "dev/dev.h"
 
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -88,6 +91,43 @@ static void the_kinds_can_be_listed(void **state)
 	assert_null(dev_kind_at(1000));
 }
 
+/* The kernel's locks on the device, of whomever. */
+static unsigned locks(const struct dev *dev)
+{
+	struct stat st;
+	char line[256], inode[32];
+	unsigned n = 0;
+	FILE *file = fopen("/proc/locks", "re");
+	assert_non_null(file);
+	assert_int_equal(fstat(dev->fd, &st), 0);
+	(void)snprintf(inode, sizeof(inode), ":%lu ", (unsigned long)st.st_ino);
+	while (fgets(line, sizeof(line), file))
+		n += strstr(line, inode) != NULL;
+	assert_int_equal(fclose(file), 0);
+	return n;
+}
+
+/* However they end: waited for, or asked about. */
+static void leases_that_ended_leave_no_lock(void **state)
+{
+	(void)state;
+	struct dev *dev;
+	char why[DEV_WHY_MAX];
+	assert_int_equal(dev_open("memfd:size=4K,page=4K", &dev, why), 0);
+	assert_int_equal(locks(dev), 1);
+	for (uint64_t byte = 1; byte <= 20; byte++) {
+		int lease = dev_open_lease(dev, byte);
+		assert_true(lease >= 0);
+		assert_int_equal(locks(dev), 3);
+		assert_int_equal(close(lease), 0);
+		if (byte % 2)
+			assert_int_equal(dev_lease_wait(dev, byte), 0);
+		assert_int_equal(dev_lease_probe(dev, byte), 1);
+		assert_int_equal(locks(dev), 2); /* byte 0, and all bytes that are to come */
+	}
+	dev_close(dev);
+}
+
 static void close_of_nothing_is_nothing(void **state)
 {
 	(void)state;
@@ -101,6 +141,7 @@ int main(void)
 		cmocka_unit_test(sizes_that_are_none_are_refused),
 		cmocka_unit_test(bad_specs_are_refused_and_say_why),
 		cmocka_unit_test(the_kinds_can_be_listed),
+		cmocka_unit_test(leases_that_ended_leave_no_lock),
 		cmocka_unit_test(close_of_nothing_is_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
