@@ -88,12 +88,13 @@ void folio_put(struct folio *folio);
 int folio_get_holder(struct folio *folio, struct pgmap_holder *holder);
 void folio_put_holder(struct folio *folio, struct pgmap_holder *holder);
 
-/* folio_charge - hand a reference that is charged to nobody to a holder; the count does not change. Errors as above. */
+/* folio_charge - hand a reference that is charged to nobody to a holder; the count does not change. Errors as above; aborts
+ * when there is no such reference. */
 int folio_charge(struct folio *folio, struct pgmap_holder *holder);
 
 /*
  * folio_pin - one reference and one pin, charged to the holder (null: to nobody). The caller must have a reference.
- * Async-signal-safe. Besides the errors above: -EPERM where the pgmap's type allows no pin (c5), -EINVAL unknown kind.
+ * Async-signal-safe (with a holder: not in the child of a fork() of a process with threads). Besides the errors above: -EPERM where the pgmap's type allows no pin (c5), -EINVAL unknown kind.
  * folio_unpin takes both back; without such a pin it aborts.
  */
 int folio_pin(struct folio *folio, struct pgmap_holder *holder, enum folio_pin_kind kind);
@@ -104,7 +105,9 @@ void folio_unpin(struct folio *folio, struct pgmap_holder *holder, enum folio_pi
  * 1, no pin), then each part is held once by the caller; or when every reference is charged to a holder and there is no
  * pin, then each part inherits each holder's references. The old handle is one of the parts or no handle at all:
  * pgmap_find_folio() gives the parts' handles. folio_private() of a part is the old folio's.
- *   -EINVAL  new_order above the folio's order (equal: 0, nothing done)     -EBUSY  someone else has a reference, or a pin
+ * A split that fails may be the last to put, as its holders may go meanwhile: folio_free runs then, in this context.
+ *   -EINVAL  new_order above the folio's order (equal: 0, nothing done)
+ *   -EBUSY   someone else has a reference, or a pin; or the folio is held no more
  *   -ENOMEM  no memory for metadata or charges; nothing changed
  */
 int folio_split(struct folio *folio, unsigned new_order);

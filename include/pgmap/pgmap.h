@@ -216,7 +216,7 @@ struct pgmap_held {
 /*
  * pgmap_for_each_held - say what is held, and by whom (c2.12), in ascending pgoff; fn is called once for each pair of
  * folio and holder, and once for a folio's anonymous references; it must not call into this pgmap. A non-zero answer of
- * fn ends the walk and is returned. What changes during the walk may be seen before or after the change. The cost
+ * fn ends the walk and is returned; -EINVAL null argument. What changes during the walk may be seen before or after the change. The cost
  * grows with what is held or was held since its 1 GiB was last closed, plus one word per GiB of device.
  */
 int pgmap_for_each_held(struct pgmap *pgmap, int (*fn)(const struct pgmap_held *held, void *arg), void *arg);

@@ -67,8 +67,8 @@
  * inside of the span of the folio that it is at. Follow who waits for whom: a claim that somebody waits for in 5. belongs
  * to a request that is at this very claim, or at a later one. So along the chain the beginning of the folio that each is at
  * never falls, and where it stays the same, the folio is strictly smaller: no circle. And somebody gets on: the
- * claim that makes a request withdraw covers the folio that it is at; so of several, the one whose folio ends last, and is
- * the largest of these, meets none.
+ * claim that makes a request withdraw is on the head of the folio that it is at, or covers it; so of several, the one whose
+ * folio ends last, and is the largest of these, meets none.
  *
  * Stores of 6. and of withdrawals are releases, and pair with the loads and exchanges of 1 to 5 and of the lookup.
  * The proof leans on no order between them and later loads of the same thread.

@@ -43,13 +43,13 @@ void map_abort(const struct folio *folio, const char *what, uint64_t word, const
 /* A reference has been taken, or is about to be dropped. */
 static inline void taken(struct pgmap *pgmap, const struct folio *folio, const struct pgmap_holder *holder, int kind)
 {
-	if (unlikely(track_on) && map_is(pgmap, SPECIAL_TRACK))
+	if (unlikely(track_is_on()) && map_is(pgmap, SPECIAL_TRACK))
 		track_add(pgmap, map_word(folio), holder, kind);
 }
 
 static inline void dropped(struct pgmap *pgmap, const struct folio *folio, const struct pgmap_holder *holder, int kind)
 {
-	if (unlikely(track_on) && map_is(pgmap, SPECIAL_TRACK))
+	if (unlikely(track_is_on()) && map_is(pgmap, SPECIAL_TRACK))
 		track_remove(pgmap, map_word(folio), holder, kind);
 }
 
@@ -293,10 +293,19 @@ static __attribute__((noinline)) void put_tracked(struct pgmap *pgmap, struct fo
 PGMAP_PUBLIC void folio_put(struct folio *folio)
 {
 	struct pgmap *pgmap = map_handle(folio, "put");
-	if (unlikely(track_on))
+	if (unlikely(track_is_on()))
 		put_tracked(pgmap, folio);
 	else
 		put(pgmap, map_word(folio));
+}
+
+/* With the lock held: is there a reference that is charged to nobody? */
+static bool has_anonymous(struct pgmap *pgmap, const word_t *word)
+{
+	uint64_t w = word_load(word), charged = 0;
+	for (struct charge *c = charge_first(&pgmap->charges, word); c; c = charge_next(&pgmap->charges, c))
+		charged += c->refs;
+	return word_is_held(w) && charged < word_refs(w);
 }
 
 /* One more reference for a holder, or (add_ref 0) one that the caller has: account and word together. */
@@ -308,6 +317,8 @@ static int charge_add(struct pgmap *pgmap, struct folio *folio, struct pgmap_hol
 	sigset_t saved;
 	charge_lock(&pgmap->charges, &saved);
 	struct charge *charge = NULL;
+	if (!add && !has_anonymous(pgmap, map_word(folio)))
+		map_abort(folio, "charge without a reference that is nobody's", word_load(map_word(folio)), holder);
 	if (holder->state != HOLDER_ACTIVE)
 		r = -ESHUTDOWN;
 	else if (!(charge = charge_make(&pgmap->charges, map_word(folio), holder)))

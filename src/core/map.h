@@ -115,12 +115,13 @@ static inline struct pgmap *map_of(const struct folio *folio)
 	uintptr_t at = (uintptr_t)folio, slot = at >> MAP_SLOT_SHIFT;
 	if (unlikely(slot >= MAP_SLOTS || at % sizeof(word_t) != 0))
 		return NULL;
-	/* Both at once: nothing has to wait for a pointer to be followed. */
-	struct pgmap *pgmap = atomic_load_explicit(&map_slots[slot].pgmap, memory_order_acquire);
-	uintptr_t end = atomic_load_explicit(&map_slots[slot].end, memory_order_relaxed);
+	/* One beside the other: nothing has to wait for a pointer to be followed. */
+	uintptr_t end =
+		atomic_load_explicit(&map_slots[slot].end, memory_order_acquire); /* pairs with map_register() */
+	struct pgmap *pgmap = atomic_load_explicit(&map_slots[slot].pgmap, memory_order_relaxed);
 	if (unlikely(at >= end))
 		return NULL;
-	assume(pgmap != NULL); /* or the end would be 0 */
+	assume(pgmap != NULL); /* it was there before the end, and stays */
 	return pgmap;
 }
 

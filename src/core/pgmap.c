@@ -118,13 +118,15 @@ static int reserve_words(struct pgmap *pgmap)
 	return 0;
 }
 
-static void map_register(struct pgmap *pgmap, struct pgmap *value)
+/* Handles of this pgmap are some from here on, or are none any more. Who it was stays, as does every struct pgmap. */
+static void map_register(struct pgmap *pgmap, bool valid)
 {
 	uintptr_t end = (uintptr_t)pgmap->meta + pgmap->meta_bytes;
 	for (uintptr_t slot = (uintptr_t)pgmap->meta >> MAP_SLOT_SHIFT; slot <= (end - 1) >> MAP_SLOT_SHIFT; slot++) {
-		/* A handle comes from a request, which the caller knows of: so does it of these. */
-		atomic_store_explicit(&map_slots[slot].end, value ? end : 0, memory_order_relaxed);
-		atomic_store_explicit(&map_slots[slot].pgmap, value, memory_order_release); /* pairs with map_of() */
+		if (valid)
+			atomic_store_explicit(&map_slots[slot].pgmap, pgmap, memory_order_relaxed);
+		atomic_store_explicit(&map_slots[slot].end, valid ? end : 0,
+				      memory_order_release); /* pairs with map_of() */
 	}
 }
 
@@ -186,7 +188,7 @@ PGMAP_PUBLIC int pgmap_create(const struct pgmap_params *params, struct pgmap **
 		pool_put(pgmap);
 		return r;
 	}
-	map_register(pgmap, pgmap);
+	map_register(pgmap, true);
 	/* A new generation, and slots that sum to 0: they did when the previous pgmap died here, and each belongs to a
 	 * thread that may own it still. */
 	uint64_t state = live_state(&pgmap->live);
@@ -259,7 +261,7 @@ PGMAP_PUBLIC int pgmap_destroy(struct pgmap *pgmap)
 		return -EBUSY;
 	if (map_is(pgmap, SPECIAL_TRACK))
 		track_exit(pgmap);
-	map_register(pgmap, NULL);
+	map_register(pgmap, false);
 	char *private_words = atomic_load_explicit(&pgmap->private_words, memory_order_acquire);
 	if (private_words)
 		port_unreserve(private_words, pgmap->meta_bytes);

@@ -43,10 +43,11 @@ PGMAP_PUBLIC int folio_set_private(struct folio *folio, uint64_t value)
 		/* Before the words can be seen: some of it has to be committed before it is written to. */
 		if (on_demand)
 			atomic_store_explicit(&pgmap->private_on_demand, true, memory_order_relaxed);
+		/* So does this: whoever finds the words finds that puts have to clear them. */
+		map_special(pgmap, SPECIAL_PRIVATE, true);
 		if (!atomic_compare_exchange_strong_explicit(&pgmap->private_words, &old, words, memory_order_acq_rel,
 							     memory_order_acquire))
 			port_unreserve(words, pgmap->meta_bytes);
-		map_special(pgmap, SPECIAL_PRIVATE, true);
 	}
 	_Atomic uint64_t *at = private_of(pgmap, map_word(folio));
 	if (atomic_load_explicit(&pgmap->private_on_demand, memory_order_relaxed)) {

@@ -8,7 +8,8 @@
  * 3. Under the charge lock, where charges and counts agree: is every reference charged, or is there one that is not, and
  *    no pin; and has the word not changed? Then one exchange of it decides, dropping the split's own reference, and
  *    the charges move. Charges for the parts are provided before, so that nothing fails after it.
- * 4. If not, the parts are taken back, and the reference is put: like any, it may be the last.
+ * 4. If not, the parts are taken back, and the reference is put: like any, it may be the last, and run the owner's folio_free;
+ *    so that happens under no lock.
  * One split of a pgmap at a time (split_lock): two of one folio would wait for each other's parts.
  */
 #include <pgmap/folio.h>
@@ -73,7 +74,7 @@ static void take_private(const struct split *s)
 			map_private_clear(s->pgmap, part_word(s, i));
 }
 
-static void move_charges(const struct split *s)
+static void move_charges(const struct split *s, uint64_t tracked)
 {
 	struct charge_table *table = &s->pgmap->charges;
 	const word_t *from = map_word(s->folio);
@@ -83,7 +84,7 @@ static void move_charges(const struct split *s)
 				charge_make(table, part_word(s, i), c->holder)->refs = c->refs;
 	for (uint64_t i = 0; i < s->nparts && unlikely(map_is(s->pgmap, SPECIAL_TRACK)); i++)
 		if (part_word(s, i) != from)
-			track_copy(from, part_word(s, i));
+			track_copy(from, part_word(s, i), tracked);
 	if (!across_levels(s))
 		return;
 	if (unlikely(map_is(s->pgmap, SPECIAL_TRACK)))
@@ -104,10 +105,11 @@ static int decide(struct split *s)
 	int r = split_allowed(s, &ncharges);
 	if (r == 0)
 		r = charge_provide(&s->pgmap->charges, ncharges * s->nparts);
+	uint64_t tracked = track_number(); /* from the decision on a lookup may record a reference on the first part */
 	if (r == 0 && !claim_split_decide(&s->words, s->held + WORD_REF))
 		r = -EBUSY;
 	if (r == 0)
-		move_charges(s);
+		move_charges(s, tracked);
 	charge_unlock(&s->pgmap->charges, &saved);
 	return r;
 }
@@ -141,12 +143,14 @@ static int precheck(const struct split *s)
 	return r;
 }
 
-static int split_locked(struct split *s)
+/* *put: the split's own reference is left, for when the lock is gone: it may be the last. */
+static int split_locked(struct split *s, bool *put)
 {
 	word_t *word = map_word(s->folio);
+	*put = false;
 	s->held = word_load(word);
 	if (!word_is_held(s->held))
-		map_abort(s->folio, "split without a reference", s->held, NULL);
+		return -EBUSY; /* the owner's, who came after the last holder's put */
 	if (s->new_order >= word_order(s->held))
 		return s->new_order == word_order(s->held) ? 0 : -EINVAL;
 	s->nparts = UINT64_C(1) << (word_order(s->held) - s->new_order);
@@ -157,8 +161,7 @@ static int split_locked(struct split *s)
 	if (r)
 		return r;
 	r = split_held(s);
-	if (r)
-		map_put(s->pgmap, map_word(s->folio));
+	*put = r != 0;
 	return r;
 }
 
@@ -166,8 +169,11 @@ PGMAP_PUBLIC int folio_split(struct folio *folio, unsigned new_order)
 {
 	struct pgmap *pgmap = folio_pgmap(folio);
 	struct split s = {.pgmap = pgmap, .folio = folio, .new_order = new_order, .pgoff = map_pgoff(pgmap, folio)};
+	bool put;
 	pthread_mutex_lock(&pgmap->split_lock);
-	int r = split_locked(&s);
+	int r = split_locked(&s, &put);
 	pthread_mutex_unlock(&pgmap->split_lock);
+	if (put)
+		map_put(pgmap, map_word(folio));
 	return r;
 }

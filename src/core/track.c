@@ -38,7 +38,7 @@ static struct {
 	int process;
 } track = {.lock = PTHREAD_MUTEX_INITIALIZER, .records = RB_INITIALIZER(&track.records)};
 
-bool track_on;
+atomic_bool track_on;
 
 static int record_compare(const struct record *a, const struct record *b)
 {
@@ -149,6 +149,18 @@ static void print_at_exit(void)
 	port_sigunlock(&track.lock, &saved);
 }
 
+/* A child of fork() begins anew: what it has inherited is its parent's to say. */
+static void forget_parent(void)
+{
+	sigset_t saved;
+	port_siglock(&track.lock, &saved);
+	struct record *record;
+	while (track.process != port_process() && (record = RB_ROOT(&track.records)) != NULL)
+		record_free(record);
+	track.process = port_process();
+	port_sigunlock(&track.lock, &saved);
+}
+
 static void track_start(void)
 {
 	port_stack_init();
@@ -163,8 +175,9 @@ void track_init(struct pgmap *pgmap)
 	if (!value || strcmp(value, "1") != 0)
 		return;
 	(void)pthread_once(&once, track_start);
+	forget_parent();
 	map_special(pgmap, SPECIAL_TRACK, true);
-	track_on = true; /* before there is a folio of this pgmap */
+	atomic_store_explicit(&track_on, true, memory_order_relaxed); /* before there is a folio of this pgmap */
 }
 
 void track_exit(struct pgmap *pgmap)
@@ -244,11 +257,22 @@ void track_forget(const word_t *word)
 	drop_all(word, NULL, true);
 }
 
-void track_copy(const word_t *from, const word_t *to)
+uint64_t track_number(void)
+{
+	sigset_t saved;
+	if (!track_is_on())
+		return 0;
+	port_siglock(&track.lock, &saved);
+	uint64_t number = track.number;
+	port_sigunlock(&track.lock, &saved);
+	return number;
+}
+
+void track_copy(const word_t *from, const word_t *to, uint64_t upto)
 {
 	sigset_t saved;
 	port_siglock(&track.lock, &saved);
-	for (struct record *record = first_of(from); record; record = next_of(record)) {
+	for (struct record *record = first_of(from); record && record->number <= upto; record = next_of(record)) {
 		struct record *copy = record_new();
 		if (!copy)
 			continue;

@@ -14,6 +14,7 @@
 #ifndef PGMAP_CORE_TRACK_H
 #define PGMAP_CORE_TRACK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -23,7 +24,12 @@ struct pgmap;
 struct pgmap_holder;
 
 /* Some pgmap is tracked: what gets and puts of all pgmaps look at. */
-extern bool track_on;
+extern atomic_bool track_on;
+
+static inline bool track_is_on(void)
+{
+	return atomic_load_explicit(&track_on, memory_order_relaxed);
+}
 
 enum { TRACK_REF = -1 }; /* else enum folio_pin_kind */
 
@@ -38,8 +44,10 @@ void track_remove(struct pgmap *pgmap, const word_t *word, const struct pgmap_ho
 void track_charge(const word_t *word, const struct pgmap_holder *holder);
 /* All of the holder's, on one word. */
 void track_end(const word_t *word, const struct pgmap_holder *holder);
-/* A split: a part gets what the old head has; and the old head, when it is none of them, has nothing. */
-void track_copy(const word_t *from, const word_t *to);
+/* The number of the last record. */
+uint64_t track_number(void);
+/* A split: a part gets what the old head has, up to that record; and the old head, when it is none of them, has nothing. */
+void track_copy(const word_t *from, const word_t *to, uint64_t upto);
 void track_forget(const word_t *word);
 
 /* On stderr: the records of one word, and of which references of it were dropped lately; or (null) of all words of the pgmap. */

@@ -12,6 +12,8 @@ NAMED = [
     ("two drainers and a late request", "K0 D0 | K0 D0 | R0.1"),
     ("split against lookup", "R0.2 S0 | L1 P0 | L3"),
     ("several folios against several and one", "M0.3 P0 | M1.3 | R0.1"),
+    ("several folios against a split", "M1.3 | R0.2 S1"),
+    ("several folios of two against a larger one", "M0.3 | M1.3 | R0.2"),
     ("several folios against a lookup", "M1.3 | M0.3 | L2"),
     ("several folios against kill and drain", "M1.3 | K0 D0 | R0.2"),
     ("split against request", "R0.2 S1 | R3.0 | R2.1"),

@@ -76,11 +76,20 @@ static void pin_after_the_last_put(void *arg)
 	(void)folio_pin(scene.folio, NULL, FOLIO_PIN_REMOTE);
 }
 
-static void split_after_the_last_put(void *arg)
+static void charge_after_the_last_put(void *arg)
 {
 	(void)arg;
+	struct pgmap_holder *holder = make_holder(folio_pgmap(scene.folio), "late");
 	folio_put(scene.folio);
-	(void)folio_split(scene.folio, 0);
+	(void)folio_charge(scene.folio, holder);
+}
+
+static void charge_one_reference_to_two(void *arg)
+{
+	(void)arg;
+	struct pgmap_holder *first = make_holder(folio_pgmap(scene.folio), "first");
+	CHILD_CHECK(folio_charge(scene.folio, first) == 0);
+	(void)folio_charge(scene.folio, make_holder(folio_pgmap(scene.folio), "second"));
 }
 
 static void c3_17_a_put_without_a_reference_aborts_with_the_facts(void **state)
@@ -98,7 +107,8 @@ static void c3_17_an_unpin_without_a_pin_aborts_with_the_facts(void **state)
 	       "0 of them");
 	ABORTS(unpin_of_no_kind, NULL, "under-test", "unpin", "kind", "0x208", "order 3", "held");
 	ABORTS(pin_after_the_last_put, NULL, "under-test", "pin", "0x208", "idle");
-	ABORTS(split_after_the_last_put, NULL, "under-test", "split", "0x208", "idle");
+	ABORTS(charge_after_the_last_put, NULL, "under-test", "charge", "0x208", "idle", "late");
+	ABORTS(charge_one_reference_to_two, NULL, "under-test", "charge", "0x208", "1 references", "second");
 }
 
 static void put_of_a_holder_without(void *arg)

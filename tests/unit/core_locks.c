@@ -13,6 +13,8 @@ enum { MOST_LOCKS = 8 };
 static pthread_mutex_t *held[MOST_LOCKS];
 static unsigned nheld, most_held, ntaken;
 static bool watching;
+static void (*before_lock)(unsigned nth); /* called before the nth lock from now on */
+static unsigned nth_lock;
 static int (*real_lock)(pthread_mutex_t *mutex), (*real_unlock)(pthread_mutex_t *mutex);
 
 static void look_up(void)
@@ -37,6 +39,8 @@ int pthread_mutex_lock(pthread_mutex_t *mutex)
 				end_with("a lock is taken twice");
 		if (nheld == MOST_LOCKS)
 			end_with("too many locks");
+		if (before_lock)
+			before_lock(++nth_lock);
 		held[nheld++] = mutex;
 		ntaken++;
 		most_held = nheld > most_held ? nheld : most_held;
@@ -175,6 +179,47 @@ static void use_holders(struct pgmap *pgmap)
 	CALL(folio_put_holder(folio, a));
 }
 
+static struct folio *splitting;
+static struct pgmap_holder *leaver;
+static unsigned frees_seen;
+
+/* The third lock of a split is the accounts', to decide: the last holder goes before. */
+static void leave_before_the_decision(unsigned nth)
+{
+	if (nth != 3)
+		return;
+	before_lock = NULL;
+	folio_put_holder(splitting, leaver);
+}
+
+static int count_free_without_locks(struct folio *folio, void *owner)
+{
+	(void)folio;
+	(void)owner;
+	assert_int_equal(nheld, 0);
+	frees_seen++;
+	return PGMAP_FREE_IDLE;
+}
+
+static void c3_18_a_split_that_fails_late_puts_its_own_reference_under_no_lock(void **state)
+{
+	(void)state;
+	static const struct pgmap_ops ops = {.ops_bytes = sizeof(ops), .folio_free = count_free_without_locks};
+	struct pgmap *pgmap = make_pgmap(PGMAP_GENERIC, PUD_PAGES, &ops, NULL);
+	leaver = make_holder(pgmap, "leaver");
+	splitting = request(pgmap, 512, 9);
+	assert_int_equal(folio_charge(splitting, leaver), 0);
+	watching = true;
+	nth_lock = 0;
+	before_lock = leave_before_the_decision;
+	CALL(assert_int_equal(folio_split(splitting, 3), -EBUSY));
+	watching = false;
+	assert_null(before_lock);
+	assert_int_equal(frees_seen, 1);
+	assert_int_equal(pgmap_holder_end(leaver), 0);
+	end_pgmap(pgmap);
+}
+
 static void no_call_leaves_a_lock_or_takes_it_twice(void **state)
 {
 	(void)state;
@@ -256,6 +301,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(c3_10_calls_without_a_holder_take_no_lock_and_those_with_one_take_one),
+		cmocka_unit_test(c3_18_a_split_that_fails_late_puts_its_own_reference_under_no_lock),
 		cmocka_unit_test(no_call_leaves_a_lock_or_takes_it_twice),
 		cmocka_unit_test(no_call_leaves_a_lock_where_references_are_tracked),
 	};

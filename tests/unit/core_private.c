@@ -7,6 +7,22 @@
 
 #include "core/map.h"
 
+/* The code under test, which says here when it is about to note in the pgmap that there are private words. */
+static void (*before_special)(void);
+
+static void note_special(struct pgmap *pgmap, uint32_t special, bool on)
+{
+	void (*hook)(void) = before_special;
+	before_special = NULL;
+	if (hook)
+		hook();
+	map_special(pgmap, special, on);
+}
+
+#define map_special note_special
+#include "core/private.c" /* NOLINT(bugprone-suspicious-include): instead of the library's */
+#undef map_special
+
 enum { THREADS = 4, EACH = 600, ROUNDS = 50 };
 
 static void c3_19_private_values_are_each_folios_own_and_cost_nothing_until_used(void **state)
@@ -110,12 +126,46 @@ static void c3_19_threads_that_set_the_first_ones_at_once_all_keep_theirs(void *
 	assert_int_equal(pthread_barrier_destroy(&together), 0);
 }
 
+/* All of it while another thread is at its first set: what it sets is cleared by its own put. */
+static void *set_and_put(void *arg)
+{
+	(void)arg;
+	struct folio *folio = request(shared, 4096, 0);
+	assert_int_equal(folio_set_private(folio, 7), 0);
+	folio_put(folio);
+	folio = request(shared, 4096, 0);
+	assert_int_equal(folio_private(folio), 0);
+	folio_put(folio);
+	return NULL;
+}
+
+static void set_elsewhere(void)
+{
+	pthread_t thread;
+	assert_int_equal(pthread_create(&thread, NULL, set_and_put, NULL), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+static void c3_19_a_put_clears_what_was_set_while_the_words_were_made(void **state)
+{
+	(void)state;
+	shared = make_generic(PUD_PAGES);
+	struct folio *folio = request(shared, 0, 0);
+	before_special = set_elsewhere;
+	assert_int_equal(folio_set_private(folio, 1), 0);
+	assert_null(before_special);
+	assert_int_equal(folio_private(folio), 1);
+	folio_put(folio);
+	end_pgmap(shared);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(c3_19_private_values_are_each_folios_own_and_cost_nothing_until_used),
 		cmocka_unit_test(c3_19_what_a_put_ends_the_next_folio_does_not_see),
 		cmocka_unit_test(c3_19_the_owner_finds_it_when_it_gets_the_pages_back),
+		cmocka_unit_test(c3_19_a_put_clears_what_was_set_while_the_words_were_made),
 		cmocka_unit_test(c3_19_threads_that_set_the_first_ones_at_once_all_keep_theirs),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

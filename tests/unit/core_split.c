@@ -45,6 +45,17 @@ static void c3_18_the_sole_holder_gets_every_part_once(void **state)
 	end_pgmap(pgmap);
 }
 
+static void c3_18_what_is_held_no_more_is_busy(void **state)
+{
+	(void)state;
+	struct pgmap *pgmap = make_generic(PUD_PAGES);
+	struct folio *folio = request(pgmap, 512, 9);
+	folio_put(folio); /* by the last holder, before the owner came to split */
+	assert_int_equal(folio_split(folio, 0), -EBUSY);
+	folio_put(request(pgmap, 0, 18));
+	end_pgmap(pgmap);
+}
+
 static void c3_18_a_gibibyte_falls_into_its_262144_pages(void **state)
 {
 	(void)state;
@@ -304,6 +315,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(c3_18_the_sole_holder_gets_every_part_once),
+		TEST(c3_18_what_is_held_no_more_is_busy),
 		TEST(c3_18_a_gibibyte_falls_into_its_262144_pages),
 		TEST(c3_18_parts_are_split_again),
 		TEST(c3_18_a_larger_order_is_invalid_and_the_same_is_nothing),

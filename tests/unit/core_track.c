@@ -174,6 +174,28 @@ static void c4_3_a_forked_child_does_not_speak_for_its_parent(void **state)
 	assert_string_equal(said, "");
 }
 
+static void fork_and_hold_its_own(void *arg)
+{
+	(void)arg;
+	(void)take_here(tracked(), 3);
+	pid_t pid = fork();
+	if (pid == 0) {
+		(void)take_here(tracked(), 11);
+		exit(0);
+	}
+	int status;
+	CHILD_CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+	CHILD_EXIT(0);
+}
+
+static void c4_3_a_forked_child_speaks_for_its_own(void **state)
+{
+	(void)state;
+	assert_int_equal(in_child(fork_and_hold_its_own, NULL, said, sizeof(said)), 0);
+	assert_int_equal(sites(said, "pgoff 0xb: a reference was taken", take_here), 1);
+	assert_null(strstr(said, "pgoff 0x3"));
+}
+
 static void with_holders(void *arg)
 {
 	(void)arg;
@@ -340,6 +362,7 @@ int main(void)
 		cmocka_unit_test(c4_3_a_wrong_put_says_where_the_right_one_was),
 		cmocka_unit_test(c4_3_at_exit_it_says_what_is_still_held),
 		cmocka_unit_test(c4_3_a_forked_child_does_not_speak_for_its_parent),
+		cmocka_unit_test(c4_3_a_forked_child_speaks_for_its_own),
 		cmocka_unit_test(c4_3_holders_and_kinds_are_named),
 		cmocka_unit_test(c4_3_the_parts_of_a_split_are_known_by_where_the_whole_was_taken),
 		cmocka_unit_test(c4_3_what_many_threads_took_and_gave_back_is_not_in_it),
