@@ -24,6 +24,7 @@ struct socket_transport {
 	struct transport transport;
 	struct sockaddr_un addr;
 	int fd;
+	bool hung_up; /* under the connection's lock, as every call is */
 };
 
 static struct socket_transport *of(struct transport *transport)
@@ -107,6 +108,12 @@ static int receive_reply(int fd, struct transport_reply *reply)
 	return whole && reply->rep.magic == PROTO_MAGIC ? (int)n : -EPROTO;
 }
 
+/* A server that turns us away before it has read anything does not know our number. */
+static bool belongs(const struct proto_req *req, const struct proto_rep *rep)
+{
+	return rep->seq == req->seq || (rep->seq == 0 && rep->error && req->type == PROTO_HELLO);
+}
+
 static int exchange(int fd, const struct proto_req *req, struct transport_reply *reply)
 {
 	int sent = send_request(fd, req);
@@ -119,7 +126,7 @@ static int exchange(int fd, const struct proto_req *req, struct transport_reply 
 		err = sent;
 	if (!err && reply->rep.error == 0 && (n != (int)sizeof(reply->rep) || reply->rep.version != PROTO_VERSION))
 		err = -EPROTO;
-	if (!err && reply->rep.error == 0 && reply->rep.seq != req->seq)
+	if (!err && !belongs(req, &reply->rep))
 		err = -EPROTO;
 	if (err)
 		while (reply->nfds)
@@ -129,7 +136,8 @@ static int exchange(int fd, const struct proto_req *req, struct transport_reply 
 
 static int socket_call(struct transport *transport, const struct proto_req *req, struct transport_reply *reply)
 {
-	return exchange(of(transport)->fd, req, reply);
+	reply->nfds = 0;
+	return of(transport)->hung_up ? -EPIPE : exchange(of(transport)->fd, req, reply);
 }
 
 static int control_call(int fd, struct proto_req *req)
@@ -165,9 +173,11 @@ static int socket_close(struct transport *transport)
 	return 0;
 }
 
-/* The server sees the end of the file, and asks the kernel who still maps. */
+/* The server sees the end of the file, and asks the kernel who still maps. What it has said already could still be read,
+ * and belongs to no request that comes. */
 static void socket_hang_up(struct transport *transport)
 {
+	of(transport)->hung_up = true;
 	(void)shutdown(of(transport)->fd, SHUT_RDWR);
 }
 

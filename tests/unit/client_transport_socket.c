@@ -96,16 +96,17 @@ static void send_to_client(int fd, const void *bytes, size_t len_bytes, unsigned
 	assert_int_equal(sendmsg(fd, &msg, MSG_NOSIGNAL), len_bytes);
 }
 
-static int call(struct transport_reply *reply)
+static int call_with(enum proto_type type, struct transport_reply *reply)
 {
-	struct proto_req req = {.magic = PROTO_MAGIC,
-				.version = PROTO_VERSION,
-				.type = PROTO_INFO,
-				.seq = SEQ,
-				.path = "p",
-				.path2 = "q"};
+	struct proto_req req = {
+		.magic = PROTO_MAGIC, .version = PROTO_VERSION, .type = type, .seq = SEQ, .path = "p", .path2 = "q"};
 	memset(reply, 0, sizeof(*reply));
 	return transport->ops->call(transport, &req, reply);
+}
+
+static int call(struct transport_reply *reply)
+{
+	return call_with(PROTO_INFO, reply);
 }
 
 /* An answer to a call, which is refused with err: no descriptor of it stays. */
@@ -226,7 +227,6 @@ static void an_error_is_understood_in_every_version(void **state)
 	struct transport_reply reply;
 	struct proto_rep rep = good_reply();
 	rep.version = 200;
-	rep.seq = 0;
 	rep.error = -EPROTO;
 	static const size_t len[] = {PROTO_HEADER_BYTES, 100, sizeof(rep)};
 	for (size_t i = 0; i < sizeof(len) / sizeof(len[0]); i++) {
@@ -235,6 +235,27 @@ static void an_error_is_understood_in_every_version(void **state)
 		assert_int_equal(reply.rep.error, -EPROTO);
 	}
 	assert_refused(&rep, PROTO_HEADER_BYTES - 1, 0, -EPROTO);
+}
+
+/* One that turns us away before it reads anything has no number to say; later, whatever has another is not for us. */
+static void an_error_is_for_the_request_whose_number_it_has(void **state)
+{
+	(void)state;
+	static const uint32_t others[] = {1, SEQ - 1, SEQ + 1, UINT32_MAX, 0};
+	struct transport_reply reply;
+	struct proto_rep rep = good_reply();
+	rep.error = -ENOSPC;
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		rep.seq = others[i];
+		assert_refused(&rep, sizeof(rep), 2, -EPROTO);
+		send_to_client(server, &rep, sizeof(rep), 0);
+		assert_int_equal(call_with(PROTO_HELLO, &reply), rep.seq ? -EPROTO : 0);
+	}
+	assert_int_equal(reply.rep.error, -ENOSPC);
+	rep.error = 0; /* no number is no answer to what was asked */
+	send_to_client(server, &rep, sizeof(rep), 0);
+	assert_int_equal(call_with(PROTO_HELLO, &reply), -EPROTO);
+	assert_works();
 }
 
 static void a_server_that_has_gone_is_epipe(void **state)
@@ -279,6 +300,25 @@ static void after_the_end_nothing_is_said(void **state)
 			 0); /* the server sees it, though the descriptor is open */
 	assert_int_equal(call(&reply), -EPIPE);
 	transport->ops->hang_up(transport); /* twice is harmless */
+}
+
+/* Also not what lies in the socket already: here with the very number of the next request. */
+static void what_was_said_before_a_hang_up_answers_nothing(void **state)
+{
+	(void)state;
+	struct transport_reply reply;
+	struct proto_rep rep = good_reply();
+	rep.error = -ENOSPC;
+	send_to_client(server, &rep, sizeof(rep), 1);
+	rep.error = 0;
+	send_to_client(server, &rep, sizeof(rep), 1);
+	unsigned fds = fake_count_fds();
+	transport->ops->hang_up(transport);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(call(&reply), -EPIPE);
+		assert_int_equal(reply.nfds, 0);
+	}
+	assert_int_equal(fake_count_fds(), fds);
 }
 
 static void a_forked_child_lets_go_of_the_socket(void **state)
@@ -427,10 +467,12 @@ int main(void)
 		T(descriptors_without_a_place_here_are_emfile),
 		T(what_is_no_reply_is_refused),
 		T(an_error_is_understood_in_every_version),
+		T(an_error_is_for_the_request_whose_number_it_has),
 		T(a_server_that_has_gone_is_epipe),
 		T(what_it_said_before_is_heard),
 		T(one_that_goes_without_an_answer_is_epipe),
 		T(after_the_end_nothing_is_said),
+		T(what_was_said_before_a_hang_up_answers_nothing),
 		T(a_forked_child_lets_go_of_the_socket),
 		T(a_signal_does_not_disturb_a_call),
 		T(a_drain_has_a_connection_of_its_own_that_holds_nothing),
