@@ -15,6 +15,7 @@
 
 #include <pgmap/pgmap.h>
 
+#include "server/log.h"
 #include "server/loop.h"
 
 enum { EVENTS_PER_ROUND = 64 };
@@ -79,8 +80,8 @@ static void take_signal(struct loop *loop)
 	if (loop->signals > 1) {
 		loop->ended = true;
 		loop->exit_code = 1;
-		(void)complain("second signal", loop->listener.addr.sun_path,
-			       "ended without a drain (mappings stay, a new server waits for them)");
+		log_line("second signal: %s: ended without a drain (mappings stay, a new server waits for them)",
+			 loop->listener.addr.sun_path);
 		return;
 	}
 	service_drain(loop->service);

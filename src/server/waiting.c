@@ -13,12 +13,13 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <pgmap/pgmap.h>
+
+#include "server/log.h"
 
 enum { HELPER_STACK_BYTES = 64 * 1024, RETRY_MS = 1000 };
 
@@ -161,7 +162,7 @@ static void say_whom(struct loop *loop)
 		return;
 	memcpy(loop->waits_for, now, sizeof(now));
 	if (!loop->quiet && now[0])
-		(void)fprintf(stderr, "pgmapd: draining: waiting for %s\n", now);
+		log_line("draining: waiting for %s", now);
 }
 
 /* What every waiting client is told now: 0, an error, or (-EINPROGRESS) nothing yet. */

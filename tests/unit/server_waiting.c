@@ -2,6 +2,7 @@
 /* server_waiting.c - leases that end and drains that are waited for: each gets its answer, once, when it is true. */
 #include "server_util.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 
 static struct loop loop;
@@ -158,6 +159,33 @@ static void a_drain_answers_at_its_deadline_or_its_end(void **state)
 	hang_up(&ever);
 }
 
+/* Otherwise this test never ends. */
+static void whom_a_drain_waits_for_is_said_or_dropped(void **state)
+{
+	(void)state;
+	char text[256] = "", full[PAGE] = "";
+	int ends[2], was = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	assert_true(was >= 0);
+	assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+	assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+	loop.quiet = false;
+	service_drain(loop.service);
+	waiting_check_drains(&loop);
+	ssize_t n = read(ends[0], text, sizeof(text) - 1);
+	while (write(ends[1], full, sizeof(full)) > 0)
+		;
+	assert_int_equal(fcntl(ends[1], F_SETFL, 0), 0);
+	loop.waits_for[0] = 0;
+	waiting_check_drains(&loop);
+	assert_int_equal(dup2(was, STDERR_FILENO), STDERR_FILENO);
+	assert_true(n > 0 && loop.waits_for[0] != 0);
+	assert_memory_equal(text, "pgmapd: draining: waiting for ", strlen("pgmapd: draining: waiting for "));
+	assert_int_equal(close(was) | close(ends[0]) | close(ends[1]), 0);
+	let_go();
+	assert_true(service_disconnect(session));
+	take_answer(&loop);
+}
+
 static void a_drain_that_is_cancelled_says_so(void **state)
 {
 	(void)state;
@@ -190,7 +218,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		T(c7_2_a_holder_ends_when_its_lease_does),   T(a_lease_that_no_thread_watches_is_asked_for_again),
 		T(a_lease_that_is_still_held_gets_a_thread), T(a_drain_answers_at_its_deadline_or_its_end),
-		T(a_drain_that_is_cancelled_says_so),
+		T(a_drain_that_is_cancelled_says_so),        T(whom_a_drain_waits_for_is_said_or_dropped),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

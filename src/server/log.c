@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * log.c - what a server that runs says, on stderr.
+ *
+ * A client can make it say things as often as it likes, and stderr may be a pipe that nobody reads, or a terminal that is
+ * stopped: a write that waited would stop the pool for all. So it is asked first whether there is room. A pipe with room
+ * takes a line at once, as a line is shorter than PIPE_BUF. stderr is not made non-blocking: others share it.
+ */
+#include "server/log.h"
+
+#include <limits.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LINE_MAX_BYTES = 1024 };
+_Static_assert(LINE_MAX_BYTES <= PIPE_BUF, "a line is written whole, or waits for room");
+
+void log_line(const char *format, ...)
+{
+	char line[LINE_MAX_BYTES] = "pgmapd: ";
+	size_t at = strlen(line);
+	va_list args;
+	struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
+	if (poll(&room, 1, 0) != 1 || !(room.revents & POLLOUT))
+		return;
+	va_start(args, format);
+	(void)vsnprintf(line + at, sizeof(line) - 1 - at, format, args); /* 1: the newline */
+	va_end(args);
+	at = strlen(line);
+	line[at++] = '\n';
+	(void)!write(STDERR_FILENO, line, at);
+}
