@@ -220,6 +220,44 @@ static void c3_18_a_split_that_fails_late_puts_its_own_reference_under_no_lock(v
 	end_pgmap(pgmap);
 }
 
+static struct folio *looked_up;
+
+/* The fifth lock of a split that is tracked is for the record of a part: a lookup comes before, and finds the first part. */
+static void look_up_after_the_decision(unsigned nth)
+{
+	if (nth != 5)
+		return;
+	before_lock = NULL;
+	CHILD_CHECK(pgmap_get_folio(folio_pgmap(splitting), 8, &looked_up) == 0);
+}
+
+static void split_and_put_all(void *arg)
+{
+	(void)arg;
+	CHILD_CHECK(setenv("PGMAP_TRACK", "1", 1) == 0);
+	struct pgmap *pgmap = make_generic(64);
+	splitting = request(pgmap, 8, 3);
+	watching = true;
+	nth_lock = 0;
+	before_lock = look_up_after_the_decision;
+	CHILD_CHECK(folio_split(splitting, 2) == 0);
+	watching = false;
+	CHILD_CHECK(looked_up && folio_order(looked_up) == 2);
+	folio_put(looked_up);
+	folio_put(find(pgmap, 8));
+	folio_put(find(pgmap, 12));
+	CHILD_CHECK(pgmap_live_pages(pgmap) == 0);
+	exit(0);
+}
+
+static void c4_3_a_lookup_during_a_split_is_recorded_once(void **state)
+{
+	(void)state;
+	char said[4096];
+	assert_int_equal(in_child(split_and_put_all, NULL, said, sizeof(said)), 0);
+	assert_string_equal(said, "");
+}
+
 static void no_call_leaves_a_lock_or_takes_it_twice(void **state)
 {
 	(void)state;
@@ -302,6 +340,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(c3_10_calls_without_a_holder_take_no_lock_and_those_with_one_take_one),
 		cmocka_unit_test(c3_18_a_split_that_fails_late_puts_its_own_reference_under_no_lock),
+		cmocka_unit_test(c4_3_a_lookup_during_a_split_is_recorded_once),
 		cmocka_unit_test(no_call_leaves_a_lock_or_takes_it_twice),
 		cmocka_unit_test(no_call_leaves_a_lock_where_references_are_tracked),
 	};

@@ -120,6 +120,8 @@ static void bad_arguments_are_refused(void **state)
 	struct pgmap_stats stats;
 	assert_int_equal(pgmap_stats(NULL, &stats), -EINVAL);
 	assert_int_equal(pgmap_stats(pgmap, NULL), -EINVAL);
+	assert_int_equal(pgmap_for_each_held(NULL, count_calls, NULL), -EINVAL);
+	assert_int_equal(pgmap_for_each_held(pgmap, NULL, NULL), -EINVAL);
 	end_pgmap(pgmap);
 }
 
