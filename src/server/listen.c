@@ -21,6 +21,10 @@
 
 #include "server/sockpath.h"
 
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* Linux 6.16 */
+#endif
+
 enum { BACKLOG = 128 };
 
 __attribute__((format(printf, 3, 4))) static int refuse(char why[LISTEN_WHY_MAX], int err, const char *format, ...)
@@ -105,6 +109,9 @@ static int bind_and_listen(struct listener *listener, char why[LISTEN_WHY_MAX])
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return refuse(why, -errno, "%s", strerror(errno));
+	/* No client's message may bring a descriptor: the last close of one can take as long as its sender likes (a socket
+	 * that lingers), and it would be ours. The connections inherit this. An older kernel does not know it. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &(int){0}, sizeof(int));
 	if (bind(fd, (const struct sockaddr *)&listener->addr, sizeof(listener->addr)) != 0 ||
 	    listen(fd, BACKLOG) != 0) {
 		int err = -errno;

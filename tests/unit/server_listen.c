@@ -8,6 +8,8 @@
 
 #include "server/listen.h"
 
+enum { PASSRIGHTS = 83 }; /* SO_PASSRIGHTS of Linux 6.16 */
+
 static char dir[64], path[96], lock_path[104];
 static char why[LISTEN_WHY_MAX];
 
@@ -184,6 +186,51 @@ static void a_name_that_is_no_sockets_is_refused(void **state)
 	assert_true(why[0] != 0);
 }
 
+/* Whether the kernel can refuse them for us. */
+static bool kernel_refuses(void)
+{
+	int off = 0, fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	assert_true(fd >= 0);
+	bool known = setsockopt(fd, SOL_SOCKET, PASSRIGHTS, &off, sizeof(off)) == 0;
+	assert_int_equal(close(fd), 0);
+	return known;
+}
+
+static int send_descriptor(int to)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = {0};
+	struct iovec iov = {.iov_base = (void *)(uintptr_t) "x", .iov_len = 1};
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control)};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+	*cmsg = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+	memcpy(CMSG_DATA(cmsg), &to, sizeof(to));
+	return sendmsg(to, &msg, MSG_NOSIGNAL) == 1 ? 0 : -errno;
+}
+
+/* Before a connection is taken and after. */
+static void no_descriptor_comes_in_where_the_kernel_can_say_so(void **state)
+{
+	(void)state;
+	struct listener listener;
+	int want = kernel_refuses() ? -EPERM : 0;
+	assert_int_equal(listener_open(&listener, path, why), 0);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(connect(fd, (const struct sockaddr *)&listener.addr, sizeof(listener.addr)), 0);
+	assert_int_equal(send_descriptor(fd), want);
+	int taken = accept(listener.fd, NULL, NULL);
+	assert_true(taken >= 0);
+	assert_int_equal(send_descriptor(fd), want);
+	assert_int_equal(send(fd, "x", 1, MSG_NOSIGNAL), 1);
+	assert_int_equal(send_descriptor(taken), 0); /* the other way they go */
+	assert_int_equal(close(fd) | close(taken), 0);
+	listener_close(&listener);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -194,6 +241,7 @@ int main(void)
 		T(a_name_that_a_dead_server_left_is_taken_over),
 		T(the_lock_alone_keeps_a_second_server_away),
 		T(what_is_no_socket_is_left_alone),
+		T(no_descriptor_comes_in_where_the_kernel_can_say_so),
 		T(its_directory_is_made_but_not_those_above),
 		T(what_fails_leaves_no_name_and_no_lock),
 		T(a_name_that_is_no_sockets_is_refused),
