@@ -23,8 +23,9 @@ import tempfile
 import orders
 from scenarios import C11, MUTANTS, NAMED, PINS, SHAPES, TELLING
 
-FLAGS = ["-std=gnu17", "-Wall", "-Wextra", "-Werror", "-fno-stack-protector", "-fcf-protection=none", "-fno-strict-aliasing", "-fno-pie", "-no-pie",
-         "-include", "mc.h"]
+# MC_CFLAGS=-w: for mutants of the core, of which the compiler has something to say.
+FLAGS = ["-std=gnu17", "-Wall", "-Wextra", "-Werror", "-fno-stack-protector", "-fcf-protection=none", "-fno-strict-aliasing",
+         "-fno-pie", "-no-pie", "-include", "mc.h", *os.environ.get("MC_CFLAGS", "").split()]
 BARRIERS = '-DLIVE_BARRIERS="mc_barriers.h"'
 FLAT, VIEWS = ["mc_flat.c"], ["mc_views.c", "mc_history.c"]
 MEMORIES = {  # name: (sources, flags, what live.h's barriers are, in words)
