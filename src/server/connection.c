@@ -33,6 +33,11 @@ static void turn_away(struct loop *loop)
 	(void)close(loop->spare_fd);
 	int fd = accept4(loop->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0) {
+		char byte;
+		/* What it has said is taken in, and no more comes: closed with something unread, it would see that only. */
+		(void)shutdown(fd, SHUT_RD);
+		while (recv(fd, &byte, sizeof(byte), MSG_DONTWAIT | MSG_TRUNC) > 0)
+			;
 		service_refuse(&reply, NULL, -EMFILE);
 		(void)send(fd, &reply.rep, sizeof(reply.rep), MSG_DONTWAIT | MSG_NOSIGNAL);
 		(void)close(fd);
