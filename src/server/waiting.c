@@ -182,6 +182,9 @@ void waiting_check_drains(struct loop *loop)
 {
 	struct conn *conn, *next;
 	int state = drain_state(loop);
+	/* Where no thread could be had, nobody else would see the pool's end. */
+	if (state == -EINPROGRESS && !loop->drain_thread && pgmap_drain(service_pgmap(loop->service), 0) == 0)
+		state = 0;
 	uint64_t now_ns = LIST_EMPTY(&loop->drains) ? 0 : pgmap_deadline_in(0);
 	for (conn = LIST_FIRST(&loop->drains); conn; conn = next) {
 		next = LIST_NEXT(conn, waiting);

@@ -186,6 +186,20 @@ static void whom_a_drain_waits_for_is_said_or_dropped(void **state)
 	take_answer(&loop);
 }
 
+static void a_drain_ends_without_a_thread(void **state)
+{
+	(void)state;
+	struct waiter ever;
+	service_drain(loop.service);
+	wait_for_drain(&ever, -1, 7);
+	let_go();
+	assert_true(service_disconnect(session));
+	waiting_check_drains(&loop);
+	assert_true(loop.ended && !loop.drain_thread);
+	assert_int_equal(was_told(&ever, 7), 0);
+	hang_up(&ever);
+}
+
 static void a_drain_that_is_cancelled_says_so(void **state)
 {
 	(void)state;
@@ -216,9 +230,13 @@ static void a_drain_that_is_cancelled_says_so(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		T(c7_2_a_holder_ends_when_its_lease_does),   T(a_lease_that_no_thread_watches_is_asked_for_again),
-		T(a_lease_that_is_still_held_gets_a_thread), T(a_drain_answers_at_its_deadline_or_its_end),
-		T(a_drain_that_is_cancelled_says_so),        T(whom_a_drain_waits_for_is_said_or_dropped),
+		T(c7_2_a_holder_ends_when_its_lease_does),
+		T(a_lease_that_no_thread_watches_is_asked_for_again),
+		T(a_lease_that_is_still_held_gets_a_thread),
+		T(a_drain_answers_at_its_deadline_or_its_end),
+		T(a_drain_ends_without_a_thread),
+		T(a_drain_that_is_cancelled_says_so),
+		T(whom_a_drain_waits_for_is_said_or_dropped),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
