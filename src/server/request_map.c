@@ -161,10 +161,11 @@ int request_open_map(struct session *session, const struct proto_req *req, struc
 		return -ENODEV;
 	if (req->len_bytes >> PGMAP_PAGE_SHIFT > pgmap_end(session->service->pgmap))
 		return -EFBIG;
-	bool made = fsdax_stat(fs, req->path, &st) == -ENOENT;
-	if ((made || (req->flags & FSDAX_TRUNC)) && !req->len_bytes && (req->flags & FSDAX_CREATE || !made))
+	int err = fsdax_stat(fs, req->path, &st);
+	bool made = err == -ENOENT, is_file = !err && st.type == FSDAX_REG;
+	if (!req->len_bytes && ((made && req->flags & FSDAX_CREATE) || (is_file && req->flags & FSDAX_TRUNC)))
 		return -ERANGE; /* an empty file has nothing to map */
-	int err = fsdax_open(fs, req->path, req->flags & ~(uint32_t)FSDAX_TRUNC, &file);
+	err = fsdax_open(fs, req->path, req->flags & ~(uint32_t)FSDAX_TRUNC, &file);
 	if (err)
 		return err;
 	err = size_and_map(session, file, req, out);

@@ -136,6 +136,8 @@ static void open_map_answers_before_it_does_anything(void **state)
 		{"/f/a", FSDAX_CREATE, PAGE, -ENOTDIR},
 		{"/d", 0, PAGE, -EISDIR},
 		{"/d", FSDAX_TRUNC, PAGE, -EISDIR},
+		{"/d", FSDAX_TRUNC, 0, -EISDIR},
+		{"/f/g", FSDAX_TRUNC, 0, -ENOTDIR},
 		{"/../f", 0, PAGE, -EINVAL},
 	};
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
