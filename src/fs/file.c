@@ -7,7 +7,9 @@
  *
  * Bytes behind a file's size are its own, and a mapping can write them as far as its last granule goes. They read as
  * zero all the same when the file grows over them: shrinking wipes them to the end of the granule, and growing wipes
- * what it makes part of the file. The address to wipe through is got before anything changes, so that this cannot fail.
+ * what it makes part of the file. The address to wipe through is got before anything changes, so that this cannot fail;
+ * and the memory behind it, which is there unless somebody with the device's descriptor punched it out: a touch would then
+ * end the server where no huge page is left.
  *
  * A change of size goes in this order: the pages that it needs, the mapping of what the file will be (on copies of the
  * extents, which its pages are requested by), the record, and then only what cannot fail.
@@ -70,6 +72,13 @@ PGMAP_PUBLIC void fsdax_close(struct fsdax_file *file)
 	(void)pthread_mutex_unlock(&fs->lock);
 }
 
+/* These pages of the device can be touched: -ENOSPC. A dead device gives no memory, but is wiped as far as it is there. */
+static int have_memory(struct fsdax *fs, uint64_t page, uint64_t npages)
+{
+	int err = dax_populate(fs->dax, page, npages);
+	return err == -ENXIO ? 0 : err;
+}
+
 /* Bytes of one granule of a file, to be wiped once nothing can fail any more. */
 struct wipe {
 	char *from;
@@ -89,6 +98,10 @@ static int wipe_prepare(struct fsdax *fs, struct inode *inode, uint64_t from, ui
 	const struct block *extent = block_covering(&inode->extents.tree, file_page);
 	uint64_t page = extent->off + (file_page - extent->key) - fs->space.base;
 	uint64_t at = (page << PGMAP_PAGE_SHIFT) + from % PGMAP_PAGE_SIZE; /* byte of the device */
+	uint64_t granule_pages = UINT64_C(1) << fs->space.granule_order;
+	int err = have_memory(fs, page / granule_pages * granule_pages, granule_pages);
+	if (err)
+		return err;
 	out->len_bytes = to - from;
 	if (fs->span.addr) {
 		out->from = (char *)fs->span.addr + at;
@@ -167,6 +180,15 @@ static uint64_t reusable_pages(struct fsdax *fs, struct inode *inode, uint64_t m
 		pages = block_end(block);
 	}
 	return pages < most ? pages : most;
+}
+
+static int have_memory_of_blocks(struct fsdax *fs, struct inode *inode, uint64_t end_page)
+{
+	struct block *block = block_first(&inode->extents.tree);
+	int err = 0;
+	for (; block && block->key < end_page && !err; block = block_next(block))
+		err = have_memory(fs, block->off - fs->space.base, block_pages(block));
+	return err;
 }
 
 static void wipe_blocks(struct fsdax *fs, struct inode *inode, uint64_t end_page)
@@ -249,7 +271,7 @@ static int resize(struct fsdax *fs, struct inode *inode, uint64_t size, bool ane
 		return -EINVAL; /* the mapping would have to be split with the folio at its end */
 	uint64_t old_pages = inode->extents.pages, pages = space_pages_for(&fs->space, size);
 	uint64_t keep = anew ? reusable_pages(fs, inode, pages) : pages < old_pages ? pages : old_pages;
-	int err = anew ? 0 : wipe_for_size(fs, inode, size, &wipe);
+	int err = anew ? have_memory_of_blocks(fs, inode, keep) : wipe_for_size(fs, inode, size, &wipe);
 	if (err)
 		return err;
 	if (pages > keep)

@@ -250,6 +250,33 @@ static void fresh_pages_have_memory_and_lost_ones_give_it_back(void **state)
 	assert_int_equal(allocated_pages(), 0);
 }
 
+/* Who has the device's descriptor can punch it: what is wiped has memory again before anything changes, or is left. */
+static void c7_11_what_is_wiped_has_memory_behind_it_first(void **state)
+{
+	(void)state;
+	struct fsdax_file *file = make_full(&pool, "a", 3 * MIB, 'x');
+	struct fsdax_map *map = NULL;
+	real_ops = pool.dev->ops;
+	pool.ops.populate = failing_populate;
+	assert_int_equal(real_ops->discard(pool.dev, 0, 8 * MIB), 0);
+	for (int n = 0; n < 2; n++) { /* of two blocks */
+		calls_until_failure = n;
+		assert_int_equal(fsdax_resize_map(file, 3 * MIB, FSDAX_TRUNC, NULL, NULL, NULL, &map), -ENOSPC);
+		assert_int_equal(allocated_pages(), n * 512);
+	}
+	calls_until_failure = 0;
+	assert_int_equal(fsdax_truncate(file, PAGE + 1), -ENOSPC);
+	assert_int_equal(stat_of(file).size_bytes, 3 * MIB);
+	assert_null(map);
+	calls_until_failure = -1;
+	assert_int_equal(fsdax_resize_map(file, 3 * MIB, FSDAX_TRUNC, NULL, NULL, NULL, &map), 0);
+	assert_int_equal(calls_until_failure, -3);
+	fsdax_unmap(map);
+	assert_int_equal(fsdax_truncate(file, 2 * MIB + 1), 0);
+	assert_int_equal(calls_until_failure, -4);
+	fsdax_close(file);
+}
+
 static uint64_t gone_spans;
 
 static void count_gone(void *cookie, uint64_t first_span, uint64_t nspans)
@@ -425,6 +452,7 @@ int main(void)
 		T(the_same_on_a_device_that_is_not_mapped_here),
 		T(a_granule_is_owned_and_mapped_whole),
 		T(fresh_pages_have_memory_and_lost_ones_give_it_back),
+		T(c7_11_what_is_wiped_has_memory_behind_it_first),
 		T(contents_are_replaced_where_they_lie_when_nobody_holds_them),
 		T(c6_8_contents_that_somebody_holds_are_his_until_he_lets_go),
 		T(a_size_that_grows_keeps_the_bytes_and_the_mappings),
