@@ -10,7 +10,9 @@
  * Thread safety: every call from any thread; pgmap_disconnect(), pgmap_close() and pgmap_unmap() end their handle, which
  * no other call may be using. pgmap_pin() and pgmap_unpin() are async-signal-safe and make no message or system call,
  * but for an unpin that somebody waits for.
- * After fork() the child must not use the parent's handles, except to read and write mapped memory (c7.8).
+ * After fork() the child must not use the parent's handles, except to read and write mapped memory (c7.8). A thread may
+ * fork beside any call of another: the child has no descriptor of any connection, not even of one that was being made, and
+ * the fork waits for no server.
  * Errors: 0 or a negative errno; -EPIPE when the server has gone; -EPROTO when what answers does not speak the protocol
  * (the connection may have ended then: -EPIPE from there on). A call that fails has changed nothing.
  */

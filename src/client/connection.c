@@ -12,46 +12,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-atomic_uint client_generation = 1;
-
-static LIST_HEAD(, pgmap_client) connections = LIST_HEAD_INITIALIZER(connections);
-static pthread_mutex_t connections_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
-
-static void before_fork(void)
+/* A child that comes between the two calls would inherit the pins. */
+static void *map_unless_forked(int fd, size_t bytes)
 {
-	(void)pthread_mutex_lock(&connections_lock);
-}
-
-static void after_fork_parent(void)
-{
-	(void)pthread_mutex_unlock(&connections_lock);
-}
-
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		(void)close(*fd);
-	*fd = -1;
-}
-
-/* Another thread of the parent may have been anywhere: only what is stable under connections_lock is looked at. */
-static void after_fork_child(void)
-{
-	struct pgmap_client *client;
-	(void)atomic_fetch_add_explicit(&client_generation, 1, memory_order_relaxed);
-	LIST_FOREACH (client, &connections, link) {
-		client->transport->ops->forked(client->transport);
-		close_fd(&client->lease_fd);
-		close_fd(&client->event_fd);
-	}
-	LIST_INIT(&connections); /* a grandchild has nothing left to close */
-	(void)pthread_mutex_unlock(&connections_lock);
-}
-
-static void install_fork_handlers(void)
-{
-	(void)pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+	forkfd_lock();
+	void *words = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (words != MAP_FAILED)
+		(void)madvise(words, bytes, MADV_DONTFORK);
+	forkfd_unlock();
+	return words;
 }
 
 static int map_words(struct pgmap_client *client, int fd, uint64_t nwords)
@@ -60,34 +29,45 @@ static int map_words(struct pgmap_client *client, int fd, uint64_t nwords)
 	if (nwords == 0 || nwords > UINT64_MAX / sizeof(pinword_t) || fstat(fd, &st) != 0 ||
 	    (uint64_t)st.st_size < nwords * sizeof(pinword_t))
 		return -EPROTO;
-	void *words = mmap(NULL, nwords * sizeof(pinword_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	void *words = map_unless_forked(fd, nwords * sizeof(pinword_t));
 	if (words == MAP_FAILED)
 		return -errno;
-	(void)madvise(words, nwords * sizeof(pinword_t), MADV_DONTFORK);
 	(void)madvise(words, nwords * sizeof(pinword_t), MADV_DONTDUMP);
 	client->words = words;
 	client->nwords = nwords;
 	return 0;
 }
 
+/* The transport has put them there already, or they are this process's own. */
+static void keep_fds(struct pgmap_client *client, const struct transport_reply *reply)
+{
+	forkfd_lock();
+	for (unsigned i = 0; i < reply->nfds; i++)
+		if (client->fds[i].fd < 0)
+			forkfd_add(&client->fds[i], reply->fds[i]);
+	forkfd_unlock();
+}
+
 static int hello(struct pgmap_client *client)
 {
 	struct proto_req req = {.type = PROTO_HELLO};
 	struct transport_reply reply;
+	client->transport->hello_fds = client->fds;
 	int err = connection_call(client, &req, &reply);
+	client->transport->hello_fds = NULL;
 	if (err)
 		return err;
+	keep_fds(client, &reply);
 	uint32_t order = reply.rep.u.hello.granule_order;
 	err = reply.nfds == PROTO_MAX_FDS && order <= PGMAP_MAX_ORDER
-		      ? map_words(client, reply.fds[1], reply.rep.u.hello.words)
+		      ? map_words(client, client->fds[CLIENT_WORDS].fd, reply.rep.u.hello.words)
 		      : -EPROTO;
+	forkfd_close(&client->fds[CLIENT_WORDS]);
 	if (err) {
-		connection_close_fds(&reply);
+		forkfd_close(&client->fds[CLIENT_LEASE]);
+		forkfd_close(&client->fds[CLIENT_EVENT]);
 		return err;
 	}
-	client->lease_fd = reply.fds[0];
-	(void)close(reply.fds[1]);
-	client->event_fd = reply.fds[2];
 	client->granule_bytes = (uint64_t)PGMAP_PAGE_SIZE << order;
 	return 0;
 }
@@ -103,11 +83,11 @@ int connection_open(struct transport *transport, struct pgmap_client **out)
 	struct pgmap_client *client = calloc(1, sizeof(*client));
 	if (!client)
 		return -ENOMEM;
-	(void)pthread_once(&fork_once, install_fork_handlers);
 	(void)pthread_mutex_init(&client->lock, NULL);
 	client->transport = transport;
 	client->generation = atomic_load_explicit(&client_generation, memory_order_relaxed);
-	client->lease_fd = client->event_fd = -1;
+	for (unsigned i = 0; i < PROTO_MAX_FDS; i++)
+		client->fds[i].fd = -1;
 	atomic_init(&client->refs, 1);
 	int err = hello(client);
 	if (err) {
@@ -115,9 +95,6 @@ int connection_open(struct transport *transport, struct pgmap_client **out)
 		free(client);
 		return err;
 	}
-	(void)pthread_mutex_lock(&connections_lock);
-	LIST_INSERT_HEAD(&connections, client, link);
-	(void)pthread_mutex_unlock(&connections_lock);
 	*out = client;
 	return 0;
 }
@@ -133,7 +110,7 @@ void connection_put(struct pgmap_client *client)
 	if (atomic_fetch_sub_explicit(&client->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	(void)munmap(client->words, client->nwords * sizeof(pinword_t));
-	close_fd(&client->event_fd);
+	forkfd_close(&client->fds[CLIENT_EVENT]);
 	(void)pthread_mutex_destroy(&client->lock);
 	free(client);
 }
@@ -142,16 +119,13 @@ int connection_disconnect(struct pgmap_client *client)
 {
 	if (!client_is_ours(client))
 		return -EPERM;
-	(void)pthread_mutex_lock(&connections_lock);
 	(void)pthread_mutex_lock(&client->lock);
 	int err = client->transport->ops->close(client->transport);
 	if (!err) {
 		client->transport = NULL;
-		LIST_REMOVE(client, link);
-		close_fd(&client->lease_fd); /* what is mapped keeps the lease */
+		forkfd_close(&client->fds[CLIENT_LEASE]); /* what is mapped keeps the lease */
 	}
 	(void)pthread_mutex_unlock(&client->lock);
-	(void)pthread_mutex_unlock(&connections_lock);
 	if (!err)
 		connection_put(client);
 	return err;

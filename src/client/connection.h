@@ -3,12 +3,12 @@
  * connection.h - the inside of the client: a connection, and the handles that keep it.
  *
  * A struct pgmap_client lives as long as the user's handle on it, its files and its mappings. Its lock guards the transport
- * and the sequence number; it is the innermost lock but for that of the list of connections (fork), which is taken before.
- * Pins take no lock.
+ * and the sequence number; only the lock of forkfd.h is taken under it. Pins take no lock.
  *
- * Fork: the handles are the parent's. In the child, a handler that runs before fork() returns closes the connection's
- * descriptors, so that the server sees the parent's end when it comes, and counts up client_generation; every call with a
- * handle of an earlier generation answers -EPERM. The pin segment is not inherited (MADV_DONTFORK); mappings are.
+ * Fork: the handles are the parent's. In the child, a handler that runs before fork() returns closes the connections'
+ * descriptors (forkfd.h: also those of one that is being made), so that the server sees the parent's end when it comes,
+ * and counts up client_generation; every call with a handle of an earlier generation answers -EPERM. The pin segment is
+ * not inherited (MADV_DONTFORK); mappings are.
  */
 #ifndef PGMAP_CLIENT_CONNECTION_H
 #define PGMAP_CLIENT_CONNECTION_H
@@ -17,15 +17,17 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/queue.h>
 
 #include <pgmap/client.h>
 
+#include "client/forkfd.h"
 #include "client/transport.h"
 #include "core/pinword.h"
 
+/* Of the descriptors that come with the hello. The words' is closed when they are mapped. */
+enum { CLIENT_LEASE, CLIENT_WORDS, CLIENT_EVENT };
+
 struct pgmap_client {
-	LIST_ENTRY(pgmap_client) link;
 	pthread_mutex_t lock;
 	struct transport *transport; /* null: disconnected */
 	atomic_uint refs;
@@ -34,16 +36,13 @@ struct pgmap_client {
 	pinword_t *words;
 	uint64_t nwords;
 	uint64_t granule_bytes;
-	int lease_fd;
-	int event_fd;
+	struct forkfd fds[PROTO_MAX_FDS];
 };
 
 struct pgmap_file {
 	struct pgmap_client *client;
 	uint64_t id;
 };
-
-extern atomic_uint client_generation;
 
 static inline bool client_is_ours(const struct pgmap_client *client)
 {

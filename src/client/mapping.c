@@ -81,7 +81,7 @@ static int fill(struct pgmap_mapping *mapping, struct pgmap_client *client, cons
 		.offset_bytes = map->offset_bytes,
 		.len_bytes = map->len_bytes,
 		.granule_bytes = client->granule_bytes,
-		.fd = client->lease_fd,
+		.fd = client->fds[CLIENT_LEASE].fd,
 		.prot = prot & PGMAP_MAP_WRITE ? PROT_READ | PROT_WRITE : PROT_READ,
 	};
 	int err = keep_runs(mapping, runs, map);

@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#include "client/forkfd.h"
 #include "server/protocol.h"
 
 /* A reply, and the descriptors that came with it: the receiver's to close. */
@@ -30,12 +31,13 @@ struct transport_ops {
 	int (*close)(struct transport *transport);
 	/* Nothing can be said any more: later calls answer -EPIPE. What is held stays with the lease. */
 	void (*hang_up)(struct transport *transport);
-	/* In a forked child: let go of what belongs to the parent. Async-signal-safe. */
-	void (*forked)(struct transport *transport);
 };
 
 struct transport {
 	const struct transport_ops *ops;
+	/* PROTO_MAX_FDS, or null: where a transport that gets the descriptors of a hello's reply from another process puts
+	 * them too, the moment it has them. Then they are closed there; on a reply's own error they are by then. */
+	struct forkfd *hello_fds;
 };
 
 int transport_socket_open(const char *path, struct transport **out); /* path null: the default */

@@ -59,14 +59,7 @@ static void embedded_hang_up(struct transport *transport)
 		   (void *)of(transport)->session);
 }
 
-/* The pool is the parent's: its words and accounts are a copy here, so nothing of it may be touched. */
-static void embedded_forked(struct transport *transport)
-{
-	(void)transport;
-}
-
-static const struct transport_ops embedded_ops = {embedded_call, embedded_drain, embedded_close, embedded_hang_up,
-						  embedded_forked};
+static const struct transport_ops embedded_ops = {embedded_call, embedded_drain, embedded_close, embedded_hang_up};
 
 int transport_embedded_open(const char *spec, struct transport **out)
 {

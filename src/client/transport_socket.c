@@ -8,6 +8,7 @@
 #include "client/transport.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,7 @@ enum { MOST_FDS = 253 };
 struct socket_transport {
 	struct transport transport;
 	struct sockaddr_un addr;
-	int fd;
+	struct forkfd socket;
 	bool hung_up; /* under the connection's lock, as every call is */
 };
 
@@ -32,21 +33,31 @@ static struct socket_transport *of(struct transport *transport)
 	return (struct socket_transport *)transport;
 }
 
-static int connect_to(const struct sockaddr_un *addr)
+static int make_socket(struct forkfd *out)
 {
+	forkfd_lock();
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	int rc;
+	int err = fd < 0 ? -errno : 0;
+	if (!err)
+		forkfd_add(out, fd);
+	forkfd_unlock();
+	return err;
+}
+
+static int connect_to(const struct sockaddr_un *addr, struct forkfd *out)
+{
+	int rc = make_socket(out);
+	if (rc)
+		return rc;
 	do
-		rc = connect(fd, (const struct sockaddr *)addr, sizeof(*addr));
+		rc = connect(out->fd, (const struct sockaddr *)addr, sizeof(*addr));
 	while (rc != 0 && errno == EINTR);
 	if (rc != 0 && errno != EISCONN) {
 		int err = errno == EPROTOTYPE ? -EPROTO : -errno;
-		(void)close(fd);
+		forkfd_close(out);
 		return err;
 	}
-	return fd;
+	return 0;
 }
 
 static int gone(int err)
@@ -63,8 +74,19 @@ static int send_request(int fd, const struct proto_req *req)
 	return n < 0 ? gone(errno) : 0;
 }
 
+static void drop_fds(struct transport_reply *reply, struct forkfd *keep)
+{
+	while (reply->nfds) {
+		reply->nfds--;
+		if (keep)
+			forkfd_close(&keep[reply->nfds]);
+		else
+			(void)close(reply->fds[reply->nfds]);
+	}
+}
+
 /* False: there were more than any reply has. */
-static bool take_fds(struct msghdr *msg, struct transport_reply *reply)
+static bool take_fds(struct msghdr *msg, struct transport_reply *reply, struct forkfd *keep)
 {
 	bool fit = true;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
@@ -75,6 +97,8 @@ static bool take_fds(struct msghdr *msg, struct transport_reply *reply)
 			int fd;
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
 			fit = fit && reply->nfds < PROTO_MAX_FDS;
+			if (fit && keep)
+				forkfd_add(&keep[reply->nfds], fd);
 			if (fit)
 				reply->fds[reply->nfds++] = fd;
 			else
@@ -84,7 +108,32 @@ static bool take_fds(struct msghdr *msg, struct transport_reply *reply)
 	return fit;
 }
 
-static int receive_reply(int fd, struct transport_reply *reply)
+/* What recvmsg() answers; the descriptors are taken. A fork of another thread need not wait until there is something. */
+static ssize_t receive_kept(int fd, struct msghdr *msg, struct transport_reply *reply, struct forkfd *keep, bool *fit)
+{
+	struct pollfd ready = {.fd = fd, .events = POLLIN};
+	(void)poll(&ready, 1, -1);
+	forkfd_lock();
+	ssize_t n = recvmsg(fd, msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	int err = errno;
+	if (n > 0)
+		*fit = take_fds(msg, reply, keep);
+	forkfd_unlock();
+	errno = err == EAGAIN ? EINTR : err;
+	return n;
+}
+
+static ssize_t receive(int fd, struct msghdr *msg, struct transport_reply *reply, struct forkfd *keep, bool *fit)
+{
+	if (keep)
+		return receive_kept(fd, msg, reply, keep, fit);
+	ssize_t n = recvmsg(fd, msg, MSG_CMSG_CLOEXEC);
+	if (n > 0)
+		*fit = take_fds(msg, reply, NULL);
+	return n;
+}
+
+static int receive_reply(int fd, struct transport_reply *reply, struct forkfd *keep)
 {
 	union {
 		char bytes[CMSG_SPACE(MOST_FDS * sizeof(int))];
@@ -94,13 +143,14 @@ static int receive_reply(int fd, struct transport_reply *reply)
 	struct msghdr msg = {
 		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control)};
 	ssize_t n;
+	bool fit = true;
 	reply->nfds = 0;
 	do
-		n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+		n = receive(fd, &msg, reply, keep, &fit);
 	while (n < 0 && errno == EINTR);
 	if (n <= 0)
 		return n < 0 ? gone(errno) : -EPIPE;
-	if (!take_fds(&msg, reply))
+	if (!fit)
 		return -EPROTO;
 	if (msg.msg_flags & MSG_CTRUNC)
 		return -EMFILE;
@@ -114,13 +164,13 @@ static bool belongs(const struct proto_req *req, const struct proto_rep *rep)
 	return rep->seq == req->seq || (rep->seq == 0 && rep->error && req->type == PROTO_HELLO);
 }
 
-static int exchange(int fd, const struct proto_req *req, struct transport_reply *reply)
+static int exchange(int fd, const struct proto_req *req, struct transport_reply *reply, struct forkfd *keep)
 {
 	int sent = send_request(fd, req);
 	if (sent && sent != -EPIPE)
 		return sent;
 	/* A server that turned us away may have said why before it closed. */
-	int n = receive_reply(fd, reply);
+	int n = receive_reply(fd, reply, keep);
 	int err = n < 0 ? n : 0;
 	if (sent && err)
 		err = sent;
@@ -128,16 +178,16 @@ static int exchange(int fd, const struct proto_req *req, struct transport_reply 
 		err = -EPROTO;
 	if (!err && !belongs(req, &reply->rep))
 		err = -EPROTO;
-	if (err)
-		while (reply->nfds)
-			(void)close(reply->fds[--reply->nfds]);
+	if (err || (keep && reply->rep.error))
+		drop_fds(reply, keep);
 	return err;
 }
 
 static int socket_call(struct transport *transport, const struct proto_req *req, struct transport_reply *reply)
 {
+	struct forkfd *keep = req->type == PROTO_HELLO ? transport->hello_fds : NULL;
 	reply->nfds = 0;
-	return of(transport)->hung_up ? -EPIPE : exchange(of(transport)->fd, req, reply);
+	return of(transport)->hung_up ? -EPIPE : exchange(of(transport)->socket.fd, req, reply, keep);
 }
 
 static int control_call(int fd, struct proto_req *req)
@@ -145,9 +195,8 @@ static int control_call(int fd, struct proto_req *req)
 	struct transport_reply reply;
 	req->magic = PROTO_MAGIC;
 	req->version = PROTO_VERSION;
-	int err = exchange(fd, req, &reply);
-	while (!err && reply.nfds)
-		(void)close(reply.fds[--reply.nfds]);
+	int err = exchange(fd, req, &reply, NULL);
+	drop_fds(&reply, NULL);
 	return err ? err : reply.rep.error;
 }
 
@@ -155,20 +204,20 @@ static int socket_drain(struct transport *transport, int64_t timeout_ms)
 {
 	struct proto_req hello = {.type = PROTO_HELLO, .flags = PROTO_HELLO_CONTROL};
 	struct proto_req drain = {.type = PROTO_DRAIN, .timeout_ms = timeout_ms};
-	int fd = connect_to(&of(transport)->addr);
-	if (fd < 0)
-		return fd == -ENOENT || fd == -ECONNREFUSED ? -EPIPE : fd;
-	int err = control_call(fd, &hello);
+	struct forkfd control = {.fd = -1};
+	int err = connect_to(&of(transport)->addr, &control);
+	if (err)
+		return err == -ENOENT || err == -ECONNREFUSED ? -EPIPE : err;
+	err = control_call(control.fd, &hello);
 	if (!err)
-		err = control_call(fd, &drain);
-	(void)close(fd);
+		err = control_call(control.fd, &drain);
+	forkfd_close(&control);
 	return err;
 }
 
 static int socket_close(struct transport *transport)
 {
-	if (of(transport)->fd >= 0)
-		(void)close(of(transport)->fd);
+	forkfd_close(&of(transport)->socket);
 	free(transport);
 	return 0;
 }
@@ -178,17 +227,10 @@ static int socket_close(struct transport *transport)
 static void socket_hang_up(struct transport *transport)
 {
 	of(transport)->hung_up = true;
-	(void)shutdown(of(transport)->fd, SHUT_RDWR);
+	(void)shutdown(of(transport)->socket.fd, SHUT_RDWR);
 }
 
-/* Else the server would not see the parent's end before the child's. */
-static void socket_forked(struct transport *transport)
-{
-	(void)close(of(transport)->fd);
-	of(transport)->fd = -1;
-}
-
-static const struct transport_ops socket_ops = {socket_call, socket_drain, socket_close, socket_hang_up, socket_forked};
+static const struct transport_ops socket_ops = {socket_call, socket_drain, socket_close, socket_hang_up};
 
 int transport_socket_open(const char *path, struct transport **out)
 {
@@ -196,17 +238,17 @@ int transport_socket_open(const char *path, struct transport **out)
 	int err = sockpath_resolve(path, &addr);
 	if (err)
 		return err;
-	int fd = connect_to(&addr);
-	if (fd < 0)
-		return fd;
 	struct socket_transport *t = calloc(1, sizeof(*t));
-	if (!t) {
-		(void)close(fd);
+	if (!t)
 		return -ENOMEM;
-	}
 	t->transport.ops = &socket_ops;
 	t->addr = addr;
-	t->fd = fd;
+	t->socket.fd = -1;
+	err = connect_to(&addr, &t->socket);
+	if (err) {
+		free(t);
+		return err;
+	}
 	*out = &t->transport;
 	return 0;
 }

@@ -235,22 +235,6 @@ static void what_the_service_itself_forgot_ends_the_program(void **state)
 	assert_non_null(strstr(line, "embedded pool"));
 }
 
-static void a_forked_child_touches_nothing(void **state)
-{
-	(void)state;
-	hello();
-	uint64_t handle = map_page();
-	int status;
-	pid_t pid = fork();
-	if (pid == 0) {
-		transport->ops->forked(transport);
-		_exit(0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
-	unmap(handle);
-}
-
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -265,7 +249,6 @@ int main(void)
 		T(c7_9_a_drain_keeps_new_pins_away_until_it_is_called_off),
 		T(a_drain_without_a_deadline_ends_when_it_is_called_off),
 		T(what_the_service_itself_forgot_ends_the_program),
-		T(a_forked_child_touches_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -328,7 +328,6 @@ static void a_forked_child_lets_go_of_the_socket(void **state)
 	int status;
 	pid_t pid = fork();
 	if (pid == 0) {
-		transport->ops->forked(transport);
 		struct transport_reply reply;
 		_exit(call(&reply) != -EPIPE || transport->ops->close(transport) != 0);
 	}

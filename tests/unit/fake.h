@@ -31,7 +31,7 @@ struct fake {
 	int (*answer)(struct fake *fake, const struct proto_req *req, struct transport_reply *reply);
 	struct proto_req last[PROTO_NTYPES];
 	unsigned calls[PROTO_NTYPES];
-	unsigned hung_up, closed, forked;
+	unsigned hung_up, closed;
 	int close_error;
 	int drain_error;
 	int64_t drain_timeout_ms;
@@ -104,16 +104,11 @@ static inline void fake_hang_up(struct transport *transport)
 	((struct fake *)transport)->hung_up++;
 }
 
-static inline void fake_forked(struct transport *transport)
-{
-	((struct fake *)transport)->forked++;
-}
-
 static inline void fake_init(struct fake *fake)
 {
-	static const struct transport_ops ops = {fake_call, fake_drain, fake_close, fake_hang_up, fake_forked};
+	static const struct transport_ops ops = {fake_call, fake_drain, fake_close, fake_hang_up};
 	*fake = (struct fake){
-		.transport = {&ops},
+		.transport = {&ops, NULL},
 		.hello = {.holder_id = 1, .words = FAKE_WORDS, .server_pid = 1},
 		.hello_fds = PROTO_MAX_FDS,
 		.segment_bytes = FAKE_WORDS * sizeof(pinword_t),
