@@ -133,6 +133,14 @@ static ssize_t receive(int fd, struct msghdr *msg, struct transport_reply *reply
 	return n;
 }
 
+/* A server that closes with our request unread resets the connection: that is said once, before what it has sent. */
+static bool again(int err, bool *reset)
+{
+	bool first = err == ECONNRESET && !*reset;
+	*reset = *reset || first;
+	return first || err == EINTR;
+}
+
 static int receive_reply(int fd, struct transport_reply *reply, struct forkfd *keep)
 {
 	union {
@@ -143,11 +151,11 @@ static int receive_reply(int fd, struct transport_reply *reply, struct forkfd *k
 	struct msghdr msg = {
 		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control)};
 	ssize_t n;
-	bool fit = true;
+	bool fit = true, reset = false;
 	reply->nfds = 0;
 	do
 		n = receive(fd, &msg, reply, keep, &fit);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && again(errno, &reset));
 	if (n <= 0)
 		return n < 0 ? gone(errno) : -EPIPE;
 	if (!fit)
