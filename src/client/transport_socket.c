@@ -152,7 +152,6 @@ static int receive_reply(int fd, struct transport_reply *reply, struct forkfd *k
 		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control)};
 	ssize_t n;
 	bool fit = true, reset = false;
-	reply->nfds = 0;
 	do
 		n = receive(fd, &msg, reply, keep, &fit);
 	while (n < 0 && again(errno, &reset));
@@ -174,6 +173,7 @@ static bool belongs(const struct proto_req *req, const struct proto_rep *rep)
 
 static int exchange(int fd, const struct proto_req *req, struct transport_reply *reply, struct forkfd *keep)
 {
+	reply->nfds = 0;
 	int sent = send_request(fd, req);
 	if (sent && sent != -EPIPE)
 		return sent;
