@@ -36,11 +36,14 @@ struct pgmap_mapping; /* opaque: a mapped range of a file */
  * /run/pgmap/pgmapd.sock); a path or "unix:PATH", that socket; "embedded:SPEC" (say "embedded:memfd:size=64M"), a pool
  * of its own in this program, which ends with pgmap_disconnect(): -EBUSY, nothing changed, while its files are mapped.
  *   -ENOENT, -ECONNREFUSED  nobody serves there     -EPROTO  another protocol version     -EINVAL  the target or spec
- *   -EMFILE, -ENOMEM, -ENOSPC
+ *   -ENAMETOOLONG  the path is too long for a socket     -EACCES  no right to it     -EPIPE  the server went meanwhile
+ *   -EMFILE, -ENFILE  no descriptors are left, here or there     -ENOMEM, -ENOSPC
  */
 int pgmap_connect(const char *target, struct pgmap_client **out);
-/* pgmap_disconnect - end a connection. A socket's: whatever is still mapped stays mapped and charged until it is unmapped
- * or the process ends. An embedded one's: -EBUSY, see above. Null: 0. */
+/* pgmap_disconnect - end a connection. A socket's: whatever is still mapped stays mapped and charged until all of it is
+ * unmapped, or the process ends: nobody tells the server of one mapping of several any more, and the kernel tells it when
+ * there is none; so unmapping one frees none of its pages while another is there. An embedded one's: -EBUSY, see above.
+ * Null: 0. */
 int pgmap_disconnect(struct pgmap_client *client);
 
 enum {

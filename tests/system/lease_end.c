@@ -332,16 +332,19 @@ static void a_mapping_outlives_its_connection(void **state)
 	(void)state;
 	struct pgmap_client *client = sys_connect(&server);
 	struct pgmap_mapping *mapping = sys_map(client, "/f", FILE_PAGES * 4096);
+	struct pgmap_mapping *other = sys_map(client, "/other", 4096);
 	assert_int_equal(pgmap_disconnect(client), 0);
 	sys_until_state(watcher, getpid(), PGMAP_WHO_MAPPING);
 	memset(pgmap_mapping_address(mapping), 1, FILE_PAGES * 4096);
 	assert_int_equal(pgmap_pin(mapping, 0, 1, PGMAP_PIN_LOCAL), 0);
 	assert_int_equal(pgmap_unmap(mapping), -EBUSY);
 	assert_int_equal(pgmap_unpin(mapping, 0, 1, PGMAP_PIN_LOCAL), 0);
-	assert_int_equal(sys_info(watcher).live_pages, FILE_PAGES);
 	assert_int_equal(pgmap_unmap(mapping), 0);
+	assert_int_equal(sys_info(watcher).live_pages, FILE_PAGES + 1); /* nobody has told the server of the one */
+	assert_int_equal(pgmap_unmap(other), 0);
 	sys_until_live(watcher, 0);
 	assert_int_equal(pgmap_unlink(watcher, "/f"), 0);
+	assert_int_equal(pgmap_unlink(watcher, "/other"), 0);
 }
 
 static void child_with_remote_pins(const struct sys_server *s, int said, int go)
