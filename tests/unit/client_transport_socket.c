@@ -98,8 +98,12 @@ static void send_to_client(int fd, const void *bytes, size_t len_bytes, unsigned
 
 static int call_with(enum proto_type type, struct transport_reply *reply)
 {
-	struct proto_req req = {
-		.magic = PROTO_MAGIC, .version = PROTO_VERSION, .type = type, .seq = SEQ, .path = "p", .path2 = "q"};
+	struct proto_req req = {.magic = PROTO_MAGIC,
+				.version = PROTO_VERSION,
+				.type = (uint16_t)type,
+				.seq = SEQ,
+				.path = "p",
+				.path2 = "q"};
 	memset(reply, 0, sizeof(*reply));
 	return transport->ops->call(transport, &req, reply);
 }
