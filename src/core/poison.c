@@ -124,6 +124,7 @@ static int change(struct pgmap *pgmap, uint64_t pgoff, uint64_t npages, bool poi
 	} else if (cut_range(poison, spare, pgoff, pgoff + npages)) {
 		spare = NULL;
 	}
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): the spare is in the tree */
 	map_special(pgmap, SPECIAL_POISON, poison->pages != 0);
 	map_open_short_ways(pgmap, !map_is(pgmap, SPECIAL_POISON | SPECIAL_TRACK));
 	pthread_mutex_unlock(&poison->lock);

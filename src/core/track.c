@@ -112,6 +112,7 @@ static void say_record(const struct record *record, const char *what)
 {
 	static const char *const kinds[] = {"a reference", "a LOCAL pin", "a REMOTE pin"};
 	const struct pgmap *pgmap = record->pgmap;
+	assume(pgmap != NULL);
 	port_say("pgmap: %s: pgoff %#" PRIx64 ": %s%s%s %s by thread %d at", pgmap->name,
 		 map_pgoff(pgmap, map_folio(record->word)), kinds[record->kind + 1], record->holder ? " of " : "",
 		 record->holder ? record->holder->name : "", what, record->taken_at.thread);

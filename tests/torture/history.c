@@ -194,8 +194,10 @@ void judge_history(const struct thread *threads)
 	for (unsigned i = 0; i < nthreads; i++)
 		h.n += threads[i].nevents;
 	h.all = need(h.n, sizeof(*h.all));
+	/* NOLINTBEGIN(bugprone-sizeof-expression): arrays of pointers */
 	h.holds = need(h.n, sizeof(*h.holds));
 	h.dying = need(h.n, sizeof(*h.dying));
+	/* NOLINTEND(bugprone-sizeof-expression) */
 	uint64_t n = 0;
 	for (unsigned i = 0; i < nthreads; i++)
 		for (uint64_t j = 0; j < threads[i].nevents; j++)
