@@ -8,7 +8,7 @@
 
 #include "port/abort.h"
 
-enum { SKIP = 2 }; /* port_stack_take(), and who called it */
+enum { SKIPPED_MOST = 4 }; /* port_stack_take(), who called it, and what a sanitizer puts above */
 
 void port_stack_init(void)
 {
@@ -18,10 +18,13 @@ void port_stack_init(void)
 
 void port_stack_take(struct port_stack *stack)
 {
-	void *frames[PORT_STACK_FRAMES + SKIP];
-	int n = backtrace(frames, PORT_STACK_FRAMES + SKIP) - SKIP;
-	stack->nframes = n > 0 ? n : 0;
-	memcpy(stack->frames, frames + SKIP, (size_t)stack->nframes * sizeof(*frames));
+	void *frames[PORT_STACK_FRAMES + SKIPPED_MOST], *caller = __builtin_return_address(0);
+	int n = backtrace(frames, PORT_STACK_FRAMES + SKIPPED_MOST), from = 0;
+	while (from < n && frames[from] != caller)
+		from++;
+	from = from < n ? from + 1 : 0;
+	stack->nframes = n - from < PORT_STACK_FRAMES ? n - from : PORT_STACK_FRAMES;
+	memcpy(stack->frames, frames + from, (size_t)stack->nframes * sizeof(*frames));
 	stack->thread = port_thread();
 }
 

@@ -8,12 +8,11 @@
 #include "core/map.h"
 
 /* The code under test, which says here when it is about to note in the pgmap that there are private words. */
-static void (*before_special)(void);
+static void (*_Atomic before_special)(void);
 
 static void note_special(struct pgmap *pgmap, uint32_t special, bool on)
 {
-	void (*hook)(void) = before_special;
-	before_special = NULL;
+	void (*hook)(void) = atomic_exchange(&before_special, NULL);
 	if (hook)
 		hook();
 	map_special(pgmap, special, on);
@@ -151,9 +150,9 @@ static void c3_19_a_put_clears_what_was_set_while_the_words_were_made(void **sta
 	(void)state;
 	shared = make_generic(PUD_PAGES);
 	struct folio *folio = request(shared, 0, 0);
-	before_special = set_elsewhere;
+	atomic_store(&before_special, set_elsewhere);
 	assert_int_equal(folio_set_private(folio, 1), 0);
-	assert_null(before_special);
+	assert_true(atomic_load(&before_special) == NULL);
 	assert_int_equal(folio_private(folio), 1);
 	folio_put(folio);
 	end_pgmap(shared);

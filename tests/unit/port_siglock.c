@@ -4,6 +4,8 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,7 +15,8 @@ enum { ROUNDS = 200000 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned long guarded[2]; /* always equal, but for who holds the lock */
-static volatile sig_atomic_t handled, torn, stop;
+static volatile sig_atomic_t handled, torn;
+static atomic_bool stop;
 
 static void change(void)
 {
@@ -61,7 +64,7 @@ static void all_signals_wait_until_it_is_given_back(void **state)
 
 static void *send_signals(void *arg)
 {
-	while (!stop)
+	while (!atomic_load(&stop))
 		(void)pthread_kill(*(pthread_t *)arg, SIGUSR1);
 	return NULL;
 }
@@ -74,7 +77,7 @@ static void a_handler_that_takes_it_neither_waits_for_ever_nor_meets_half_a_chan
 	assert_int_equal(pthread_create(&sender, NULL, send_signals, &self), 0);
 	for (unsigned i = 0; i < ROUNDS || handled == 0; i++)
 		change();
-	stop = 1;
+	atomic_store(&stop, true);
 	assert_int_equal(pthread_join(sender, NULL), 0);
 	assert_true(handled > 0);
 	assert_false(torn);
