@@ -24,9 +24,8 @@ enum fs_op {
 	FS_MAKE = 1,   /* a file or directory `ino` of this type: name in parent */
 	FS_REMOVE = 2, /* the name; `ino` lives on while used */
 	FS_RENAME = 3, /* name in parent, to to_name in to_parent, replacing what is there */
-	FS_SIZE =
-		4, /* size of `ino`; from the first of the extents on, it has these; none: cut to the size's granules */
-	FS_DROP = 5 /* an unlinked `ino` is used no more: its pages go */
+	FS_SIZE = 4,   /* size of `ino`; it has these extents from their first on; none: cut to the size's granules */
+	FS_DROP = 5    /* an unlinked `ino` is used no more: its pages go */
 };
 
 struct fs_extent {

@@ -171,9 +171,23 @@ static void c3_7_no_memory_for_words_is_told_and_leaves_no_trace(void **state)
 	expect_child_passes(no_memory_for_words, NULL);
 }
 
+/* With memory the same split succeeds, and each part has the value. */
+static void split_with_memory(struct pgmap *pgmap, struct folio *folio)
+{
+	struct folio *part;
+	limit_to(RLIMIT_DATA, "VmData", UINT64_MAX);
+	CHILD_CHECK(folio_split(folio, 9) == 0);
+	for (uint64_t at = 0; at < PUD_PAGES; at += 512) {
+		CHILD_CHECK(pgmap_find_folio(pgmap, at, &part) == 0);
+		CHILD_CHECK(folio_private(part) == 1);
+		folio_put(part);
+	}
+	CHILD_CHECK(pgmap_kill(pgmap) == 0 && pgmap_drain(pgmap, 0) == 0 && pgmap_destroy(pgmap) == 0);
+}
+
 static void no_memory_for_private_values(void *arg)
 {
-	struct folio *folio, *part;
+	struct folio *folio;
 	(void)arg;
 	limit_to(RLIMIT_DATA, "VmData", MIB);
 	struct pgmap *pgmap = create_on_demand(8 * PUD_PAGES);
@@ -186,14 +200,7 @@ static void no_memory_for_private_values(void *arg)
 	CHILD_CHECK(folio_set_private(folio, 1) == 0);
 	CHILD_CHECK(folio_split(folio, 0) == -ENOMEM); /* nothing changed, the value neither */
 	CHILD_CHECK(folio_private(folio) == 1 && folio_order(folio) == 18);
-	limit_to(RLIMIT_DATA, "VmData", UINT64_MAX);
-	CHILD_CHECK(folio_split(folio, 9) == 0);
-	for (uint64_t at = 0; at < PUD_PAGES; at += 512) {
-		CHILD_CHECK(pgmap_find_folio(pgmap, at, &part) == 0);
-		CHILD_CHECK(folio_private(part) == 1);
-		folio_put(part);
-	}
-	CHILD_CHECK(pgmap_kill(pgmap) == 0 && pgmap_drain(pgmap, 0) == 0 && pgmap_destroy(pgmap) == 0);
+	split_with_memory(pgmap, folio);
 }
 
 static void c3_19_no_memory_for_private_values_is_told(void **state)
@@ -205,7 +212,7 @@ static void c3_19_no_memory_for_private_values_is_told(void **state)
 /* There is memory for the parts' words, but none for their values. */
 static void no_memory_for_the_parts_values(void *arg)
 {
-	struct folio *folio, *part, *next;
+	struct folio *folio, *next;
 	(void)arg;
 	limit_to(RLIMIT_DATA, "VmData", MIB);
 	struct pgmap *pgmap = create_on_demand(8 * PUD_PAGES);
@@ -221,14 +228,7 @@ static void no_memory_for_the_parts_values(void *arg)
 	CHILD_CHECK(folio_private(folio) == 1 && folio_order(folio) == 18 && folio_refs(folio) == 1);
 	CHILD_CHECK(folio_private(next) == 2); /* what is taken back is the parts' */
 	folio_put(next);
-	limit_to(RLIMIT_DATA, "VmData", UINT64_MAX);
-	CHILD_CHECK(folio_split(folio, 9) == 0);
-	for (uint64_t at = 0; at < PUD_PAGES; at += 512) {
-		CHILD_CHECK(pgmap_find_folio(pgmap, at, &part) == 0);
-		CHILD_CHECK(folio_private(part) == 1);
-		folio_put(part);
-	}
-	CHILD_CHECK(pgmap_kill(pgmap) == 0 && pgmap_drain(pgmap, 0) == 0 && pgmap_destroy(pgmap) == 0);
+	split_with_memory(pgmap, folio);
 }
 
 static void c3_18_no_memory_for_the_parts_private_values_is_told(void **state)
