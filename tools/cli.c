@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * cli.c - errors, sizes, times, progress, JSON and interruption for the commands: see cli.h.
+ * cli.c - errors, sizes, times, JSON and interruption for the commands: see cli.h.
  */
 #include "cli.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "text.h"
 
 static volatile sig_atomic_t stopped;
 
@@ -37,38 +40,42 @@ bool cli_stopped(void)
 	return stopped != 0;
 }
 
-/* One line whatever the text holds: a name with a newline in it must not look like a second message. */
-static void error_line(const char *command, const char *text, const char *tail)
+/* One line whatever the text holds: a name with a newline in it must not look like a second message; and what is wrong
+ * with a name that fills pages stands behind it. */
+static void error_line(const struct cli *cli, const char *tail, const char *format, va_list args)
 {
-	char line[2048];
-	if (command)
-		snprintf(line, sizeof(line), "pgmap %s: %s%s", command, text, tail);
+	enum { LINE = 2000 };
+	char shown[TEXT_SHOWN_MAX * LINE + 1], *text = NULL;
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
 	else
-		snprintf(line, sizeof(line), "pgmap: %s%s", text, tail);
-	fprintf(stderr, "%s\n", cli_printable(line));
+		text_elide(text, LINE);
+	const char *name = cli->command ? cli->command->name : NULL;
+	text_shown(shown, sizeof(shown), text ? text : format);
+	/* A line begins with what it is about: also when that is an empty name. */
+	fprintf(stderr, "pgmap%s%s: %s%s%s\n", name ? " " : "", name ? name : "", shown[0] == ':' ? "\"\"" : "", shown,
+		tail);
+	free(text);
 }
 
 int cli_fail(const struct cli *cli, const char *format, ...)
 {
-	char text[1600];
 	va_list args;
 	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
+	error_line(cli, "", format, args);
 	va_end(args);
-	error_line(cli->command ? cli->command->name : NULL, text, "");
 	return CLI_FAILED;
 }
 
 int cli_usage(const struct cli *cli, const char *format, ...)
 {
-	char text[1600], tail[128];
+	char tail[128];
 	va_list args;
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
 	const char *name = cli->command ? cli->command->name : NULL;
 	snprintf(tail, sizeof(tail), " (see: pgmap %s%s--help)", name ? name : "", name ? " " : "");
-	error_line(name, text, tail);
+	va_start(args, format);
+	error_line(cli, tail, format, args);
+	va_end(args);
 	return CLI_USAGE;
 }
 
@@ -103,6 +110,18 @@ const char *cli_why(int err)
 		if (whys[i].err == err)
 			return whys[i].text;
 	return strerror(-err);
+}
+
+int cli_fail_full(const struct cli *cli, struct pgmap_client *client, const char *what, uint64_t size_bytes, int err)
+{
+	char want[CLI_TEXT_MAX] = "the input", room[CLI_TEXT_MAX], pool[CLI_TEXT_MAX];
+	struct pgmap_info info;
+	if (pgmap_info(client, &info))
+		return cli_fail(cli, "%s: %s", what, cli_why(err));
+	if (size_bytes)
+		cli_bytes(want, size_bytes);
+	return cli_fail(cli, "%s: the pool is full: %s does not fit into %s free of %s (make room with: pgmap rm)",
+			what, want, cli_bytes(room, info.free << 12), cli_bytes(pool, info.pages << 12));
 }
 
 static const char *connect_why(int err)
@@ -180,14 +199,6 @@ int64_t cli_realtime_ns(void)
 	return clock_ns(CLOCK_REALTIME);
 }
 
-const char *cli_printable(char *text)
-{
-	for (char *c = text; *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			*c = '?';
-	return text;
-}
-
 int cli_parse_seconds(const char *text, int64_t *ns)
 {
 	char *end;
@@ -196,52 +207,6 @@ int cli_parse_seconds(const char *text, int64_t *ns)
 		return -EINVAL;
 	*ns = (int64_t)(value * 1e9);
 	return 0;
-}
-
-void cli_progress_begin(struct cli_progress *p, uint64_t total_bytes)
-{
-	*p = (struct cli_progress){
-		.shown = isatty(STDERR_FILENO), .start_ns = cli_now_ns(), .total_bytes = total_bytes};
-	p->drawn_ns = p->start_ns;
-}
-
-static void progress_draw(const struct cli_progress *p, int64_t now)
-{
-	char done[CLI_TEXT_MAX], total[CLI_TEXT_MAX];
-	double seconds = (double)(now - p->start_ns) / 1e9;
-	double rate = seconds > 0 ? (double)p->done_bytes / 1e9 / seconds : 0;
-	cli_bytes(done, p->done_bytes);
-	if (p->total_bytes)
-		fprintf(stderr, "\r\033[K%s of %s  %3.0f %%  %.2f GB/s", done, cli_bytes(total, p->total_bytes),
-			100 * (double)p->done_bytes / (double)p->total_bytes, rate);
-	else
-		fprintf(stderr, "\r\033[K%s  %.2f GB/s", done, rate);
-	fflush(stderr);
-}
-
-void cli_progress_add(struct cli_progress *p, uint64_t bytes)
-{
-	p->done_bytes += bytes;
-	if (!p->shown)
-		return;
-	int64_t now = cli_now_ns();
-	if (now - p->drawn_ns < 100000000)
-		return;
-	p->drawn_ns = now;
-	progress_draw(p, now);
-}
-
-void cli_progress_end(struct cli_progress *p, const char *what, bool report)
-{
-	if (p->shown)
-		fputs("\r\033[K", stderr);
-	if (!report && !p->shown)
-		return;
-	if (what == NULL)
-		return;
-	double seconds = (double)(cli_now_ns() - p->start_ns) / 1e9;
-	fprintf(stderr, "%s %" PRIu64 " bytes in %.3f s, %.2f GB/s\n", what, p->done_bytes, seconds,
-		seconds > 0 ? (double)p->done_bytes / 1e9 / seconds : 0);
 }
 
 int cli_join(char buf[CLI_PATH_MAX], const char *dir, const char *name)
@@ -285,9 +250,38 @@ void cli_json_i64(struct json_object *object, const char *key, int64_t value)
 	json_object_object_add(object, key, json_object_new_int64(value));
 }
 
+static void json_hex(struct json_object *object, const char *key, const char *value)
+{
+	char name[64];
+	size_t len = strlen(value);
+	char *hex = malloc(2 * len + 1);
+	if (!hex)
+		return;
+	for (size_t i = 0; i < len; i++)
+		snprintf(hex + 2 * i, 3, "%02x", (unsigned char)value[i]);
+	snprintf(name, sizeof(name), "%s_hex", key);
+	json_object_object_add(object, name, json_object_new_string(hex));
+	free(hex);
+}
+
 void cli_json_text(struct json_object *object, const char *key, const char *value)
 {
-	json_object_object_add(object, key, json_object_new_string(value));
+	bool whole = true;
+	size_t at = 0;
+	char *text = calloc(3, strlen(value) + 1);
+	if (!text)
+		return;
+	for (const char *c = value; *c;) {
+		size_t len = text_character(c);
+		memcpy(text + at, len ? c : "\xef\xbf\xbd", len ? len : 3);
+		at += len ? len : 3;
+		c += len ? len : 1;
+		whole = whole && len;
+	}
+	json_object_object_add(object, key, json_object_new_string_len(text, (int)at));
+	free(text);
+	if (!whole)
+		json_hex(object, key, value);
 }
 
 int cli_print_json(struct json_object *json)
@@ -297,11 +291,14 @@ int cli_print_json(struct json_object *json)
 	return CLI_DONE;
 }
 
-struct json_object *cli_stat_json(const char *path, const struct pgmap_stat *st)
+struct json_object *cli_stat_json(const char *path, const char *name, const struct pgmap_stat *st)
 {
 	struct json_object *object = json_object_new_object();
-	cli_json_text(object, "path", path);
-	cli_json_text(object, "name", cli_basename(path));
+	if (path)
+		cli_json_text(object, "path", path);
+	else
+		json_object_object_add(object, "path", NULL);
+	cli_json_text(object, "name", name);
 	cli_json_text(object, "type", st->is_dir ? "dir" : "file");
 	cli_json_u64(object, "ino", st->ino);
 	cli_json_u64(object, "size_bytes", st->size_bytes);
@@ -314,11 +311,19 @@ struct json_object *cli_stat_json(const char *path, const struct pgmap_stat *st)
 	return object;
 }
 
+/* What a write has failed with may be forgotten by now; a pipe whose reader has gone says so as long as it is there. */
+static bool reader_has_gone(void)
+{
+	struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+	return poll(&out, 1, 0) == 1 && (out.revents & (POLLERR | POLLHUP));
+}
+
 int cli_flush(const struct cli *cli)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return CLI_DONE;
-	if (errno == EPIPE)
+	int err = errno;
+	if (err == EPIPE || reader_has_gone())
 		return CLI_DONE;
-	return cli_fail(cli, "standard output: %s (look at where it goes)", strerror(errno));
+	return cli_fail(cli, "standard output: %s (look at where it goes)", strerror(err));
 }

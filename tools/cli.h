@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * cli.h - what every command of `pgmap` shares: the table that --help and the man page come from, options, the one error
- * line, sizes and times for people, progress, JSON, interruption.
+ * line, sizes and times for people, JSON, interruption.
  *
  * A command is a struct cli_command; pgmap.c lists them. A command's run function gets its parsed options and arguments
  * and answers with the exit code: 0 done, 1 failed, 2 wrong usage. Whoever answers 1 has printed exactly one line on
@@ -24,6 +24,15 @@
 enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 enum { CLI_OPTIONS_MAX = 16, CLI_TEXT_MAX = 32 };
 
+/* What the arguments are: for the shell's completion. */
+enum cli_args {
+	CLI_ARGS_NONE,
+	CLI_ARGS_POOL,      /* paths in the pool */
+	CLI_ARGS_HERE_POOL, /* files here, and a path in the pool as the last */
+	CLI_ARGS_POOL_HERE, /* the other way round */
+	CLI_ARGS_COMMAND,   /* a command's name */
+};
+
 struct cli;
 struct cli_command {
 	const char *name;
@@ -31,8 +40,9 @@ struct cli_command {
 	const char *summary;              /* one line, no full stop */
 	const char *text;                 /* paragraphs, one a line */
 	const struct cli_option *options; /* or null */
-	int min_args, max_args;           /* max -1: any number */
-	bool hidden;                      /* not in any help: a part of another command */
+	enum cli_args args;
+	int min_args, max_args; /* max -1: any number */
+	bool hidden;            /* not in any help: a part of another command */
 	int (*run)(struct cli *cli);
 };
 
@@ -57,6 +67,8 @@ void cli_man(FILE *out);
 /* "pgmap CMD: ..." on stderr, one line; answers CLI_FAILED. cli_usage adds where to read on, and answers CLI_USAGE. */
 int cli_fail(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int cli_usage(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* cli_fail for what does not fit into the pool (-ENOSPC, -EFBIG): how big it is (0: not known), and how much room there is. */
+int cli_fail_full(const struct cli *cli, struct pgmap_client *client, const char *what, uint64_t size_bytes, int err);
 /* What a negative errno of the client library means to the user of a pool, with what to do about it. */
 const char *cli_why(int err);
 
@@ -68,21 +80,8 @@ const char *cli_bytes(char buf[CLI_TEXT_MAX], uint64_t bytes);
 const char *cli_duration(char buf[CLI_TEXT_MAX], int64_t ns);
 int64_t cli_now_ns(void);      /* CLOCK_MONOTONIC */
 int64_t cli_realtime_ns(void); /* CLOCK_REALTIME */
-/* Bytes that print as they are; control characters as '?': a file's name must not move the reader's cursor. */
-const char *cli_printable(char *text);
 /* Seconds, with a fraction, to ns. 0 or -EINVAL. */
 int cli_parse_seconds(const char *text, int64_t *ns);
-
-/* Long work: a line on stderr that is redrawn, on a terminal only. */
-struct cli_progress {
-	bool shown;
-	int64_t start_ns, drawn_ns;
-	uint64_t done_bytes, total_bytes; /* total 0: not known */
-};
-void cli_progress_begin(struct cli_progress *p, uint64_t total_bytes);
-void cli_progress_add(struct cli_progress *p, uint64_t bytes);
-/* Erase the line; with report: say bytes, seconds, GB/s. */
-void cli_progress_end(struct cli_progress *p, const char *what, bool report);
 
 /* After cli_catch_signals(), SIGINT, SIGTERM and SIGHUP only make cli_stopped() true and interrupt system calls. */
 void cli_catch_signals(void);
@@ -98,9 +97,11 @@ void *cli_grow(void *array, size_t n, size_t *room, size_t element_bytes);
 
 /* JSON, pretty, to stdout; frees it. Answers CLI_DONE. */
 int cli_print_json(struct json_object *json);
-struct json_object *cli_stat_json(const char *path, const struct pgmap_stat *st);
+/* path: null, it is too long to be named; then name is what there is. */
+struct json_object *cli_stat_json(const char *path, const char *name, const struct pgmap_stat *st);
 void cli_json_u64(struct json_object *object, const char *key, uint64_t value);
 void cli_json_i64(struct json_object *object, const char *key, int64_t value);
+/* A value that is no UTF-8 gets U+FFFD for each byte that is none, and a second key, KEY_hex, with all of its bytes. */
 void cli_json_text(struct json_object *object, const char *key, const char *value);
 /* Stdout has taken everything: CLI_DONE, or the error line. A reader that went away is no error. */
 int cli_flush(const struct cli *cli);

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * cmd_files.c - `pgmap ls, stat, mkdir, mv, rm, truncate`: the names and sizes of the pool's files.
+ * cmd_files.c - `pgmap ls, stat, mkdir, rm, truncate`: the names and sizes of the pool's files.
  */
 #include "commands.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <pgmap/pgmap.h>
 #include "dev/dev.h"
+#include "text.h"
 #include "walk.h"
 
 /* One path's failure as the command's error line; 0 is CLI_DONE. */
@@ -28,15 +31,9 @@ static const char *time_text(char buf[CLI_TEXT_MAX], int64_t ns)
 	return buf;
 }
 
-static void ls_line(bool is_long, const char *name, const struct pgmap_stat *st)
+static void ls_long(const char *shown, const struct pgmap_stat *st)
 {
-	char size[CLI_TEXT_MAX], when[CLI_TEXT_MAX], shown[CLI_PATH_MAX], extent[CLI_TEXT_MAX];
-	snprintf(shown, sizeof(shown), "%s%s", name, st->is_dir && name[strlen(name) - 1] != '/' ? "/" : "");
-	cli_printable(shown);
-	if (!is_long) {
-		puts(shown);
-		return;
-	}
+	char size[CLI_TEXT_MAX], when[CLI_TEXT_MAX], extent[CLI_TEXT_MAX];
 	if (st->is_dir)
 		snprintf(size, sizeof(size), "%" PRIu64 " entries", st->size_bytes);
 	else
@@ -44,6 +41,18 @@ static void ls_line(bool is_long, const char *name, const struct pgmap_stat *st)
 	printf("%12s %10" PRIu64 " %7" PRIu64 " %8s %8" PRIu64 "  %s  %s\n", size, st->blocks, st->extents,
 	       st->blocks ? cli_bytes(extent, UINT64_C(4096) << st->max_order) : "-", st->mappings,
 	       time_text(when, st->mtime_ns), shown);
+}
+
+/* One name a line for who reads it from a pipe, as it is; what a person looks at is shown (text.h). */
+static void ls_line(bool is_long, const char *name, const struct pgmap_stat *st)
+{
+	char line[CLI_PATH_MAX + 1], shown[TEXT_SHOWN_MAX * sizeof(line)];
+	snprintf(line, sizeof(line), "%s%s", name, st->is_dir && name[strlen(name) - 1] != '/' ? "/" : "");
+	text_shown(shown, sizeof(shown), line);
+	if (is_long)
+		ls_long(shown, st);
+	else
+		puts(isatty(STDOUT_FILENO) ? shown : line);
 }
 
 enum { LS_LONG, LS_JSON };
@@ -56,15 +65,17 @@ static void ls_print(struct cli *cli, const char *path, const struct pgmap_stat 
 		printf("%12s %10s %7s %8s %8s  %-19s  %s\n", "SIZE", "PAGES", "EXTENTS", "LARGEST", "MAPPINGS",
 		       "CHANGED", "NAME");
 	if (array && !st->is_dir)
-		json_object_array_add(array, cli_stat_json(path, st));
+		json_object_array_add(array, cli_stat_json(path, cli_basename(path), st));
 	else if (!st->is_dir)
 		ls_line(is_long, path, st);
 	for (size_t i = 0; i < list->n; i++) {
+		const struct walk_entry *entry = &list->entries[i];
 		char child[CLI_PATH_MAX];
+		bool named = cli_join(child, path, entry->name) == 0;
 		if (!array)
-			ls_line(is_long, list->entries[i].name, &list->entries[i].st);
-		else if (cli_join(child, path, list->entries[i].name) == 0)
-			json_object_array_add(array, cli_stat_json(child, &list->entries[i].st));
+			ls_line(is_long, entry->name, &entry->st);
+		else
+			json_object_array_add(array, cli_stat_json(named ? child : NULL, entry->name, &entry->st));
 	}
 	if (array)
 		cli_print_json(array);
@@ -88,35 +99,50 @@ static int run_ls(struct cli *cli)
 	return err ? answer(cli, path, err) : cli_flush(cli);
 }
 
-static int run_stat(struct cli *cli)
+static void stat_print(const char *path, const struct pgmap_stat *st)
 {
-	const char *path = cli->argv[0];
-	char size[CLI_TEXT_MAX], largest[CLI_TEXT_MAX], when[CLI_TEXT_MAX], shown[CLI_PATH_MAX];
-	struct pgmap_stat st;
-	struct pgmap_client *client = cli_connect(cli);
-	if (!client)
-		return CLI_FAILED;
-	int err = pgmap_stat(client, path, &st);
-	pgmap_disconnect(client);
-	if (err)
-		return answer(cli, path, err);
-	if (cli->option[0]) {
-		cli_print_json(cli_stat_json(path, &st));
-		return cli_flush(cli);
-	}
-	snprintf(shown, sizeof(shown), "%s", path);
-	printf("path      %s\ntype      %s\nino       %" PRIu64 "\n", cli_printable(shown),
-	       st.is_dir ? "directory" : "file", st.ino);
-	if (st.is_dir)
-		printf("entries   %" PRIu64 "\n", st.size_bytes);
+	char size[CLI_TEXT_MAX], largest[CLI_TEXT_MAX], when[CLI_TEXT_MAX], shown[TEXT_SHOWN_MAX * CLI_PATH_MAX];
+	printf("path      %s\ntype      %s\nino       %" PRIu64 "\nlinks     %" PRIu32 "\n",
+	       text_shown(shown, sizeof(shown), path), st->is_dir ? "directory" : "file", st->ino, st->nlink);
+	if (st->is_dir)
+		printf("entries   %" PRIu64 "\n", st->size_bytes);
 	else
 		printf("size      %" PRIu64 " bytes, %s\npages     %" PRIu64 " in %" PRIu64
 		       " extents, folios up to %s\n"
 		       "mappings  %" PRIu64 "\n",
-		       st.size_bytes, cli_bytes(size, st.size_bytes), st.blocks, st.extents,
-		       cli_bytes(largest, UINT64_C(4096) << st.max_order), st.mappings);
-	printf("changed   %s\n", time_text(when, st.mtime_ns));
-	return cli_flush(cli);
+		       st->size_bytes, cli_bytes(size, st->size_bytes), st->blocks, st->extents,
+		       cli_bytes(largest, UINT64_C(4096) << st->max_order), st->mappings);
+	printf("changed   %s\n", time_text(when, st->mtime_ns));
+}
+
+/* All of them are asked for before one is printed: a failure prints nothing but its line. */
+static int run_stat(struct cli *cli)
+{
+	size_t n = (size_t)cli->argc;
+	struct pgmap_stat *stats = calloc(n, sizeof(*stats));
+	struct pgmap_client *client = stats ? cli_connect(cli) : NULL;
+	int i, err = 0;
+	if (!client) {
+		free(stats);
+		return stats ? CLI_FAILED : answer(cli, cli->argv[0], -ENOMEM);
+	}
+	for (i = 0; i < cli->argc && err == 0; i++)
+		err = pgmap_stat(client, cli->argv[i], &stats[i]);
+	pgmap_disconnect(client);
+	struct json_object *array = cli->option[0] && n > 1 && !err ? json_object_new_array() : NULL;
+	for (size_t k = 0; k < n && err == 0; k++) {
+		const char *path = cli->argv[k];
+		if (array)
+			json_object_array_add(array, cli_stat_json(path, cli_basename(path), &stats[k]));
+		else if (cli->option[0])
+			cli_print_json(cli_stat_json(path, cli_basename(path), &stats[k]));
+		else
+			stat_print(path, &stats[k]);
+	}
+	if (array)
+		cli_print_json(array);
+	free(stats);
+	return err ? answer(cli, cli->argv[i - 1], err) : cli_flush(cli);
 }
 
 /* mkdir -p: every part of the path, those that are there already included. */
@@ -150,24 +176,6 @@ static int run_mkdir(struct cli *cli)
 		err = cli->option[0] ? make_parents(client, cli->argv[i]) : pgmap_mkdir(client, cli->argv[i]);
 	pgmap_disconnect(client);
 	return answer(cli, i ? cli->argv[i - 1] : "", err);
-}
-
-static int run_mv(struct cli *cli)
-{
-	char to[CLI_PATH_MAX];
-	struct pgmap_stat st;
-	const char *from = cli->argv[0];
-	struct pgmap_client *client = cli_connect(cli);
-	if (!client)
-		return CLI_FAILED;
-	snprintf(to, sizeof(to), "%s", cli->argv[1]);
-	int err = strlen(cli->argv[1]) >= sizeof(to) ? -ENAMETOOLONG : 0;
-	if (err == 0 && pgmap_stat(client, cli->argv[1], &st) == 0 && st.is_dir)
-		err = cli_join(to, cli->argv[1], cli_basename(from));
-	if (err == 0)
-		err = pgmap_rename(client, from, to);
-	pgmap_disconnect(client);
-	return err ? cli_fail(cli, "%s to %s: %s", from, to, cli_why(err)) : CLI_DONE;
 }
 
 enum { RM_RECURSIVE, RM_FORCE };
@@ -245,39 +253,38 @@ const struct cli_command cmd_ls = {
 	.name = "ls",
 	.synopsis = "[-l] [-j] [PATH]",
 	.summary = "list a directory of the pool, or a file",
-	.text = "Without PATH: the root. Names are in byte order; a directory's ends with a slash.",
+	.text = "Without PATH: the root. Names are in byte order; a directory's ends with a slash.\n"
+		"On a terminal and with -l, control characters in names are shown as \\n or \\x1b, bytes that are no "
+		"UTF-8 likewise; in a pipe names are as they are. In JSON, a name that is no UTF-8 has its bytes in "
+		"\"name_hex\" and \"path_hex\", too.",
 	.options = ls_options,
+	.args = CLI_ARGS_POOL,
 	.max_args = 1,
 	.run = run_ls,
 };
 const struct cli_command cmd_stat = {
 	.name = "stat",
-	.synopsis = "[-j] PATH",
-	.summary = "what the pool knows about a file or directory",
-	.text = "Size, pages, extents, the largest folio that they make, and how often it is mapped at this moment.",
+	.synopsis = "[-j] PATH...",
+	.summary = "what the pool knows about files or directories",
+	.text = "Size, pages, extents, the largest folio that they make, and how often it is mapped at this moment. As "
+		"JSON: "
+		"an object, or an array of them where there are several paths.",
 	.options = json_options,
+	.args = CLI_ARGS_POOL,
 	.min_args = 1,
-	.max_args = 1,
+	.max_args = -1,
 	.run = run_stat,
 };
 const struct cli_command cmd_mkdir = {
 	.name = "mkdir",
-	.synopsis = "[-p] PATH...",
+	.synopsis = "[-p] DIR...",
 	.summary = "make directories",
 	.text = "Ends at the first that cannot be made.",
 	.options = mkdir_options,
+	.args = CLI_ARGS_POOL,
 	.min_args = 1,
 	.max_args = -1,
 	.run = run_mkdir,
-};
-const struct cli_command cmd_mv = {
-	.name = "mv",
-	.synopsis = "FROM TO",
-	.summary = "rename a file or directory, or move it into a directory",
-	.text = "A file that is at TO is replaced at once; whoever maps it keeps its pages until the last unmap.",
-	.min_args = 2,
-	.max_args = 2,
-	.run = run_mv,
 };
 const struct cli_command cmd_rm = {
 	.name = "rm",
@@ -287,6 +294,7 @@ const struct cli_command cmd_rm = {
 		"last holder: "
 		"see them with pgmap who. Ends at the first that cannot be removed.",
 	.options = rm_options,
+	.args = CLI_ARGS_POOL,
 	.min_args = 1,
 	.max_args = -1,
 	.run = run_rm,
@@ -298,6 +306,7 @@ const struct cli_command cmd_truncate = {
 	.text = "New pages read as zero. Pages lost while somebody maps or pins them are free after their last holder. "
 		"SIZE is a "
 		"number with an optional K, M, G or T.",
+	.args = CLI_ARGS_POOL,
 	.min_args = 2,
 	.max_args = 2,
 	.run = run_truncate,

@@ -9,23 +9,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "progress.h"
+#include "temp.h"
 #include "transfer.h"
 #include "walk.h"
 
-enum { GET_VERBOSE };
+enum { GET_VERBOSE, GET_QUIET };
 
 struct get {
 	struct cli *cli;
 	struct pgmap_client *client;
-	struct cli_progress progress;
+	struct progress progress;
 	const char *src; /* the root of a tree that is fetched, and where it goes */
 	const char *dst;
-	unsigned ntemps;
+	uint64_t total_bytes;
 	int code;
 };
 
@@ -58,44 +59,50 @@ static int to_stream(struct get *get, const char *path)
 	return cli_fail(get->cli, "%s: standard output: %s (look at where it goes)", path, strerror(-err));
 }
 
-static int write_temp(struct get *get, const char *path, const char *temp)
+static int open_temp(void *arg, const char *temp)
+{
+	int *fd = arg;
+	*fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	return *fd < 0 ? -errno : 0;
+}
+
+/* All bytes of a mapping (or none) under a temporary name beside dst, and then under its own. Nothing is left if not. */
+static int write_file(struct get *get, const struct pgmap_mapping *mapping, const char *dst)
+{
+	char temp[4096];
+	int fd = -1;
+	bool made;
+	int err = temp_make(temp, sizeof(temp), dst, "get", open_temp, &fd, &made);
+	if (fd < 0)
+		return err;
+	if (mapping)
+		err = transfer_out(fd, pgmap_mapping_address(mapping), pgmap_mapping_bytes(mapping), &get->progress);
+	if (close(fd) && err == 0)
+		err = -errno;
+	if (err == 0 && cli_stopped())
+		err = -EINTR;
+	if (err == 0 && rename(temp, dst))
+		err = -errno;
+	if (err)
+		unlink(temp);
+	return err;
+}
+
+static int to_file(struct get *get, const char *path, const char *dst)
 {
 	struct pgmap_mapping *mapping;
 	int err = map_whole(get->client, path, &mapping);
 	if (err)
 		return cli_fail(get->cli, "%s: %s", path, cli_why(err));
-	int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-	err = fd < 0 ? -errno : 0;
-	if (fd >= 0 && mapping)
-		err = transfer_out(fd, pgmap_mapping_address(mapping), pgmap_mapping_bytes(mapping), &get->progress);
-	if (fd >= 0 && close(fd) && err == 0)
-		err = -errno;
-	if (mapping)
-		pgmap_unmap(mapping);
-	if (err == 0 && cli_stopped())
-		err = -EINTR;
+	err = write_file(get, mapping, dst);
+	pgmap_unmap(mapping);
 	if (err == 0)
 		return CLI_DONE;
-	if (fd >= 0)
-		unlink(temp);
 	if (err == -EINTR)
 		return cli_fail(get->cli, "%s: interrupted (nothing of it is left here: fetch it again)", path);
-	return cli_fail(get->cli, "%s: %s: %s (look at that folder)", path, temp, strerror(-err));
-}
-
-static int to_file(struct get *get, const char *path, const char *dst)
-{
-	char temp[4096];
-	int dir_len = (int)(cli_basename(dst) - dst);
-	int n = snprintf(temp, sizeof(temp), "%.*s.get-%d-%u", dir_len, dst, (int)getpid(), get->ntemps++);
-	if (n < 0 || n >= (int)sizeof(temp))
-		return cli_fail(get->cli, "%s: %s (choose a shorter one)", dst, strerror(ENAMETOOLONG));
-	int code = write_temp(get, path, temp);
-	if (code != CLI_DONE || rename(temp, dst) == 0)
-		return code;
-	code = cli_fail(get->cli, "%s: %s: %s (look at that folder)", path, dst, strerror(errno));
-	unlink(temp);
-	return code;
+	if (err == -EEXIST)
+		return cli_fail(get->cli, "%s: %s: no name for a temporary file is free (look with: ls -a)", path, dst);
+	return cli_fail(get->cli, "%s: %s: %s (look at that folder)", path, dst, strerror(-err));
 }
 
 /* Errors have been said where they were found: -ECANCELED only ends the walk. */
@@ -138,11 +145,29 @@ static int get_source(struct get *get, const char *src, const char *dst, bool ds
 	return get->code;
 }
 
+static int add_bytes(void *arg, const char *path, const struct pgmap_stat *st)
+{
+	struct get *get = arg;
+	(void)path;
+	get->total_bytes += st->is_dir ? 0 : st->size_bytes;
+	return cli_stopped() ? -EINTR : 0;
+}
+
+/* For the progress line: what cannot be read is said where it is fetched. */
+static uint64_t total_bytes(struct get *get)
+{
+	char failed[CLI_PATH_MAX];
+	for (int i = 0; i + 1 < get->cli->argc; i++)
+		(void)walk_tree(get->client, get->cli->argv[i], false, add_bytes, get, failed);
+	return get->total_bytes;
+}
+
 static int run_get(struct cli *cli)
 {
 	struct get get = {.cli = cli};
 	struct stat st;
 	const char *dst = cli->argv[cli->argc - 1];
+	bool quiet = cli->option[GET_QUIET];
 	bool is_dir = strcmp(dst, "-") != 0 && stat(dst, &st) == 0 && S_ISDIR(st.st_mode);
 	if (cli->argc > 2 && !is_dir && strcmp(dst, "-") != 0)
 		return cli_fail(cli, "%s: no directory, and several sources (make it with: mkdir)", dst);
@@ -151,10 +176,10 @@ static int run_get(struct cli *cli)
 		return CLI_FAILED;
 	int code = CLI_DONE;
 	cli_catch_signals();
-	cli_progress_begin(&get.progress, 0);
+	progress_begin(&get.progress, quiet, progress_wanted(quiet) ? total_bytes(&get) : 0);
 	for (int i = 0; i + 1 < cli->argc && code == CLI_DONE; i++)
 		code = get_source(&get, cli->argv[i], dst, is_dir);
-	cli_progress_end(&get.progress, code == CLI_DONE ? "got" : NULL, cli->option[GET_VERBOSE]);
+	progress_end(&get.progress, code == CLI_DONE ? "got" : NULL, cli->option[GET_VERBOSE]);
 	pgmap_disconnect(get.client);
 	return code;
 }
@@ -174,18 +199,20 @@ static int run_cat(struct cli *cli)
 
 static const struct cli_option get_options[] = {
 	{'v', "verbose", NULL, "say bytes, seconds and GB/s also where stderr is no terminal"},
+	{'q', "quiet", NULL, "show no progress"},
 	{0, NULL, NULL, NULL},
 };
 
 const struct cli_command cmd_get = {
 	.name = "get",
-	.synopsis = "[-v] SRC... DST",
+	.synopsis = "[-v] [-q] SRC... DST",
 	.summary = "copy files or directories out of the pool",
 	.text = "SRC is a path in the pool, a directory with all that is in it; DST a file or directory here, or - for "
 		"standard "
 		"output. Sources go into DST when it is a directory.\n"
 		"A file gets its name when it is whole; an interrupted get leaves no half file.",
 	.options = get_options,
+	.args = CLI_ARGS_POOL_HERE,
 	.min_args = 2,
 	.max_args = -1,
 	.run = run_get,
@@ -195,6 +222,7 @@ const struct cli_command cmd_cat = {
 	.synopsis = "PATH...",
 	.summary = "write files of the pool to standard output",
 	.text = "The file is mapped and written from where it lies. A reader that goes away early is no error.",
+	.args = CLI_ARGS_POOL,
 	.min_args = 1,
 	.max_args = -1,
 	.run = run_cat,

@@ -4,51 +4,32 @@
  *
  * A file is written under a temporary name in its directory and renamed when it is whole, so under its own name there is
  * only ever the old file or the new one, also after SIGKILL; whatever ends the command in another way takes the temporary
- * file away before the error line is printed, and its space is back by then. Temporary names are random, as process ids
- * are not: several pid namespaces can reach one pool. Each is made exclusively, so that one that is taken is somebody
- * else's: it is left alone, and another one tried.
+ * file away before the error line is printed, and its space is back by then.
  */
 #include "commands.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
-#include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "progress.h"
+#include "temp.h"
 #include "transfer.h"
 
-enum { PUT_VERBOSE };
-enum { TEMP_NAMES_TRIED = 16 };
+enum { PUT_VERBOSE, PUT_QUIET };
 #define STREAM_FIRST (UINT64_C(4) << 20)
 #define STREAM_STEP  (UINT64_C(1) << 30)
 
 struct put {
 	struct cli *cli;
 	struct pgmap_client *client;
-	struct cli_progress progress;
+	struct progress progress;
 	uint64_t granule;
 	char temp[CLI_PATH_MAX];
 };
-
-static int put_temp_name(struct put *put, const char *dst)
-{
-	char dir[CLI_PATH_MAX], name[64];
-	uint64_t number;
-	size_t len = (size_t)(cli_basename(dst) - dst);
-	if (len >= sizeof(dir))
-		return -ENAMETOOLONG;
-	memcpy(dir, dst, len);
-	dir[len] = '\0';
-	if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))
-		return -errno;
-	snprintf(name, sizeof(name), ".put-%016" PRIx64, number);
-	return cli_join(put->temp, dir, name);
-}
 
 /* A known size: one message makes, sizes and maps the file; then the bytes go straight to where they will stay. */
 static int put_sized(struct put *put, int fd, uint64_t size)
@@ -141,38 +122,33 @@ static int put_empty(struct put *put)
 	return err;
 }
 
-/* The error line of a file that did not fit says how big it is and how much there is. */
 static int put_fail(struct put *put, const char *src, uint64_t size, int err)
 {
-	char want[CLI_TEXT_MAX], room[CLI_TEXT_MAX], pool[CLI_TEXT_MAX];
-	struct pgmap_info info;
 	if (err == -EINTR)
 		return cli_fail(put->cli, "%s: interrupted (nothing of it is in the pool: put it again)", src);
 	if (err == -EEXIST)
 		return cli_fail(put->cli, "%s: no name for a temporary file is free (look with: pgmap ls)", src);
-	if ((err != -ENOSPC && err != -EFBIG) || pgmap_info(put->client, &info))
-		return cli_fail(put->cli, "%s: %s", src, cli_why(err));
-	if (size)
-		cli_bytes(want, size);
-	else
-		snprintf(want, sizeof(want), "the input");
-	return cli_fail(put->cli, "%s: the pool is full: %s does not fit into %s free of %s (make room with: pgmap rm)",
-			src, want, cli_bytes(room, info.free << 12), cli_bytes(pool, info.pages << 12));
+	if (err == -ENOSPC || err == -EFBIG)
+		return cli_fail_full(put->cli, put->client, src, size, err);
+	return cli_fail(put->cli, "%s: %s", src, cli_why(err));
 }
 
-/* All bytes under a temporary name of this put's own. *made: that name is a file, or may be: it was not there before. */
-static int put_bytes(struct put *put, int fd, const char *dst, bool sized, uint64_t size, bool *made)
+/* One file of this side. */
+struct put_source {
+	struct put *put;
+	int fd;
+	bool sized;
+	uint64_t size;
+};
+
+/* All bytes under a temporary name, which is not there yet. */
+static int put_bytes(void *arg, const char *temp)
 {
-	int err = -EEXIST;
-	*made = false;
-	for (unsigned i = 0; err == -EEXIST && i < TEMP_NAMES_TRIED; i++) {
-		err = put_temp_name(put, dst);
-		if (err)
-			return err;
-		err = !sized ? put_stream(put, fd) : size ? put_sized(put, fd, size) : put_empty(put);
-	}
-	*made = err != -EEXIST;
-	return err;
+	const struct put_source *from = arg;
+	(void)temp; /* which is put->temp */
+	if (!from->sized)
+		return put_stream(from->put, from->fd);
+	return from->size ? put_sized(from->put, from->fd, from->size) : put_empty(from->put);
 }
 
 /* One open file to one path. Answers the exit code. */
@@ -183,8 +159,8 @@ static int put_fd(struct put *put, int fd, const char *src, const char *dst)
 	if (fstat(fd, &st))
 		return cli_fail(put->cli, "%s: %s (look at it with: stat)", src, strerror(errno));
 	bool sized = S_ISREG(st.st_mode) && fd != STDIN_FILENO;
-	uint64_t size = sized ? (uint64_t)st.st_size : 0;
-	int err = put_bytes(put, fd, dst, sized, size, &made);
+	struct put_source from = {put, fd, sized, sized ? (uint64_t)st.st_size : 0};
+	int err = temp_make(put->temp, sizeof(put->temp), dst, "put", put_bytes, &from, &made);
 	if (err == 0 && cli_stopped())
 		err = -EINTR;
 	if (err == 0)
@@ -195,7 +171,7 @@ static int put_fd(struct put *put, int fd, const char *src, const char *dst)
 		pgmap_unlink(put->client, put->temp);
 	if (err == -ENOENT || err == -ENOTDIR || err == -EISDIR || err == -ENAMETOOLONG)
 		return cli_fail(put->cli, "%s: %s", dst, cli_why(err));
-	return put_fail(put, src, size, err);
+	return put_fail(put, src, from.size, err);
 }
 
 static int put_file(struct put *put, const char *src, const char *dst)
@@ -277,7 +253,7 @@ static bool has_name(const char *name)
 }
 
 /* Where a source goes: into the directory DST under its own name, or to DST itself. */
-static int put_source(struct put *put, const char *src, const char *dst, bool dst_is_dir)
+static int put_argument(struct put *put, const char *src, const char *dst, bool dst_is_dir)
 {
 	char path[CLI_PATH_MAX];
 	struct stat st;
@@ -300,15 +276,27 @@ static int put_source(struct put *put, const char *src, const char *dst, bool ds
 	return S_ISDIR(st.st_mode) ? put_tree(put, src, path) : put_file(put, src, path);
 }
 
-/* For the progress line; directories are not looked into beforehand: 0 says that it is not known. */
+static uint64_t tree_bytes(const char *src)
+{
+	uint64_t total = 0;
+	char *roots[2] = {(char *)(uintptr_t)src, NULL};
+	FTS *fts = fts_open(roots, FTS_COMFOLLOW | FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+	for (FTSENT *entry; fts && !cli_stopped() && (entry = fts_read(fts)) != NULL;)
+		total += entry->fts_info == FTS_F ? (uint64_t)entry->fts_statp->st_size : 0;
+	if (fts)
+		fts_close(fts);
+	return total;
+}
+
+/* For the progress line; 0: not known, as standard input's. What cannot be read is said where it is put. */
 static uint64_t total_bytes(int argc, char **argv)
 {
 	uint64_t total = 0;
 	for (int i = 0; i < argc; i++) {
 		struct stat st;
-		if (strcmp(argv[i], "-") == 0 || stat(argv[i], &st) || !S_ISREG(st.st_mode))
+		if (strcmp(argv[i], "-") == 0 || stat(argv[i], &st) || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
 			return 0;
-		total += (uint64_t)st.st_size;
+		total += S_ISDIR(st.st_mode) ? tree_bytes(argv[i]) : (uint64_t)st.st_size;
 	}
 	return total;
 }
@@ -319,6 +307,7 @@ static int run_put(struct cli *cli)
 	struct pgmap_info info;
 	struct pgmap_stat st;
 	const char *dst = cli->argv[cli->argc - 1];
+	bool quiet = cli->option[PUT_QUIET];
 	put.client = cli_connect(cli);
 	if (!put.client)
 		return CLI_FAILED;
@@ -330,22 +319,23 @@ static int run_put(struct cli *cli)
 		code = cli_fail(cli, "%s: no directory of the pool, and several sources (make it with: pgmap mkdir)",
 				dst);
 	cli_catch_signals();
-	cli_progress_begin(&put.progress, total_bytes(cli->argc - 1, cli->argv));
+	progress_begin(&put.progress, quiet, progress_wanted(quiet) ? total_bytes(cli->argc - 1, cli->argv) : 0);
 	for (int i = 0; i + 1 < cli->argc && code == CLI_DONE; i++)
-		code = put_source(&put, cli->argv[i], dst, is_dir);
-	cli_progress_end(&put.progress, code == CLI_DONE ? "put" : NULL, cli->option[PUT_VERBOSE]);
+		code = put_argument(&put, cli->argv[i], dst, is_dir);
+	progress_end(&put.progress, code == CLI_DONE ? "put" : NULL, cli->option[PUT_VERBOSE]);
 	pgmap_disconnect(put.client);
 	return code;
 }
 
 static const struct cli_option put_options[] = {
 	{'v', "verbose", NULL, "say bytes, seconds and GB/s also where stderr is no terminal"},
+	{'q', "quiet", NULL, "show no progress"},
 	{0, NULL, NULL, NULL},
 };
 
 const struct cli_command cmd_put = {
 	.name = "put",
-	.synopsis = "[-v] SRC... DST",
+	.synopsis = "[-v] [-q] SRC... DST",
 	.summary = "copy files, directories or standard input into the pool",
 	.text = "SRC is a file, a directory (with all that is in it; links to files are followed, other links and "
 		"special files "
@@ -357,6 +347,7 @@ const struct cli_command cmd_put = {
 		"number, in "
 		"the directory.",
 	.options = put_options,
+	.args = CLI_ARGS_HERE_POOL,
 	.min_args = 2,
 	.max_args = -1,
 	.run = run_put,

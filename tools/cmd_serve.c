@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "server/server.h"
+#include "text.h"
 #include "who.h"
 
 enum { SERVE_DEVICE, SERVE_QUIET, SERVE_READY };
@@ -50,7 +51,7 @@ static int64_t min_ms(int64_t a, int64_t b)
  * once when the drain does. */
 static int drain(struct cli *cli, struct pgmap_client *client, int64_t deadline_ms)
 {
-	char text[1024];
+	char text[1024], shown[TEXT_SHOWN_MAX * sizeof(text)];
 	bool shows = isatty(STDERR_FILENO);
 	int64_t start = cli_now_ns();
 	if (!shows)
@@ -64,7 +65,7 @@ static int drain(struct cli *cli, struct pgmap_client *client, int64_t deadline_
 			return err;
 		}
 		holders(cli, text, sizeof(text));
-		fprintf(stderr, "\r\033[Kdraining: %.*s", 100, text);
+		fprintf(stderr, "\r\033[Kdraining: %.*s", 100, text_shown(shown, sizeof(shown), text));
 		fflush(stderr);
 	}
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include <pgmap/pgmap.h>
+#include "text.h"
 #include "who.h"
 
 static int add_row(void *arg, const struct pgmap_who *who)
@@ -20,9 +21,7 @@ static int add_row(void *arg, const struct pgmap_who *who)
 	if (!rows)
 		return -ENOMEM;
 	list->rows = rows;
-	list->rows[list->n] = *who;
-	cli_printable(list->rows[list->n].command);
-	cli_printable(list->rows[list->n++].path);
+	list->rows[list->n++] = *who;
 	return 0;
 }
 
@@ -107,12 +106,14 @@ static void print_table(const struct who_list *list)
 	for (size_t i = 0; i < list->n; i++) {
 		const struct pgmap_who *row = &list->rows[i];
 		char offset[CLI_TEXT_MAX], len[CLI_TEXT_MAX], since[CLI_TEXT_MAX];
+		char command[TEXT_SHOWN_MAX * sizeof(row->command)], path[TEXT_SHOWN_MAX * sizeof(row->path)];
 		/* The long form of this state does not fit a column; the JSON has it. */
 		const char *state = row->state == PGMAP_WHO_MAPPING ? "mapping" : who_state(row->state);
 		printf("%6" PRIu64 " %7" PRId32 " %-15.15s %-11s %9s %9s %6" PRIu64 " %6" PRIu64 "  %8s  %s\n",
-		       row->holder_id, row->pid, row->command, state, cli_bytes(offset, row->offset_bytes),
-		       cli_bytes(len, row->len_bytes), row->pins_local, row->pins_remote,
-		       cli_duration(since, now - row->since_ns), row->path);
+		       row->holder_id, row->pid, text_shown(command, sizeof(command), row->command), state,
+		       cli_bytes(offset, row->offset_bytes), cli_bytes(len, row->len_bytes), row->pins_local,
+		       row->pins_remote, cli_duration(since, now - row->since_ns),
+		       text_shown(path, sizeof(path), row->path));
 	}
 }
 

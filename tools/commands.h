@@ -9,7 +9,9 @@
 
 extern const struct cli_command cmd_serve, cmd_stop;
 extern const struct cli_command cmd_info;
-extern const struct cli_command cmd_ls, cmd_stat, cmd_mkdir, cmd_mv, cmd_rm, cmd_truncate;
+extern const struct cli_command cmd_ls, cmd_stat, cmd_mkdir, cmd_rm, cmd_truncate;
+extern const struct cli_command cmd_cp;
+extern const struct cli_command cmd_mv;
 extern const struct cli_command cmd_put;
 extern const struct cli_command cmd_get, cmd_cat;
 extern const struct cli_command cmd_who, cmd_fence;

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "text.h"
 
 enum { DEMO_SECONDS_MAX = 30, END_SECONDS = 28, STUCK_SECONDS = 15, DEMO_SECONDS = 20 };
 
@@ -42,12 +43,12 @@ void demo_pause(unsigned ms)
 
 static void say(struct demo *demo, const char *prefix, const char *format, va_list args)
 {
-	char text[1400];
+	char text[1400], shown[TEXT_SHOWN_MAX * sizeof(text)];
 	vsnprintf(text, sizeof(text), format, args);
 	demo->said++;
 	if (demo->shows)
 		fputs("\r\033[K", stderr);
-	printf("demo: %s%s\n", prefix, cli_printable(text));
+	printf("demo: %s%s\n", prefix, text_shown(shown, sizeof(shown), text));
 	fflush(stdout);
 }
 

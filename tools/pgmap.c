@@ -26,14 +26,15 @@ static const struct cli_command cmd_help = {
 	.synopsis = "[COMMAND]",
 	.summary = "what there is, or what a command does",
 	.text = "The same as --help.",
+	.args = CLI_ARGS_COMMAND,
 	.max_args = 1,
 	.run = run_help,
 };
 
 const struct cli_command *const cli_commands[] = {
-	&cmd_serve, &cmd_stop,  &cmd_info, &cmd_ls,          &cmd_stat,     &cmd_put, &cmd_get,
-	&cmd_cat,   &cmd_mkdir, &cmd_mv,   &cmd_rm,          &cmd_truncate, &cmd_who, &cmd_fence,
-	&cmd_demo,  &cmd_bench, &cmd_help, &cmd_demo_worker, NULL,
+	&cmd_serve, &cmd_stop,  &cmd_info,  &cmd_ls,   &cmd_stat,        &cmd_put,      &cmd_get,
+	&cmd_cat,   &cmd_mkdir, &cmd_mv,    &cmd_cp,   &cmd_rm,          &cmd_truncate, &cmd_who,
+	&cmd_fence, &cmd_demo,  &cmd_bench, &cmd_help, &cmd_demo_worker, NULL,
 };
 
 const struct cli_command *cli_find(const char *name)

@@ -9,14 +9,18 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include "cli.h"
 
 enum { CHUNK = 8 << 20, THREADS_MAX = 4 };
 
 struct job {
 	int fd;
 	char *addr;
+	const char *from; /* memory, in the place of fd; or null */
 	uint64_t len;
 	bool out;              /* memory to file */
 	bool stream;           /* from where it stands, by one thread */
@@ -35,13 +39,17 @@ static void make_present(void *addr, size_t len, bool out)
 static ssize_t move_some(const struct job *job, uint64_t at, size_t n)
 {
 	void *addr = job->addr + at;
+	if (job->from) {
+		memcpy(addr, job->from + at, n);
+		return (ssize_t)n;
+	}
 	if (job->stream)
 		return job->out ? write(job->fd, addr, n) : read(job->fd, addr, n);
 	return job->out ? pwrite(job->fd, addr, n, (off_t)at) : pread(job->fd, addr, n, (off_t)at);
 }
 
 /* All of [at, at + len), or less at the end of what is read. Bytes, or -errno. progress, where it is one thread's: or null. */
-static int64_t move_all(const struct job *job, uint64_t at, uint64_t len, struct cli_progress *progress)
+static int64_t move_all(const struct job *job, uint64_t at, uint64_t len, struct progress *progress)
 {
 	uint64_t done = 0;
 	while (done < len) {
@@ -59,7 +67,7 @@ static int64_t move_all(const struct job *job, uint64_t at, uint64_t len, struct
 			break;
 		done += (uint64_t)got;
 		if (progress)
-			cli_progress_add(progress, (uint64_t)got);
+			progress_add(progress, (uint64_t)got);
 	}
 	return (int64_t)done;
 }
@@ -73,6 +81,8 @@ static bool job_step(struct job *job)
 		return false;
 	size_t n = job->len - at < CHUNK ? (size_t)(job->len - at) : CHUNK;
 	make_present(job->addr + at, n, job->out);
+	if (job->from)
+		make_present((char *)(uintptr_t)job->from + at, n, true);
 	int64_t done = move_all(job, at, n, NULL);
 	if (done < 0) {
 		atomic_compare_exchange_strong(&job->err, &none, (int)done);
@@ -109,42 +119,48 @@ static unsigned job_start(struct job *job, pthread_t threads[THREADS_MAX])
 	return n;
 }
 
-static int job_run(struct job *job, struct cli_progress *progress)
+static int job_run(struct job *job, struct progress *progress)
 {
 	pthread_t threads[THREADS_MAX];
 	unsigned n = job_start(job, threads);
 	uint64_t said = 0;
 	while (job_step(job)) {
 		uint64_t moved = atomic_load(&job->moved);
-		cli_progress_add(progress, moved - said);
+		progress_add(progress, moved - said);
 		said = moved;
 	}
 	for (unsigned i = 0; i < n; i++)
 		pthread_join(threads[i], NULL);
-	cli_progress_add(progress, atomic_load(&job->moved) - said);
+	progress_add(progress, atomic_load(&job->moved) - said);
 	return atomic_load(&job->err);
 }
 
-int64_t transfer_in(int fd, void *addr, uint64_t len_bytes, struct cli_progress *progress)
+int64_t transfer_in(int fd, void *addr, uint64_t len_bytes, struct progress *progress)
 {
 	struct job job = {.fd = fd, .addr = addr, .len = len_bytes, .end = len_bytes};
 	int err = job_run(&job, progress);
 	return err ? err : (int64_t)atomic_load(&job.end);
 }
 
-int transfer_out(int fd, const void *addr, uint64_t len_bytes, struct cli_progress *progress)
+int transfer_out(int fd, const void *addr, uint64_t len_bytes, struct progress *progress)
 {
 	struct job job = {.fd = fd, .addr = (char *)(uintptr_t)addr, .len = len_bytes, .out = true, .end = len_bytes};
 	return job_run(&job, progress);
 }
 
-int64_t transfer_stream_in(int fd, void *addr, uint64_t len_bytes, struct cli_progress *progress)
+int transfer_copy(void *to, const void *from, uint64_t len_bytes, struct progress *progress)
+{
+	struct job job = {.fd = -1, .addr = to, .from = from, .len = len_bytes, .end = len_bytes};
+	return job_run(&job, progress);
+}
+
+int64_t transfer_stream_in(int fd, void *addr, uint64_t len_bytes, struct progress *progress)
 {
 	struct job job = {.fd = fd, .addr = addr, .stream = true};
 	return move_all(&job, 0, len_bytes, progress);
 }
 
-int transfer_stream_out(int fd, const void *addr, uint64_t len_bytes, struct cli_progress *progress)
+int transfer_stream_out(int fd, const void *addr, uint64_t len_bytes, struct progress *progress)
 {
 	struct job job = {.fd = fd, .addr = (char *)(uintptr_t)addr, .out = true, .stream = true};
 	int64_t moved = move_all(&job, 0, len_bytes, progress);

@@ -153,7 +153,7 @@ def test_server_not_there(pool):
 
 def test_names_cannot_move_the_cursor(pool):
     _, errors = pool.run('cat', '/a\nb\x1b[2J', code=1)
-    assert '\x1b' not in errors
+    assert '\x1b' not in errors and '/a\\nb\\x1b[2J' in errors, errors
 
 
 cli.main(globals())

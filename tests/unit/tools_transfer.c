@@ -14,7 +14,7 @@
 enum { BYTES = (24 << 20) + 4097 };
 
 static char *pattern, *memory;
-static struct cli_progress progress;
+static struct progress progress;
 
 static int make_memory(void **state)
 {
@@ -40,7 +40,7 @@ static int set_up(void **state)
 {
 	(void)state;
 	memset(memory, 0, BYTES);
-	progress = (struct cli_progress){0};
+	progress = (struct progress){0};
 	return 0;
 }
 
@@ -97,6 +97,20 @@ static void memory_goes_out_whole(void **state)
 	assert_int_equal(progress.done_bytes, BYTES);
 	assert_int_equal(transfer_out(fd, pattern, 0, &progress), 0);
 	assert_int_equal(close(fd), 0);
+}
+
+static void memory_is_copied_whole(void **state)
+{
+	(void)state;
+	static const size_t sizes[] = {BYTES, 1, 4096, 8 << 20, (8 << 20) + 1, 0};
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		set_up(NULL);
+		assert_int_equal(transfer_copy(memory, pattern, sizes[i], &progress), 0);
+		assert_memory_equal(memory, pattern, sizes[i]);
+		assert_int_equal(progress.done_bytes, sizes[i]);
+		if (sizes[i] < BYTES)
+			assert_int_equal(memory[sizes[i]], 0);
+	}
 }
 
 static void the_system_s_error_is_the_answer(void **state)
@@ -229,6 +243,7 @@ int main(void)
 		T(a_file_comes_in_whole),
 		T(a_file_that_is_shorter_says_where_it_ends),
 		T(memory_goes_out_whole),
+		T(memory_is_copied_whole),
 		T(the_system_s_error_is_the_answer),
 		T(a_stream_comes_in_until_its_end_or_ours),
 		T(a_stream_is_read_from_where_it_stands),
