@@ -45,7 +45,7 @@ coverage:
 bench:
 	@scripts/deps build
 	@scripts/deps bench || echo 'bench: goes on without the peers that are missing'
-	@scripts/with-hugepages --try 1664 bench/run
+	@scripts/with-hugepages --try --1g 3 scripts/with-hugepages --try 1664 bench/run
 
 install:
 	@scripts/deps build

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* client.c - what a process pays that uses the server's pool; $PGMAP_SOCKET names the server that bench/run started. */
+/* client.c - what a process pays that uses the server's pool. */
 #include "subject.h"
 
 #include <errno.h>
@@ -9,40 +9,12 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include <pgmap/client.h>
-
 #include "memory.h"
+#include "pool.h"
 
-static struct pgmap_client *client;
 static struct pgmap_mapping *mapping;
 static uint64_t count;
 static const char *path;
-
-static void connect_pool(void)
-{
-	int rc = pgmap_connect(NULL, &client);
-	if (rc != 0)
-		subject_fail("connect: %s", strerror(-rc));
-}
-
-static struct pgmap_mapping *map_file(const char *name, unsigned flags, uint64_t bytes, unsigned prot)
-{
-	struct pgmap_mapping *m = NULL;
-	int rc = pgmap_open_map(client, name, flags, bytes, prot, &m);
-	if (rc != 0)
-		subject_fail("open_map %s: %s", name, strerror(-rc));
-	return m;
-}
-
-/* A file of that many MiB, every page of it touched; what others then map must be there. */
-static void make_file(const char *name, uint64_t mib)
-{
-	struct pgmap_mapping *m = map_file(name, PGMAP_O_CREATE, mib << 20, PGMAP_MAP_READ | PGMAP_MAP_WRITE);
-	memset(pgmap_mapping_address(m), 0, mib << 20);
-	int rc = pgmap_unmap(m);
-	if (rc != 0)
-		subject_fail("unmap: %s", strerror(-rc));
-}
 
 static double per_operation(void (*batch)(uint64_t n))
 {
@@ -65,9 +37,8 @@ static void pin_prepare(int argc, char **argv)
 {
 	(void)argc;
 	(void)argv;
-	connect_pool();
-	make_file("/bench-pin", 2);
-	mapping = map_file("/bench-pin", 0, 0, PGMAP_MAP_READ);
+	pool_make_file("/bench-pin", 2 << 20);
+	mapping = pool_map("/bench-pin", 0, 0, PGMAP_MAP_READ);
 	count = subject_calibrate(pin_batch);
 }
 
@@ -80,7 +51,7 @@ static double pin_round(void)
 static void map_batch(uint64_t n)
 {
 	for (uint64_t i = 0; i < n; i++) {
-		struct pgmap_mapping *m = map_file(path, 0, 0, PGMAP_MAP_READ);
+		struct pgmap_mapping *m = pool_map(path, 0, 0, PGMAP_MAP_READ);
 		keep((void *)(uintptr_t)(unsigned char)*(volatile char *)pgmap_mapping_address(m));
 		if (pgmap_unmap(m) != 0)
 			subject_fail("unmap");
@@ -90,8 +61,7 @@ static void map_batch(uint64_t n)
 static void map_prepare(int argc, char **argv)
 {
 	path = "/bench-map";
-	connect_pool();
-	make_file(path, subject_number(argc, argv, 0));
+	pool_make_file(path, subject_number(argc, argv, 0) << 20);
 	bench_use_other_cpu();
 	count = subject_calibrate(map_batch);
 }
@@ -109,9 +79,8 @@ static void read_batch(uint64_t n)
 
 static void read_prepare(int argc, char **argv)
 {
-	connect_pool();
-	make_file("/bench-map", subject_number(argc, argv, 0));
-	mapping = map_file("/bench-map", 0, 0, PGMAP_MAP_READ);
+	pool_make_file("/bench-map", subject_number(argc, argv, 0) << 20);
+	mapping = pool_map("/bench-map", 0, 0, PGMAP_MAP_READ);
 	/* Its page tables are there before anything is timed, as the limit's are. */
 	for (uint64_t at = 0; at < pgmap_mapping_bytes(mapping); at += 4096)
 		keep((void *)(uintptr_t)((volatile unsigned char *)pgmap_mapping_address(mapping))[at]);

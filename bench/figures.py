@@ -29,6 +29,7 @@ class Figure:
     warm: bool = False  # each round comes after one that does not count: what another left in the caches is no part of it
     scale: bool = False  # ours: how many times faster than `limit` two threads are; the limit is 2
     fixed_peer: Optional[tuple] = None  # (name, value): published, not measured here
+    may_lack: bool = False  # its device, or memory like it, cannot be had everywhere: then the table says why
 
 
 def of_limit(most):
@@ -37,6 +38,10 @@ def of_limit(most):
 
 def faster_too(most):
     return Target(f'<= {most} x limit, faster than peer', lambda ours, limit, peer: limit <= most and peer < 1)
+
+
+def of_rate(least):
+    return Target(f'>= {least} x limit', lambda ours, limit, peer: limit >= least)
 
 
 def at_most(most, text):
@@ -57,9 +62,25 @@ def human(value, unit):
     return f'{value / scale:.3g} {name}' if value / scale < 1000 else f'{value / scale:.0f} {name}'
 
 
+@dataclass
+class Device:
+    """A kind of memory that client.* is measured on."""
+    suffix: str  # of the figures' names
+    spec: str  # the server's
+    page_kib: str
+    mib: str = '{mib}'  # of the file that is mapped
+    may_lack: bool = True
+
+
 KIB, MIB = 1 << 10, 1 << 20
 BIG = 'memfd:size={pool_mib}M,page={page}'
 SMALL_PAGES = 'memfd:size={kill_mib}M,page=4K'
+# The first one is what the targets are for: 2 MiB pages, or 4 KiB ones where the system has none to give.
+DEVICES = [
+    Device('', BIG, '{page_kib}', may_lack=False),
+    Device('.4k', 'memfd:size={pool_mib}M,page=4K', '4', may_lack=False),
+    Device('.1g', 'memfd:size=1G,page=1G', '1048576', mib='1024'),
+]
 
 
 def request_figures():
@@ -99,18 +120,49 @@ def space_figures():
     yield Figure('core.drain.list', 'core_space list 1000', target=at_most(1e6, '1 ms'))
 
 
+def device_figures(device):
+    """What a client does with a file, on each device."""
+    mib, page, on = device.mib, device.page_kib, {'pool': device.spec, 'may_lack': device.may_lack}
+    first = not device.suffix
+    yield Figure(f'client.map{device.suffix}', f'client map {mib}', limit=f'limits map {mib} {page}',
+                 peers={'memfd by hand': f'limits file_map {mib} {page}'}, target=of_limit(1.5), **on)
+    # Only where the pages are bigger than tmpfs's is there a reason why it should be slower.
+    faster = Target('<= 1.03 x limit, faster than tmpfs', lambda ours, limit, peer: limit <= 1.03 and peer < 1)
+    yield Figure(f'client.random_read{device.suffix}', f'client read {mib}', limit=f'client read_by_hand {mib}',
+                 peers={'tmpfs': f'limits read {mib} 4'}, target=faster if page != '4' else of_limit(1.03), warm=True, **on)
+    if first:
+        # The limit against itself: how far apart two processes that do the very same are in this run.
+        yield Figure('client.random_read.control', f'client read_by_hand {mib}', limit=f'client read_by_hand {mib}', warm=True,
+                     **on)
+    yield Figure(f'client.copy{device.suffix}', 'copy pool {mib_256} {page_kib}', unit='GB/s', warm=True,
+                 limit=f'copy memory {{mib_256}} {{page_kib}} {page}', peers={'write to tmpfs': 'copy write {mib_256} {page_kib}'},
+                 target=of_rate(0.97), **on)
+    if first:
+        yield Figure('client.copy.control', 'copy memory {mib_256} {page_kib} {page_kib}', unit='GB/s', warm=True,
+                     limit='copy memory {mib_256} {page_kib} {page_kib}', **on)
+
+
 def client_figures():
     yield Figure('client.pin_unpin', 'client pin', limit='limits pair', peers={'round trip': 'limits round_trip'},
                  target=of_limit(1.5), pool=BIG)
-    yield Figure('client.map', 'client map {mib}', limit='limits map {mib} {page_kib}',
-                 peers={'{page} file': 'limits file_map {mib} {page_kib}'}, target=of_limit(1.5), pool=BIG)
     yield Figure('client.map.two_cpus', 'client map {mib}', limit='limits map {mib} {page_kib}', two_cpus=True, pool=BIG)
-    faster = Target('<= 1.03 x limit, faster than tmpfs', lambda ours, limit, peer: limit <= 1.03 and peer < 1)
-    yield Figure('client.random_read', 'client read {mib}', limit='client read_by_hand {mib}',
-                 peers={'tmpfs': 'limits read {mib} 4'}, target=faster, pool=BIG, warm=True)
-    # The limit against itself: how far apart two processes that do the very same are in this run.
-    yield Figure('client.random_read.control', 'client read_by_hand {mib}', limit='client read_by_hand {mib}', pool=BIG, warm=True)
+    for device in DEVICES:
+        yield from device_figures(device)
+
+
+def command_figures():
+    as_cp = Target('as fast as cp', lambda ours, limit, peer: peer >= 1)
+    for name, cpus in (('', False), ('.two_cpus', True)):
+        for way in ('put', 'get'):
+            yield Figure(f'tools.{way}{name}', f'transfer {way} {{mib}} {{pgmap}}', unit='GB/s', pool=BIG, two_cpus=cpus,
+                         peers={'cp, tmpfs to tmpfs': 'transfer cp {mib}'}, target=as_cp)
+
+
+def holder_figures():
     yield Figure('holder.kill9', 'kill9 kill {folios}', target=at_most(5e6, '5 ms'), pool=SMALL_PAGES)
+    yield Figure('holder.who', 'who command {holders} {files} {pgmap}', target=at_most(50e6, '50 ms'), pool=SMALL_PAGES,
+                 peers={'/proc/*/maps': 'who proc'})
+    yield Figure('holder.who.call', 'who call {holders} {files}', pool=SMALL_PAGES)
 
 
 def growth_figures():
@@ -130,9 +182,17 @@ def growth_figures():
         yield Figure(f'core.drain.list@{held}', f'core_space list {held}')
     for mib in (64, 256, 1024):
         yield Figure(f'client.map@{mib}MiB', f'client map {{mib_{mib}}}', limit=f'limits map {{mib_{mib}}} {{page_kib}}', pool=BIG)
+    for mib in (64, 256, 1024):
+        yield Figure(f'client.random_read@{mib}MiB', f'client read {{mib_{mib}}}', limit=f'client read_by_hand {{mib_{mib}}}',
+                     pool=BIG, warm=True)
+    for mib in (64, 256, 1024):
+        yield Figure(f'tools.put@{mib}MiB', f'transfer put {{mib_{mib}}} {{pgmap}}', unit='GB/s', pool=BIG,
+                     peers={'cp, tmpfs to tmpfs': f'transfer cp {{mib_{mib}}}'})
     for folios in (10**3, 10**4, 10**5):
         yield Figure(f'holder.kill9@{folios}', f'kill9 kill {folios}', pool=SMALL_PAGES)
+    for holders in (10, 100, 1000):
+        yield Figure(f'holder.who@{holders}', f'who command {{holders_{holders}}} {{files}} {{pgmap}}', pool=SMALL_PAGES)
 
 
-FIGURES = [*request_figures(), *space_figures(), *client_figures()]
+FIGURES = [*request_figures(), *space_figures(), *client_figures(), *command_figures(), *holder_figures()]
 GROWTH = list(growth_figures())
