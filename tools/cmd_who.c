@@ -46,6 +46,8 @@ const char *who_state(uint32_t state)
 		return "disconnected, still mapping";
 	case PGMAP_WHO_QUARANTINED:
 		return "quarantined";
+	case PGMAP_WHO_INHERITED:
+		return "inherited";
 	default:
 		return "unknown";
 	}

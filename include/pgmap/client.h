@@ -95,8 +95,9 @@ int pgmap_open_map(struct pgmap_client *client, const char *path, unsigned flags
 /*
  * pgmap_unmap - the end of a mapping. -EBUSY while it is pinned; -ENOMEM the kernel cannot split an address range any more; -EPERM in a forked
  * child: nothing changes. Once the addresses have gone it succeeds, whatever has become of the server. Null: 0.
- * The pages may be reused when it returns: also under a child of fork() that has inherited the mapping and has not
- * unmapped it, exec'ed or ended (c7.4, docs/limits.md).
+ * The pages may be reused when it returns; but if children of fork() have inherited the mapping, when the last of them has
+ * unmapped it, exec'ed or ended (c6.8, c7.8). After a fork, an unmap makes the process's other mappings of this connection
+ * again, the same pages at the same addresses: what mprotect(), mlock() or madvise() did to them ends.
  */
 int pgmap_unmap(struct pgmap_mapping *mapping);
 
@@ -147,8 +148,9 @@ int pgmap_info(struct pgmap_client *client, struct pgmap_info *out);
 
 enum pgmap_who_state {
 	PGMAP_WHO_CONNECTED = 1,
-	PGMAP_WHO_MAPPING = 2,    /* disconnected, still mapping (c7.3) */
-	PGMAP_WHO_QUARANTINED = 3 /* dead, with REMOTE pins (c7.5) */
+	PGMAP_WHO_MAPPING = 2,     /* disconnected, still mapping (c7.3) */
+	PGMAP_WHO_QUARANTINED = 3, /* dead, with REMOTE pins (c7.5) */
+	PGMAP_WHO_INHERITED = 4    /* unmapped, but for children that forked before (c7.8) */
 };
 /* One mapping of one holder; a quarantined holder: one row for each folio that it left, no path if its file has gone. */
 struct pgmap_who {

@@ -165,6 +165,11 @@ int address_map(const struct address_plan *plan, struct address *out)
 	return 0;
 }
 
+int address_move(const struct address_plan *plan, const struct address *address)
+{
+	return map_pieces(plan, address->start);
+}
+
 int address_unmap(const struct address *address)
 {
 	if (munmap(address->start, address->bytes) != 0)

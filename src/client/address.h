@@ -24,6 +24,8 @@ struct address_plan {
 
 /* -E2BIG more pieces than this process may map; -ENOMEM; -EPROTO pieces that do not make a range. Then nothing is mapped. */
 int address_map(const struct address_plan *plan, struct address *out);
+/* Over the same addresses, from the plan's fd: another lease's. -ENOMEM: some pieces are where they were. */
+int address_move(const struct address_plan *plan, const struct address *address);
 int address_unmap(const struct address *address);
 
 #endif

@@ -16,7 +16,8 @@ static_assert(sizeof(struct pgmap_info) == sizeof(struct proto_info) &&
 	      "the wire's and the user's info are one layout");
 static_assert((int)PGMAP_WHO_CONNECTED == (int)PROTO_WHO_CONNECTED &&
 		      (int)PGMAP_WHO_MAPPING == (int)PROTO_WHO_MAPPING &&
-		      (int)PGMAP_WHO_QUARANTINED == (int)PROTO_WHO_QUARANTINED,
+		      (int)PGMAP_WHO_QUARANTINED == (int)PROTO_WHO_QUARANTINED &&
+		      (int)PGMAP_WHO_INHERITED == (int)PROTO_WHO_INHERITED,
 	      "the wire's and the user's states are the same numbers");
 
 PGMAP_PUBLIC int pgmap_connect(const char *target, struct pgmap_client **out)

@@ -39,12 +39,12 @@ static int map_words(struct pgmap_client *client, int fd, uint64_t nwords)
 }
 
 /* The transport has put them there already, or they are this process's own. */
-static void keep_fds(struct pgmap_client *client, const struct transport_reply *reply)
+static void keep_fds(struct forkfd *keep, const struct transport_reply *reply)
 {
 	forkfd_lock();
 	for (unsigned i = 0; i < reply->nfds; i++)
-		if (client->fds[i].fd < 0)
-			forkfd_add(&client->fds[i], reply->fds[i]);
+		if (keep[i].fd < 0)
+			forkfd_add(&keep[i], reply->fds[i]);
 	forkfd_unlock();
 }
 
@@ -52,24 +52,22 @@ static int hello(struct pgmap_client *client)
 {
 	struct proto_req req = {.type = PROTO_HELLO};
 	struct transport_reply reply;
-	client->transport->hello_fds = client->fds;
-	int err = connection_call(client, &req, &reply);
-	client->transport->hello_fds = NULL;
+	struct forkfd fds[PROTO_MAX_FDS] = {{.fd = -1}, {.fd = -1}, {.fd = -1}};
+	int err = connection_call_locked(client, &req, &reply, fds);
 	if (err)
 		return err;
-	keep_fds(client, &reply);
 	uint32_t order = reply.rep.u.hello.granule_order;
 	err = reply.nfds == PROTO_MAX_FDS && order <= PGMAP_MAX_ORDER
-		      ? map_words(client, client->fds[CLIENT_WORDS].fd, reply.rep.u.hello.words)
+		      ? map_words(client, fds[HELLO_WORDS].fd, reply.rep.u.hello.words)
 		      : -EPROTO;
-	forkfd_close(&client->fds[CLIENT_WORDS]);
-	if (err) {
-		forkfd_close(&client->fds[CLIENT_LEASE]);
-		forkfd_close(&client->fds[CLIENT_EVENT]);
-		return err;
+	if (!err) {
+		forkfd_move(&client->lease.read, &fds[HELLO_LEASE]);
+		forkfd_move(&client->event, &fds[HELLO_EVENT]);
+		client->granule_bytes = (uint64_t)PGMAP_PAGE_SIZE << order;
 	}
-	client->granule_bytes = (uint64_t)PGMAP_PAGE_SIZE << order;
-	return 0;
+	for (unsigned i = 0; i < PROTO_MAX_FDS; i++)
+		forkfd_close(&fds[i]);
+	return err;
 }
 
 void connection_close_fds(struct transport_reply *reply)
@@ -86,11 +84,14 @@ int connection_open(struct transport *transport, struct pgmap_client **out)
 	(void)pthread_mutex_init(&client->lock, NULL);
 	client->transport = transport;
 	client->generation = atomic_load_explicit(&client_generation, memory_order_relaxed);
-	for (unsigned i = 0; i < PROTO_MAX_FDS; i++)
-		client->fds[i].fd = -1;
+	client->event.fd = -1;
+	lease_init(&client->lease);
 	atomic_init(&client->refs, 1);
+	(void)pthread_mutex_lock(&client->lock);
 	int err = hello(client);
+	(void)pthread_mutex_unlock(&client->lock);
 	if (err) {
+		lease_exit(&client->lease);
 		(void)pthread_mutex_destroy(&client->lock);
 		free(client);
 		return err;
@@ -110,7 +111,8 @@ void connection_put(struct pgmap_client *client)
 	if (atomic_fetch_sub_explicit(&client->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	(void)munmap(client->words, client->nwords * sizeof(pinword_t));
-	forkfd_close(&client->fds[CLIENT_EVENT]);
+	forkfd_close(&client->event);
+	lease_exit(&client->lease);
 	(void)pthread_mutex_destroy(&client->lock);
 	free(client);
 }
@@ -123,7 +125,7 @@ int connection_disconnect(struct pgmap_client *client)
 	int err = client->transport->ops->close(client->transport);
 	if (!err) {
 		client->transport = NULL;
-		forkfd_close(&client->fds[CLIENT_LEASE]); /* what is mapped keeps the lease */
+		lease_close(&client->lease); /* what is mapped keeps the lease */
 	}
 	(void)pthread_mutex_unlock(&client->lock);
 	if (!err)
@@ -131,21 +133,34 @@ int connection_disconnect(struct pgmap_client *client)
 	return err;
 }
 
-int connection_call(struct pgmap_client *client, struct proto_req *req, struct transport_reply *reply)
+int connection_call_locked(struct pgmap_client *client, struct proto_req *req, struct transport_reply *reply,
+			   struct forkfd *keep)
 {
-	if (!client_is_ours(client))
-		return -EPERM;
+	if (!client->transport)
+		return -EPIPE;
 	req->magic = PROTO_MAGIC;
 	req->version = PROTO_VERSION;
-	(void)pthread_mutex_lock(&client->lock);
 	req->seq = ++client->seq;
-	int err = client->transport ? client->transport->ops->call(client->transport, req, reply) : -EPIPE;
+	client->transport->keep = keep;
+	int err = client->transport->ops->call(client->transport, req, reply);
+	client->transport->keep = NULL;
 	if (!err && reply->rep.error) {
 		connection_close_fds(reply);
 		err = reply->rep.error < 0 ? reply->rep.error : -EPROTO;
 	}
+	if (!err && keep)
+		keep_fds(keep, reply);
 	if (err == -EPROTO)
 		client->transport->ops->hang_up(client->transport);
+	return err;
+}
+
+int connection_call(struct pgmap_client *client, struct proto_req *req, struct transport_reply *reply)
+{
+	if (!client_is_ours(client))
+		return -EPERM;
+	(void)pthread_mutex_lock(&client->lock);
+	int err = connection_call_locked(client, req, reply, NULL);
 	(void)pthread_mutex_unlock(&client->lock);
 	return err;
 }
@@ -162,9 +177,9 @@ int connection_ask(struct pgmap_client *client, struct proto_req *req, struct pr
 	return 0;
 }
 
-void connection_end_handle(struct pgmap_client *client, enum proto_type type, uint64_t handle)
+void connection_end_handle(struct pgmap_client *client, enum proto_type type, uint64_t handle, uint32_t flags)
 {
-	struct proto_req req = {.type = (uint16_t)type, .handle = handle};
+	struct proto_req req = {.type = (uint16_t)type, .handle = handle, .flags = flags};
 	int err = connection_ask(client, &req, NULL);
 	if (!err || err == -EPIPE)
 		return;

@@ -21,11 +21,12 @@
 #include <pgmap/client.h>
 
 #include "client/forkfd.h"
+#include "client/lease.h"
 #include "client/transport.h"
 #include "core/pinword.h"
 
-/* Of the descriptors that come with the hello. The words' is closed when they are mapped. */
-enum { CLIENT_LEASE, CLIENT_WORDS, CLIENT_EVENT };
+/* The descriptors that come with the hello. The words' is closed when they are mapped. */
+enum { HELLO_LEASE, HELLO_WORDS, HELLO_EVENT };
 
 struct pgmap_client {
 	pthread_mutex_t lock;
@@ -36,7 +37,8 @@ struct pgmap_client {
 	pinword_t *words;
 	uint64_t nwords;
 	uint64_t granule_bytes;
-	struct forkfd fds[PROTO_MAX_FDS];
+	struct forkfd event;
+	struct client_lease lease;
 };
 
 struct pgmap_file {
@@ -60,9 +62,12 @@ int connection_disconnect(struct pgmap_client *client);
  * -EPROTO, and ends the conversation: nobody knows what the next reply would belong to. */
 int connection_call(struct pgmap_client *client, struct proto_req *req, struct transport_reply *reply);
 int connection_ask(struct pgmap_client *client, struct proto_req *req, struct proto_rep *rep);
-/* A handle of the server's ends (PROTO_CLOSE, PROTO_UNMAP): this cannot fail. A server that has gone need not be told, and
+/* Under the client's lock, in its own process; the descriptors are in keep on success, and the caller's. keep: as in transport.h. */
+int connection_call_locked(struct pgmap_client *client, struct proto_req *req, struct transport_reply *reply,
+			   struct forkfd *keep);
+/* A handle of the server's ends (PROTO_CLOSE, PROTO_UNMAP, flags as there): this cannot fail. A server that has gone need not be told, and
  * one that does not know what it gave does not speak this protocol: the conversation ends, and the lease settles the rest. */
-void connection_end_handle(struct pgmap_client *client, enum proto_type type, uint64_t handle);
+void connection_end_handle(struct pgmap_client *client, enum proto_type type, uint64_t handle, uint32_t flags);
 void connection_close_fds(struct transport_reply *reply);
 int connection_drain(struct pgmap_client *client, int64_t timeout_ms);
 

@@ -9,6 +9,7 @@
 #include "port/abort.h"
 
 atomic_uint client_generation = 1;
+static atomic_uint forks;
 
 static LIST_HEAD(, forkfd) forkfds = LIST_HEAD_INITIALIZER(forkfds);
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -41,6 +42,26 @@ void forkfd_close(struct forkfd *forkfd)
 	forkfd_unlock();
 }
 
+unsigned client_forks_now(void)
+{
+	return atomic_load_explicit(&forks, memory_order_seq_cst);
+}
+
+void forkfd_move(struct forkfd *to, struct forkfd *from)
+{
+	forkfd_lock();
+	LIST_REMOVE(from, link);
+	forkfd_add(to, from->fd);
+	from->fd = -1;
+	forkfd_unlock();
+}
+
+static void before_fork(void)
+{
+	forkfd_lock();
+	(void)atomic_fetch_add_explicit(&forks, 1, memory_order_seq_cst);
+}
+
 /* Another thread of the parent may have been anywhere: only what is stable under the lock is looked at. */
 static void after_fork_child(void)
 {
@@ -57,7 +78,7 @@ static void after_fork_child(void)
 /* At the first connection would be too late: a fork that has begun in another thread runs no handler that comes then. */
 __attribute__((constructor)) static void install_fork_handlers(void)
 {
-	int err = pthread_atfork(forkfd_lock, forkfd_unlock, after_fork_child);
+	int err = pthread_atfork(before_fork, forkfd_unlock, after_fork_child);
 	if (err)
 		port_abort("client: no room for the handlers of fork: error=%d", err);
 }

@@ -25,10 +25,13 @@ struct forkfd {
 
 /* Counted up in every child: what an earlier one has made is not this process's. */
 extern atomic_uint client_generation;
+/* Forks that this process has begun: counted under the lock, before there is a child. */
+unsigned client_forks_now(void);
 
 void forkfd_lock(void);
 void forkfd_unlock(void);
-void forkfd_add(struct forkfd *forkfd, int fd); /* locked */
-void forkfd_close(struct forkfd *forkfd);       /* not locked; of none: nothing */
+void forkfd_add(struct forkfd *forkfd, int fd);           /* locked */
+void forkfd_close(struct forkfd *forkfd);                 /* not locked; of none: nothing */
+void forkfd_move(struct forkfd *to, struct forkfd *from); /* not locked; from another place, which has none then */
 
 #endif

@@ -81,7 +81,6 @@ static int fill(struct pgmap_mapping *mapping, struct pgmap_client *client, cons
 		.offset_bytes = map->offset_bytes,
 		.len_bytes = map->len_bytes,
 		.granule_bytes = client->granule_bytes,
-		.fd = client->fds[CLIENT_LEASE].fd,
 		.prot = prot & PGMAP_MAP_WRITE ? PROT_READ | PROT_WRITE : PROT_READ,
 	};
 	int err = keep_runs(mapping, runs, map);
@@ -98,7 +97,7 @@ static int fill(struct pgmap_mapping *mapping, struct pgmap_client *client, cons
 		mapping->only_from = map->offset_bytes - (runs->file_pgoff << PGMAP_PAGE_SHIFT);
 		mapping->only_shift = PGMAP_PAGE_SHIFT + runs->order;
 	}
-	return address_map(&plan, &mapping->address);
+	return lease_map(client, &plan, &mapping->leased);
 }
 
 /* The pieces and runs of a reply, inline or in its memfd. */
@@ -127,18 +126,20 @@ static int map_with(struct pgmap_client *client, struct proto_req *req, struct p
 	struct pgmap_mapping *mapping = calloc(1, sizeof(*mapping));
 	if (!mapping)
 		return -ENOMEM;
-	int err = connection_call(client, req, &reply);
+	int err = req->prot & PGMAP_MAP_WRITE ? lease_want_write(client) : 0;
+	if (!err)
+		err = connection_call(client, req, &reply);
 	if (err) {
 		/* The server has made the mapping, but its descriptor found no place here. */
 		if (err == -EMFILE && reply.rep.error == 0 && reply.rep.handle)
-			connection_end_handle(client, PROTO_UNMAP, reply.rep.handle);
+			connection_end_handle(client, PROTO_UNMAP, reply.rep.handle, 0);
 		free(mapping);
 		return err;
 	}
 	err = take_reply(mapping, client, req, &reply);
 	connection_close_fds(&reply);
 	if (err) {
-		connection_end_handle(client, PROTO_UNMAP, reply.rep.handle);
+		connection_end_handle(client, PROTO_UNMAP, reply.rep.handle, 0);
 		mapping_free(mapping);
 		return err;
 	}
@@ -180,16 +181,17 @@ PGMAP_PUBLIC int pgmap_unmap(struct pgmap_mapping *mapping)
 	struct pgmap_client *client = mapping->client;
 	if (!client_is_ours(client))
 		return -EPERM;
+	uint32_t inherited;
 	int err = mapping_close_words(mapping);
 	if (err)
 		return err;
-	err = address_unmap(&mapping->address);
+	err = lease_unmap(client, &mapping->leased, &inherited);
 	if (err) {
 		mapping_reopen_words(mapping, mapping->nspans);
 		return err;
 	}
 	/* From here on it cannot fail: the addresses have gone. */
-	connection_end_handle(client, PROTO_UNMAP, mapping->id);
+	connection_end_handle(client, PROTO_UNMAP, mapping->id, inherited);
 	mapping_free(mapping);
 	connection_put(client);
 	return 0;
@@ -197,7 +199,7 @@ PGMAP_PUBLIC int pgmap_unmap(struct pgmap_mapping *mapping)
 
 PGMAP_PUBLIC void *pgmap_mapping_address(const struct pgmap_mapping *mapping)
 {
-	return mapping->address.start;
+	return mapping->leased.address.start;
 }
 
 PGMAP_PUBLIC uint64_t pgmap_mapping_bytes(const struct pgmap_mapping *mapping)

@@ -3,7 +3,6 @@
 #ifndef PGMAP_CLIENT_MAPPING_H
 #define PGMAP_CLIENT_MAPPING_H
 
-#include "client/address.h"
 #include "client/connection.h"
 
 enum { MAPPING_FEW_RUNS = 2 };
@@ -24,7 +23,7 @@ struct pgmap_mapping {
 	struct proto_run few_runs[MAPPING_FEW_RUNS];
 	struct proto_run *many_runs; /* or null */
 	uint64_t id;
-	struct address address;
+	struct leased leased;
 };
 
 /* All words closed to pins (so that the range may go), or -EBUSY and nothing changed. mapping_reopen: undo it. */

@@ -48,7 +48,7 @@ static inline int check_range(const struct pgmap_mapping *mapping, uint64_t offs
 __attribute__((noinline, cold)) static void tell_drained(const struct pgmap_mapping *mapping)
 {
 	int saved = errno;
-	(void)!write(mapping->client->fds[CLIENT_EVENT].fd, &(uint64_t){1}, sizeof(uint64_t));
+	(void)!write(mapping->client->event.fd, &(uint64_t){1}, sizeof(uint64_t));
 	errno = saved;
 }
 

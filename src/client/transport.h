@@ -35,9 +35,9 @@ struct transport_ops {
 
 struct transport {
 	const struct transport_ops *ops;
-	/* PROTO_MAX_FDS, or null: where a transport that gets the descriptors of a hello's reply from another process puts
+	/* PROTO_MAX_FDS, or null: where a transport that gets the descriptors of a reply from another process puts
 	 * them too, the moment it has them. Then they are closed there; on a reply's own error they are by then. */
-	struct forkfd *hello_fds;
+	struct forkfd *keep;
 };
 
 int transport_socket_open(const char *path, struct transport **out); /* path null: the default */

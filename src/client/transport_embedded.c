@@ -1,8 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* transport_embedded.c - a pool of this program's own: the server's service, called directly. One session. */
+/*
+ * transport_embedded.c - a pool of this program's own: the server's service, called directly. One session.
+ *
+ * There is no loop that could wait for leases (those of forked children that still map what was unmapped here), so each has
+ * a thread that ends with it. Where no thread can be had, its lease is asked about at every call.
+ */
 #include "client/transport.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,17 +18,64 @@
 #include <pgmap/pgmap.h>
 
 #include "port/abort.h"
+#include "server/leases.h"
 #include "server/service.h"
+
+enum { RETRY_MS = 1000 };
 
 struct embedded_transport {
 	struct transport transport;
 	struct service *service;
 	struct session *session;
+	struct lease_list unwatched; /* under the connection's lock, as every call is */
 };
 
 static struct embedded_transport *of(struct transport *transport)
 {
 	return (struct embedded_transport *)transport;
+}
+
+static void *lease_thread(void *arg)
+{
+	struct lease *lease = arg;
+	while (dev_lease_wait(lease->waiter, lease->byte) != 0)
+		(void)poll(NULL, 0, RETRY_MS); /* a signal, or the kernel has no room for a lock now */
+	service_lease_gone(lease);
+	return NULL;
+}
+
+static bool watch(struct lease *lease)
+{
+	pthread_t thread;
+	pthread_attr_t attr;
+	sigset_t all, before;
+	if (pthread_attr_init(&attr) != 0)
+		return false;
+	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &before); /* the program's signals are not for this thread */
+	int err = pthread_create(&thread, &attr, lease_thread, lease);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	(void)pthread_attr_destroy(&attr);
+	return err == 0;
+}
+
+static void watch_leases(struct embedded_transport *t)
+{
+	struct lease_list again = TAILQ_HEAD_INITIALIZER(again);
+	struct lease *lease;
+	while ((lease = service_lease_wanted(t->session)) != NULL) {
+		lease->waiter = service_dev(t->service);
+		TAILQ_INSERT_TAIL(&t->unwatched, lease, link);
+	}
+	TAILQ_CONCAT(&again, &t->unwatched, link);
+	while ((lease = TAILQ_FIRST(&again)) != NULL) {
+		TAILQ_REMOVE(&again, lease, link);
+		if (dev_lease_probe(lease->waiter, lease->byte) == 1)
+			service_lease_gone(lease);
+		else if (!watch(lease))
+			TAILQ_INSERT_TAIL(&t->unwatched, lease, link);
+	}
 }
 
 static int embedded_call(struct transport *transport, const struct proto_req *req, struct transport_reply *reply)
@@ -30,6 +85,7 @@ static int embedded_call(struct transport *transport, const struct proto_req *re
 	reply->rep = out.rep;
 	reply->nfds = out.nfds;
 	memcpy(reply->fds, out.fds, out.nfds * sizeof(int));
+	watch_leases(of(transport));
 	return 0;
 }
 
@@ -45,6 +101,7 @@ static int embedded_drain(struct transport *transport, int64_t timeout_ms)
 static int embedded_close(struct transport *transport)
 {
 	struct embedded_transport *t = of(transport);
+	watch_leases(t);
 	if (!service_end_embedded(t->session))
 		return -EBUSY;
 	(void)service_destroy(t->service);
@@ -68,6 +125,7 @@ int transport_embedded_open(const char *spec, struct transport **out)
 	if (!t)
 		return -ENOMEM;
 	t->transport.ops = &embedded_ops;
+	TAILQ_INIT(&t->unwatched);
 	int err = service_create(spec, &t->service, why);
 	if (err)
 		goto no_service;

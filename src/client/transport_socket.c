@@ -193,9 +193,8 @@ static int exchange(int fd, const struct proto_req *req, struct transport_reply 
 
 static int socket_call(struct transport *transport, const struct proto_req *req, struct transport_reply *reply)
 {
-	struct forkfd *keep = req->type == PROTO_HELLO ? transport->hello_fds : NULL;
 	reply->nfds = 0;
-	return of(transport)->hung_up ? -EPIPE : exchange(of(transport)->socket.fd, req, reply, keep);
+	return of(transport)->hung_up ? -EPIPE : exchange(of(transport)->socket.fd, req, reply, transport->keep);
 }
 
 static int control_call(int fd, struct proto_req *req)

@@ -14,6 +14,7 @@
 #ifndef PGMAP_DEV_DEV_H
 #define PGMAP_DEV_DEV_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -54,10 +55,12 @@ void dev_close(struct dev *dev);
 /* The kinds that this build knows, for --help: null past the last. */
 const struct dev_kind *dev_kind_at(size_t i);
 
-/* dev_open_lease - the device opened anew, read and write, with the read lock on byte `byte` (1 to 2^62) held.
+/* dev_open_lease - the device opened anew, for reading or (write) for both, with the read lock on byte `byte` (1 to 2^62)
+ * held. dev_join_lease - the same again for a byte that a lease holds already: it falls with the last of them.
  * dev_lease_probe - 1 nobody maps or holds the lease of this byte any more, 0 somebody does, or -errno. Never waits.
  * dev_lease_wait - waits (F_OFD_SETLKW) until nobody does; 0, -EINTR or another errno. For a helper thread. */
-int dev_open_lease(struct dev *dev, uint64_t byte);
+int dev_open_lease(struct dev *dev, uint64_t byte, bool write);
+int dev_join_lease(struct dev *dev, uint64_t byte, bool write);
 int dev_lease_probe(struct dev *dev, uint64_t byte);
 int dev_lease_wait(struct dev *dev, uint64_t byte);
 

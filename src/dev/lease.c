@@ -2,10 +2,11 @@
 /*
  * lease.c - who still maps the device, told by the kernel (docs/lease.md).
  *
- * A lease is an open file description: the device opened anew, with a read lock (F_OFD_SETLK) on the holder's own
- * byte. Every descriptor and every mapping made from it, in whatever process, by fork or by sending it on, keeps that
- * description open, and an OFD lock goes only with its description. So the write lock on the byte can be had exactly
- * when no process has a descriptor or a mapping of the lease any more: no clock, no trust, no pid.
+ * A lease is an open file description, or two, one that can be written through and one that cannot: the device opened
+ * anew, with a read lock (F_OFD_SETLK) on the lease's own byte. Every descriptor and every mapping made from it, in whatever
+ * process, by fork or by sending it on, keeps that description open, and an OFD lock goes only with its description. So
+ * the write lock on the byte can be had exactly when no process has a descriptor or a mapping of the lease any more: no
+ * clock, no trust, no pid.
  *
  * Byte 0 is the server's, write-locked through guard_fd for as long as the device is open: a second server finds it
  * taken. A server that finds byte 0 free but a lock on any other byte has a dead predecessor with clients that still
@@ -33,11 +34,11 @@
 #include "dev/kind.h"
 
 /* The device again, as an open file description of its own. */
-static int reopen(int fd)
+static int reopen(int fd, bool write)
 {
 	char path[40];
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	int again = open(path, O_RDWR | O_CLOEXEC);
+	int again = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC);
 	return again >= 0 ? again : -errno;
 }
 
@@ -66,7 +67,7 @@ static int probe(int fd, uint64_t start, uint64_t len)
 
 int dev_guard(struct dev *dev, char why[DEV_WHY_MAX])
 {
-	int guard = reopen(dev->fd);
+	int guard = reopen(dev->fd, true);
 	if (guard < 0)
 		return dev_refuse(why, guard, "cannot be opened again through /proc/self/fd");
 	int err = set_lock(guard, F_WRLCK, 0, 1);
@@ -94,11 +95,11 @@ static int byte_ok(uint64_t byte)
 	return byte >= 1 && byte <= UINT64_C(1) << 62;
 }
 
-int dev_open_lease(struct dev *dev, uint64_t byte)
+int dev_open_lease(struct dev *dev, uint64_t byte, bool write)
 {
 	if (!byte_ok(byte))
 		return -EINVAL;
-	int fd = reopen(dev->fd);
+	int fd = reopen(dev->fd, write);
 	if (fd < 0)
 		return fd;
 	/* From the guard's write lock to the lease's read lock with no moment between in which a client could take it. */
@@ -113,6 +114,17 @@ int dev_open_lease(struct dev *dev, uint64_t byte)
 		return err;
 	}
 	return fd;
+}
+
+int dev_join_lease(struct dev *dev, uint64_t byte, bool write)
+{
+	if (!byte_ok(byte))
+		return -EINVAL;
+	int fd = reopen(dev->fd, write);
+	int err = fd < 0 ? fd : set_lock(fd, F_RDLCK, byte, 1);
+	if (err && fd >= 0)
+		(void)close(fd);
+	return err ? err : fd;
 }
 
 int dev_lease_probe(struct dev *dev, uint64_t byte)

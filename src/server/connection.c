@@ -94,11 +94,8 @@ void conn_drop(struct loop *loop, struct conn *conn)
 	conn->fd = -1;
 	TAILQ_REMOVE(&loop->conns, conn, link);
 	TAILQ_INSERT_TAIL(&loop->dropped, conn, link);
-	if (service_disconnect(conn->session))
-		free(conn->lease);
-	else
-		waiting_lease(loop, conn->session, conn->lease);
-	conn->lease = NULL;
+	if (!service_disconnect(conn->session))
+		waiting_leases(loop, conn->session);
 	conn->session = NULL;
 }
 
@@ -164,18 +161,12 @@ static void handle(struct loop *loop, struct conn *conn, const struct proto_req 
 {
 	struct service_reply reply;
 	bool greeted = service_session_event(conn->session) >= 0;
-	if (!conn->lease)
-		conn->lease = calloc(1, sizeof(*conn->lease));
-	if (!conn->lease) {
-		service_refuse(&reply, len >= PROTO_HEADER_BYTES ? req : NULL, -ENOMEM);
-		conn_reply(loop, conn, &reply);
-		return;
-	}
 	enum service_next next = service_handle(conn->session, req, len, &reply);
 	if (next == SERVICE_WAIT) {
 		waiting_drain(loop, conn, req);
 		return;
 	}
+	waiting_leases(loop, conn->session);
 	if (!greeted && !watch_pins(loop, conn))
 		next = SERVICE_CLOSE;
 	conn_reply(loop, conn, &reply);

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "server/leases.h"
 #include "server/listen.h"
 #include "server/service.h"
 
@@ -30,23 +31,11 @@ struct conn {
 	TAILQ_ENTRY(conn) link;
 	LIST_ENTRY(conn) waiting; /* in loop.drains while drain_deadline_ns is not 0 */
 	struct session *session;
-	struct lease *lease;        /* from HELLO on: its end must need no memory */
 	uint64_t drain_deadline_ns; /* of CLOCK_MONOTONIC; 0: it waits for no drain */
 	struct proto_req drain_req; /* only its header: what the reply repeats */
 	int fd;                     /* -1: it has gone, and is freed when this round of events is over */
 };
 
-/* A lease that somebody may still have once its connection has gone. */
-struct lease {
-	TAILQ_ENTRY(lease) link;
-	struct loop *loop;
-	struct session *session;
-	uint64_t byte;
-	bool watched; /* a thread waits for it */
-	int answer;   /* of dev_lease_wait() */
-};
-
-TAILQ_HEAD(lease_list, lease);
 TAILQ_HEAD(conn_list, conn);
 
 struct loop {
@@ -74,9 +63,9 @@ void conn_free_dropped(struct loop *loop);
 void conn_reply(struct loop *loop, struct conn *conn, struct service_reply *reply); /* closes its descriptors */
 
 /* waiting.c */
-void waiting_lease(struct loop *loop, struct session *session, struct lease *lease); /* takes the lease's memory */
-void waiting_retry(struct loop *loop);   /* the leases that no thread watches */
-void waiting_answers(struct loop *loop); /* answers_fd has become readable */
+void waiting_leases(struct loop *loop, struct session *session); /* those that are wanted */
+void waiting_retry(struct loop *loop);                           /* the leases that no thread watches */
+void waiting_answers(struct loop *loop);                         /* answers_fd has become readable */
 void waiting_drain(struct loop *loop, struct conn *conn, const struct proto_req *req);
 void waiting_start_drain(struct loop *loop);  /* a thread that waits for the pool's death, unless there is one */
 void waiting_check_drains(struct loop *loop); /* after anything happened: who can be answered, who is waited for */

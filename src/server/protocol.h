@@ -7,7 +7,8 @@
  * another version can be told so. The first request is HELLO; a client sends one request and reads its reply before it
  * sends the next; the reply to DRAIN may come after other clients' replies, so DRAIN has a connection of its own.
  *
- * Descriptors travel only from the server to a client: three with the reply to HELLO (lease, pin segment, eventfd), one
+ * Descriptors travel only from the server to a client: three with the reply to HELLO (a lease that can be read through,
+ * pin segment, eventfd), one or two with that to LEASE, one
  * with a reply whose answer does not fit: a sealed memfd that holds arrays of the records below, one after the other.
  *
  * What comes from a client is never trusted: service.c checks lengths, magic, version, type, flags, reserved fields,
@@ -38,7 +39,7 @@ enum proto_type {
 	PROTO_TRUNCATE,  /* handle, len */
 	PROTO_MAP,       /* handle, offset, len, prot -> handle, map */
 	PROTO_OPEN_MAP,  /* path, flags, len (size), prot -> handle, map */
-	PROTO_UNMAP,     /* handle */
+	PROTO_UNMAP,     /* handle, flags: PROTO_UNMAP_... */
 	PROTO_STAT,      /* path -> stat */
 	PROTO_UNLINK,    /* path */
 	PROTO_RENAME,    /* path, path2 */
@@ -50,11 +51,19 @@ enum proto_type {
 	PROTO_FENCE,     /* handle (holder id) */
 	PROTO_DRAIN,     /* timeout_ms; the reply comes when it has ended */
 	PROTO_DRAIN_CANCEL,
+	PROTO_LEASE, /* flags: PROTO_LEASE_... -> lease descriptors: for reading, with NEXT; writable, with WRITE */
 	PROTO_NTYPES
 };
 
 /* A connection that holds nothing: no holder, no lease, no segment; it may ask about the pool and drain it. */
 enum { PROTO_HELLO_CONTROL = 1 };
+
+/* NEXT: a new lease, for whatever is mapped from now on; the descriptors of the last stay good for nothing but to be closed. */
+enum { PROTO_LEASE_NEXT = 1, PROTO_LEASE_WRITE = 2 };
+
+/* INHERITED: children of fork() may have this mapping still, with a lease before the one in use; UNRENEWED, too: or with
+ * that one, as no other could be had. */
+enum { PROTO_UNMAP_INHERITED = 1, PROTO_UNMAP_UNRENEWED = 2 };
 
 struct proto_req {
 	uint32_t magic;
@@ -160,7 +169,12 @@ struct proto_dirent {
 	char name[PROTO_NAME_MAX];
 };
 
-enum proto_who_state { PROTO_WHO_CONNECTED = 1, PROTO_WHO_MAPPING = 2, PROTO_WHO_QUARANTINED = 3 };
+enum proto_who_state {
+	PROTO_WHO_CONNECTED = 1,
+	PROTO_WHO_MAPPING = 2,
+	PROTO_WHO_QUARANTINED = 3,
+	PROTO_WHO_INHERITED = 4 /* of a row: unmapped by the holder, not by its children */
+};
 
 /* Strings are offsets into what follows the last record of the memfd; each ends with a NUL. */
 struct proto_who {

@@ -179,5 +179,18 @@ int request_unmap(struct session *session, const struct proto_req *req, struct s
 {
 	(void)out;
 	struct session_map *map = handles_get(&session->maps, req->handle);
-	return map ? session_unmap(session, map) : -EBADF;
+	return map ? session_unmap(session, map, req->flags) : -EBADF;
+}
+
+int request_lease(struct session *session, const struct proto_req *req, struct service_reply *out)
+{
+	bool write = req->flags & PROTO_LEASE_WRITE;
+	if (req->flags & PROTO_LEASE_NEXT) {
+		int err = lease_begin(session, write, &out->fds[0], &out->fds[1]);
+		out->nfds = err ? 0 : 1U + write;
+		return err;
+	}
+	out->fds[0] = write ? lease_join(session, true) : -EINVAL;
+	out->nfds = out->fds[0] >= 0;
+	return out->nfds ? 0 : out->fds[0];
 }

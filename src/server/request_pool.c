@@ -63,7 +63,6 @@ static int add_row(struct who *who, const struct session *session, struct proto_
 	row->holder_id = session->id;
 	row->pid = (int32_t)session->pid;
 	row->uid = (uint32_t)session->uid;
-	row->state = (uint32_t)session->state;
 	row->command = who->command;
 	int err = add_string(who, path, &row->path);
 	if (!err)
@@ -73,15 +72,16 @@ static int add_row(struct who *who, const struct session *session, struct proto_
 	return err;
 }
 
-static int add_map(struct who *who, const struct session *session, const struct session_map *map)
+static int add_map(struct who *who, const struct session *session, const struct session_map *map, uint32_t state)
 {
 	char path[PROTO_PATH_MAX];
 	struct proto_who row = {
 		.offset_bytes = map->offset_bytes,
 		.len_bytes = map->len_bytes,
 		.pages = map->pages,
-		.refs = map->nspans,
+		.refs = map->refs,
 		.since_ns = map->since_ns,
+		.state = state,
 	};
 	if (who->ino && map->ino != who->ino)
 		return 0;
@@ -102,6 +102,7 @@ static int add_left(struct who *who, const struct session *session, const struct
 		.pins_local = left->pins_local,
 		.pins_remote = left->pins_remote,
 		.since_ns = session->since_ns,
+		.state = (uint32_t)session->state,
 	};
 	if (who->ino && left->ino != who->ino)
 		return 0;
@@ -116,7 +117,11 @@ static int add_session(struct who *who, const struct session *session)
 	int err = add_string(who, session->command, &who->command);
 	TAILQ_FOREACH (map, &session->map_list, link) {
 		if (!err)
-			err = add_map(who, session, map);
+			err = add_map(who, session, map, (uint32_t)session->state);
+	}
+	TAILQ_FOREACH (map, &session->inherited, link) {
+		if (!err)
+			err = add_map(who, session, map, PROTO_WHO_INHERITED);
 	}
 	for (uint64_t i = 0; i < session->nleft && !err; i++)
 		err = add_left(who, session, &session->left[i]);

@@ -127,6 +127,8 @@ struct session *service_connect(struct service *service, pid_t pid, uid_t uid)
 	session->pid = pid;
 	session->uid = uid;
 	TAILQ_INIT(&session->map_list);
+	TAILQ_INIT(&session->inherited);
+	TAILQ_INIT(&session->leases);
 	return session;
 }
 
@@ -202,7 +204,8 @@ static const struct {
 	[PROTO_TRUNCATE] = {request_truncate, 0, 0, NEEDS_HOLDER},
 	[PROTO_MAP] = {request_map, 0, 0, NEEDS_HOLDER | NEEDS_PROT},
 	[PROTO_OPEN_MAP] = {request_open_map, OPEN_FLAGS, 1, NEEDS_HOLDER | NEEDS_PROT},
-	[PROTO_UNMAP] = {request_unmap, 0, 0, NEEDS_HOLDER},
+	[PROTO_UNMAP] = {request_unmap, PROTO_UNMAP_INHERITED | PROTO_UNMAP_UNRENEWED, 0, NEEDS_HOLDER},
+	[PROTO_LEASE] = {request_lease, PROTO_LEASE_NEXT | PROTO_LEASE_WRITE, 0, NEEDS_HOLDER},
 	[PROTO_STAT] = {request_stat, 0, 1, 0},
 	[PROTO_UNLINK] = {request_unlink, 0, 1, 0},
 	[PROTO_RENAME] = {request_rename, 0, 2, 0},
@@ -303,8 +306,8 @@ bool service_disconnect(struct session *session)
 	service->connections--;
 	session_close_files(session); /* nobody can name them any more */
 	session->state = PROTO_WHO_MAPPING;
-	/* Without a mapping it holds nothing that its lease could protect. */
-	ended = session->maps.nunused == session->maps.nslots || dev_lease_probe(service->dev, session->id) == 1;
+	/* Without a mapping it holds nothing that its leases could protect. */
+	ended = !session_holds(session) || leases_all_fallen(session);
 	if (ended)
 		session_end(session);
 	else
@@ -313,11 +316,30 @@ bool service_disconnect(struct session *session)
 	return ended;
 }
 
-void service_lease_gone(struct session *session)
+struct lease *service_lease_wanted(struct session *session)
 {
+	struct lease *lease;
+	(void)pthread_mutex_lock(&session->service->lock);
+	TAILQ_FOREACH (lease, &session->leases, of_session) {
+		if (lease->wanted && !lease->handed)
+			break;
+	}
+	if (lease)
+		lease->handed = true;
+	(void)pthread_mutex_unlock(&session->service->lock);
+	return lease;
+}
+
+void service_lease_gone(struct lease *lease)
+{
+	struct session *session = lease->session;
 	struct service *service = session->service;
 	(void)pthread_mutex_lock(&service->lock);
-	session_end(session);
+	lease_fallen(lease);
+	if (session->state == PROTO_WHO_MAPPING && TAILQ_EMPTY(&session->leases))
+		session_end(session);
+	else
+		session_lease_fallen(session);
 	(void)pthread_mutex_unlock(&service->lock);
 }
 
@@ -329,18 +351,13 @@ bool service_end_embedded(struct session *session)
 		return true;
 	}
 	(void)pthread_mutex_lock(&service->lock);
-	bool idle = TAILQ_EMPTY(&session->map_list);
+	bool idle = !session_holds(session);
 	if (idle) {
 		service->connections--;
 		session_end(session);
 	}
 	(void)pthread_mutex_unlock(&service->lock);
 	return idle;
-}
-
-uint64_t service_session_byte(const struct session *session)
-{
-	return session->id;
 }
 
 int service_session_event(const struct session *session)
@@ -371,7 +388,7 @@ static const char *why_waited_for(const struct session *session)
 	case PROTO_WHO_QUARANTINED:
 		return ", dead, pages quarantined";
 	default:
-		return "";
+		return TAILQ_EMPTY(&session->map_list) ? ", unmapped, but not by its children" : "";
 	}
 }
 
@@ -382,7 +399,7 @@ void service_waits_for(struct service *service, char *buf, size_t buf_bytes)
 	buf[0] = 0;
 	(void)pthread_mutex_lock(&service->lock);
 	TAILQ_FOREACH (session, &service->sessions, link) {
-		if (session->state != PROTO_WHO_QUARANTINED && TAILQ_EMPTY(&session->map_list))
+		if (session->state != PROTO_WHO_QUARANTINED && !session_holds(session))
 			continue;
 		int n = snprintf(buf + at, buf_bytes - at, "%s%s (pid %ld%s)", at ? ", " : "", session->command,
 				 (long)session->pid, why_waited_for(session));

@@ -18,6 +18,7 @@
 #include "dev/dev.h"
 #include "server/protocol.h"
 
+struct lease;
 struct service;
 struct session;
 
@@ -45,12 +46,14 @@ enum service_next service_handle(struct session *session, const void *msg, size_
 void service_refuse(struct service_reply *out, const struct proto_req *req, int err); /* a reply that says only this */
 
 /* service_disconnect - nobody will send for it any more. True: it has ended. False: the kernel still maps the device on its
- * behalf; wait with dev_lease_wait(service_dev(), service_session_byte()), then call service_lease_gone(). */
+ * behalf, and leases are wanted.
+ * service_lease_wanted - after each request, and that: a lease that something waits for, each once; null: no more. Wait with
+ * dev_lease_wait(service_dev(), lease->byte), then call service_lease_gone(), which may end the session. */
 bool service_disconnect(struct session *session);
-void service_lease_gone(struct session *session);
+struct lease *service_lease_wanted(struct session *session);
+void service_lease_gone(struct lease *lease);
 /* The same for an embedded pool, where the kernel need not be asked. False, nothing changed: it maps. */
 bool service_end_embedded(struct session *session);
-uint64_t service_session_byte(const struct session *session);
 int service_session_event(const struct session *session); /* the eventfd, or -1 before HELLO */
 
 /* service_drain - no new folios, no new pins (c7.9); then pgmap_drain(service_pgmap()) says when nothing is held. */

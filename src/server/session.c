@@ -75,25 +75,23 @@ int session_greet(struct session *session, int fds[PROTO_MAX_FDS])
 {
 	struct service *service = session->service;
 	char name[SESSION_COMMAND_MAX];
-	uint64_t id = service->last_id + 1;
+	int unused;
 	read_command(session->pid, session->command);
-	(void)snprintf(name, sizeof(name), "%llu %ld %.32s", (unsigned long long)id, (long)session->pid,
-		       session->command);
 	int err = segment_init(&session->segment, dax_npages(service->dax), &fds[1]);
 	if (err)
 		return err;
 	err = make_event(session, &fds[2]);
 	if (err)
 		goto no_event;
-	fds[0] = dev_open_lease(service->dev, id);
-	err = fds[0] < 0 ? fds[0] : 0;
+	err = lease_begin(session, false, &fds[0], &unused);
 	if (err)
 		goto no_lease;
-	service->last_id = id; /* whatever comes now: its byte is not guarded any more, and a client can lock it */
+	(void)snprintf(name, sizeof(name), "%llu %ld %.32s", (unsigned long long)lease_byte(session),
+		       (long)session->pid, session->command);
 	err = pgmap_holder_create(service->pgmap, name, &session->holder);
 	if (err)
 		goto no_holder;
-	session->id = id;
+	session->id = lease_byte(session);
 	session->state = PROTO_WHO_CONNECTED;
 	session->since_ns = session_now_ns();
 	TAILQ_INSERT_TAIL(&service->sessions, session, link);
@@ -101,6 +99,7 @@ int session_greet(struct session *session, int fds[PROTO_MAX_FDS])
 	service->connections++;
 	return 0;
 no_holder:
+	lease_undo(session);
 	(void)close(fds[0]);
 no_lease:
 	(void)close(fds[2]);
@@ -194,18 +193,29 @@ static void take_over_remote_pins(struct session *session, struct session_map *m
 	}
 }
 
-static void forget_map(struct session *session, struct session_map *map)
+static void free_map(struct session_map *map)
 {
-	TAILQ_REMOVE(&session->map_list, map, link);
 	if (map->stale != &map->few_stale)
 		free(map->stale);
 	free(map);
 }
 
+/* Its holder has ended. */
+static void forget_maps(struct session_maps *maps)
+{
+	struct session_map *map;
+	while ((map = TAILQ_FIRST(maps)) != NULL) {
+		TAILQ_REMOVE(maps, map, link);
+		fsdax_unmap_ended(map->map);
+		free_map(map);
+	}
+}
+
 void session_end(struct session *session)
 {
 	struct service *service = session->service;
-	struct session_map *map, *next;
+	struct session_map *map;
+	leases_exit(session);
 	TAILQ_FOREACH (map, &session->map_list, link)
 		take_over_remote_pins(session, map);
 #ifdef PGMAP_FAULT_LEAK
@@ -216,11 +226,8 @@ void session_end(struct session *session)
 	}
 #endif
 	session->quarantined_pages = pgmap_holder_end(session->holder);
-	for (map = TAILQ_FIRST(&session->map_list); map; map = next) {
-		next = TAILQ_NEXT(map, link);
-		fsdax_unmap_ended(map->map);
-		forget_map(session, map);
-	}
+	forget_maps(&session->map_list);
+	forget_maps(&session->inherited);
 	session_close_files(session);
 	handles_exit(&session->maps);
 	segment_exit(&session->segment);
@@ -263,6 +270,7 @@ static int measure(struct session_map *map)
 		fsdax_map_span(map->map, i, &span);
 		map->pages += UINT64_C(1) << span.order;
 	}
+	map->refs = map->nspans;
 	return 0;
 }
 
@@ -337,6 +345,7 @@ int session_map(struct session *session, struct fsdax_file *file, const struct s
 	map->offset_bytes = range->offset_bytes;
 	map->len_bytes = range->len_bytes;
 	map->since_ns = session_now_ns();
+	map->first_lease = lease_byte(session);
 	map->ready = ready;
 	map->ready_arg = arg;
 	err = map_file(session, file, map, range);
@@ -349,17 +358,44 @@ int session_map(struct session *session, struct fsdax_file *file, const struct s
 	return 0;
 }
 
-int session_unmap(struct session *session, struct session_map *map)
+static void unmap(struct session_map *map)
+{
+	fsdax_unmap(map->map);
+	free_map(map);
+}
+
+int session_unmap(struct session *session, struct session_map *map, uint32_t inherited)
 {
 	uint64_t local, remote;
 	session_count_pins(map, &local, &remote);
 	if (local || remote)
 		return -EBUSY;
-	fsdax_unmap(map->map);
 	segment_put(&session->segment, map->first_word, map->nspans);
 	handles_remove(&session->maps, map->id);
-	forget_map(session, map);
+	map->nspans = 0;
+	TAILQ_REMOVE(&session->map_list, map, link);
+	if (inherited && leases_keep(session, map, inherited & PROTO_UNMAP_UNRENEWED))
+		TAILQ_INSERT_TAIL(&session->inherited, map, link);
+	else
+		unmap(map);
 	return 0;
+}
+
+void session_lease_fallen(struct session *session)
+{
+	struct session_map *map, *next;
+	for (map = TAILQ_FIRST(&session->inherited); map; map = next) {
+		next = TAILQ_NEXT(map, link);
+		if (leases_hold(session, map))
+			continue;
+		TAILQ_REMOVE(&session->inherited, map, link);
+		unmap(map);
+	}
+}
+
+bool session_holds(const struct session *session)
+{
+	return !TAILQ_EMPTY(&session->map_list) || !TAILQ_EMPTY(&session->inherited);
 }
 
 void session_gone(void *cookie, uint64_t first_span, uint64_t nspans)

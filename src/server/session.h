@@ -19,6 +19,7 @@
 
 #include "dev/dev.h"
 #include "server/handles.h"
+#include "server/leases.h"
 #include "server/protocol.h"
 #include "server/segment.h"
 
@@ -51,8 +52,10 @@ struct session_map {
 	uint64_t id;
 	uint64_t ino;
 	uint64_t offset_bytes, len_bytes;
-	uint64_t nspans, first_word, pages;
-	uint64_t *stale; /* a bit per span that has gone from the file; few_stale for up to 64 */
+	uint64_t nspans, first_word, pages; /* its words go when it is unmapped: nspans 0 */
+	uint64_t refs;
+	uint64_t first_lease, last_lease; /* that it can have been inherited with; last: once it is unmapped */
+	uint64_t *stale;                  /* a bit per span that has gone from the file; few_stale for up to 64 */
 	uint64_t few_stale;
 	int64_t since_ns;
 	session_ready_fn *ready; /* while it is being made */
@@ -72,7 +75,7 @@ struct session_left {
 struct session {
 	TAILQ_ENTRY(session) link;
 	struct service *service;
-	uint64_t id; /* the holder's, and the lease's byte; 0 without a holder */
+	uint64_t id; /* the holder's, and the byte of its first lease; 0 without a holder */
 	bool greeted;
 	enum proto_who_state state;
 	struct pgmap_holder *holder;
@@ -81,6 +84,9 @@ struct session {
 	struct handles files;
 	struct handles maps;
 	TAILQ_HEAD(session_maps, session_map) map_list;
+	struct session_maps inherited; /* unmapped here; children may have them still */
+	struct lease_list leases;
+	unsigned nleases;
 	struct session_left *left;
 	uint64_t nleft, left_cap;
 	int64_t quarantined_pages;
@@ -108,7 +114,10 @@ struct session_range {
 /* ready may be null. What fails has changed nothing, neither here nor in the file. */
 int session_map(struct session *session, struct fsdax_file *file, const struct session_range *range,
 		session_ready_fn *ready, void *arg, struct session_map **out);
-int session_unmap(struct session *session, struct session_map *map); /* -EBUSY: pins stand */
+/* inherited: PROTO_UNMAP_... of protocol.h. -EBUSY: pins stand. */
+int session_unmap(struct session *session, struct session_map *map, uint32_t inherited);
+void session_lease_fallen(struct session *session); /* what waited for it ends */
+bool session_holds(const struct session *session);  /* a mapping, its own or its children's */
 void session_gone(void *cookie, uint64_t first_span, uint64_t nspans);
 
 void session_block_all(struct session *session, enum pinword_reason reason); /* but for stale spans */

@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -44,7 +43,7 @@ static void wake_loop(struct loop *loop)
 static void *lease_thread(void *arg)
 {
 	struct lease *lease = arg;
-	struct loop *loop = lease->loop;
+	struct loop *loop = lease->waiter;
 	do
 		lease->answer = dev_lease_wait(service_dev(loop->service), lease->byte);
 	while (lease->answer == -EINTR);
@@ -64,12 +63,13 @@ static void watch_lease(struct loop *loop, struct lease *lease)
 	TAILQ_INSERT_TAIL(&loop->unwatched, lease, link);
 }
 
-void waiting_lease(struct loop *loop, struct session *session, struct lease *lease)
+void waiting_leases(struct loop *loop, struct session *session)
 {
-	lease->loop = loop;
-	lease->session = session;
-	lease->byte = service_session_byte(session);
-	watch_lease(loop, lease);
+	struct lease *lease;
+	while ((lease = service_lease_wanted(session)) != NULL) {
+		lease->waiter = loop;
+		watch_lease(loop, lease);
+	}
 }
 
 void waiting_retry(struct loop *loop)
@@ -83,8 +83,7 @@ void waiting_retry(struct loop *loop)
 			watch_lease(loop, lease);
 			continue;
 		}
-		service_lease_gone(lease->session);
-		free(lease);
+		service_lease_gone(lease);
 	}
 }
 
@@ -110,8 +109,7 @@ void waiting_answers(struct loop *loop)
 	while ((lease = TAILQ_FIRST(&answers)) != NULL) {
 		TAILQ_REMOVE(&answers, lease, link);
 		if (lease->answer == 0) {
-			service_lease_gone(lease->session);
-			free(lease);
+			service_lease_gone(lease);
 		} else {
 			lease->watched = false; /* no lock to be had: ask again later */
 			TAILQ_INSERT_TAIL(&loop->unwatched, lease, link);

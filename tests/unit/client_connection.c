@@ -177,7 +177,7 @@ static void the_end_of_a_handle_is_said_once_and_cannot_fail(void **state)
 		struct pgmap_client *client = fake_connect(&fake);
 		fake.answer = answer_error;
 		fake.rep.error = cases[i].error;
-		connection_end_handle(client, PROTO_CLOSE, 12);
+		connection_end_handle(client, PROTO_CLOSE, 12, 0);
 		assert_int_equal(fake.calls[PROTO_CLOSE], 1);
 		assert_int_equal(fake.last[PROTO_CLOSE].handle, 12);
 		assert_int_equal(fake.hung_up, cases[i].hung_up);
@@ -195,7 +195,7 @@ static void what_is_left_of_a_connection_that_ended_gets_epipe(void **state)
 	assert_int_equal(connection_disconnect(client), 0);
 	assert_int_equal(fake_count_fds(), fds + 1); /* the eventfd, for unpins; the lease is what is mapped */
 	assert_int_equal(ask(client, NULL), -EPIPE);
-	connection_end_handle(client, PROTO_UNMAP, 3);
+	connection_end_handle(client, PROTO_UNMAP, 3, 0);
 	assert_int_equal(fake.calls[PROTO_INFO] + fake.calls[PROTO_UNMAP] + fake.hung_up, 0);
 	assert_int_equal(pinword_read(client->words).local, 0); /* pins still count */
 	connection_put(client);
@@ -241,7 +241,7 @@ static void c7_8_a_forked_child_has_mappings_but_no_connection_and_no_pins(void 
 {
 	(void)state;
 	struct pgmap_client *client = fake_connect(&fake), *other = fake_connect(&fake);
-	int lease_fd = client->fds[CLIENT_LEASE].fd, event_fd = client->fds[CLIENT_EVENT].fd, status;
+	int lease_fd = client->lease.read.fd, event_fd = client->event.fd, status;
 	pid_t pid = fork();
 	if (pid == 0)
 		_exit(look_from_child(client, other, lease_fd, event_fd));

@@ -15,7 +15,7 @@ static void what_is_mapped_is_what_the_pieces_say(void **state)
 	for (unsigned i = 0; i < 5; i++) {
 		char back;
 		at[i * PAGE + 7] = (char)('a' + i);
-		assert_int_equal(pread(client->fds[CLIENT_LEASE].fd, &back, 1, (off_t)(device_page[i] * PAGE + 7)), 1);
+		assert_int_equal(pread(client->lease.read.fd, &back, 1, (off_t)(device_page[i] * PAGE + 7)), 1);
 		assert_int_equal(back, 'a' + i);
 	}
 	assert_int_equal(fake.last[PROTO_MAP].handle, 5);

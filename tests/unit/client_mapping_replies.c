@@ -195,7 +195,7 @@ static void a_long_answer_comes_in_a_descriptor(void **state)
 	for (unsigned i = 0; i < LONG; i++) {
 		char back;
 		((char *)pgmap_mapping_address(mapping))[i * PAGE] = (char)('a' + i);
-		assert_int_equal(pread(client->fds[CLIENT_LEASE].fd, &back, 1, (off_t)((200 - 2 * i) * PAGE)), 1);
+		assert_int_equal(pread(client->lease.read.fd, &back, 1, (off_t)((200 - 2 * i) * PAGE)), 1);
 		assert_int_equal(back, 'a' + i);
 		assert_int_equal(pgmap_pin(mapping, i * PAGE, 1, PGMAP_PIN_REMOTE), 0);
 		assert_int_equal(pinword_read(&client->words[i]).remote, 1);

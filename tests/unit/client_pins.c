@@ -205,7 +205,7 @@ static void an_unpin_of_what_is_not_pinned_changes_nothing(void **state)
 static uint64_t times_told(void)
 {
 	uint64_t n = 0;
-	return read(client->fds[CLIENT_EVENT].fd, &n, sizeof(n)) == (ssize_t)sizeof(n) ? n : 0; /* it never blocks */
+	return read(client->event.fd, &n, sizeof(n)) == (ssize_t)sizeof(n) ? n : 0; /* it never blocks */
 }
 
 static void c7_9_the_last_unpin_tells_who_waits_for_it(void **state)
@@ -227,7 +227,7 @@ static void telling_who_is_told_already_is_no_error(void **state)
 	const uint64_t full = UINT64_MAX - 1;
 	assert_int_equal(pgmap_pin(mapping, 0, 1, PGMAP_PIN_LOCAL), 0);
 	(void)pinword_block(&mapping->words[0], PINWORD_WAIT);
-	assert_int_equal(write(client->fds[CLIENT_EVENT].fd, &full, sizeof(full)), sizeof(full));
+	assert_int_equal(write(client->event.fd, &full, sizeof(full)), sizeof(full));
 	errno = ERANGE;
 	assert_int_equal(pgmap_unpin(mapping, 0, 1, PGMAP_PIN_LOCAL), 0);
 	assert_int_equal(errno, ERANGE);

@@ -116,7 +116,7 @@ static void leases_that_ended_leave_no_lock(void **state)
 	assert_int_equal(dev_open("memfd:size=4K,page=4K", &dev, why), 0);
 	assert_int_equal(locks(dev), 1);
 	for (uint64_t byte = 1; byte <= 20; byte++) {
-		int lease = dev_open_lease(dev, byte);
+		int lease = dev_open_lease(dev, byte, true);
 		assert_true(lease >= 0);
 		assert_int_equal(locks(dev), 3);
 		assert_int_equal(close(lease), 0);

@@ -96,7 +96,7 @@ static void leave_the_parents_behind(void)
 /* A child that has the lease's only descriptor, and runs body. */
 static pid_t child_with_lease(void (*body)(int lease))
 {
-	int lease = dev_open_lease(the_dev, BYTE);
+	int lease = dev_open_lease(the_dev, BYTE, true);
 	assert_true(lease >= 0);
 	pid_t pid = fork();
 	assert_true(pid >= 0);
@@ -127,16 +127,16 @@ static void c7_2_nothing_held_is_nothing_to_wait_for(void **state)
 {
 	(void)state;
 	assert_gone();
-	int lease = dev_open_lease(the_dev, BYTE);
+	int lease = dev_open_lease(the_dev, BYTE, true);
 	assert_held();
 	assert_int_equal(dev_lease_probe(the_dev, BYTE + 1), 1); /* a neighbour's byte is its own */
 	assert_int_equal(close(lease), 0);
 	assert_gone();
-	assert_int_equal(dev_open_lease(the_dev, 0), -EINVAL);
-	assert_int_equal(dev_open_lease(the_dev, (UINT64_C(1) << 62) + 1), -EINVAL);
+	assert_int_equal(dev_open_lease(the_dev, 0, true), -EINVAL);
+	assert_int_equal(dev_open_lease(the_dev, (UINT64_C(1) << 62) + 1, true), -EINVAL);
 	assert_int_equal(dev_lease_probe(the_dev, 0), -EINVAL);
 	assert_int_equal(dev_lease_wait(the_dev, 0), -EINVAL);
-	lease = dev_open_lease(the_dev, UINT64_C(1) << 62);
+	lease = dev_open_lease(the_dev, UINT64_C(1) << 62, true);
 	assert_true(lease >= 0);
 	assert_int_equal(fcntl(lease, F_GETFD), FD_CLOEXEC);
 	assert_int_equal(dev_lease_probe(the_dev, UINT64_C(1) << 62), 0);

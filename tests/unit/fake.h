@@ -40,6 +40,9 @@ struct fake {
 	int err;
 	struct proto_hello hello;
 	unsigned hello_fds;
+	int lease_fd; /* as last given, and the client's */
+	int lease_error;
+	unsigned lease_fds_less;
 	uint64_t segment_bytes;
 };
 
@@ -58,13 +61,26 @@ static inline int fake_memfd_with(const void *bytes, size_t len)
 	return fd;
 }
 
-static inline void fake_answer_hello(const struct fake *fake, struct transport_reply *reply)
+static inline void fake_answer_hello(struct fake *fake, struct transport_reply *reply)
 {
 	reply->rep.u.hello = fake->hello;
 	for (reply->nfds = 0; reply->nfds < fake->hello_fds; reply->nfds++) {
 		uint64_t bytes = reply->nfds == 0 ? (uint64_t)FAKE_DEVICE_PAGES * PAGE : fake->segment_bytes;
 		reply->fds[reply->nfds] = reply->nfds == 2 ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : fake_memfd(bytes);
 	}
+	fake->lease_fd = reply->fds[0];
+}
+
+/* The same device again. */
+static inline void fake_answer_lease(struct fake *fake, const struct proto_req *req, struct transport_reply *reply)
+{
+	unsigned n = !!(req->flags & PROTO_LEASE_NEXT) + !!(req->flags & PROTO_LEASE_WRITE);
+	reply->rep.error = fake->lease_error;
+	if (fake->lease_error)
+		return;
+	for (; reply->nfds < n - fake->lease_fds_less; reply->nfds++)
+		reply->fds[reply->nfds] = fcntl(fake->lease_fd, F_DUPFD_CLOEXEC, 0);
+	fake->lease_fd = reply->fds[0];
 }
 
 static inline int fake_call(struct transport *transport, const struct proto_req *req, struct transport_reply *reply)
@@ -82,6 +98,8 @@ static inline int fake_call(struct transport *transport, const struct proto_req 
 	reply->rep.seq = req->seq;
 	if (req->type == PROTO_HELLO)
 		fake_answer_hello(fake, reply);
+	if (req->type == PROTO_LEASE)
+		fake_answer_lease(fake, req, reply);
 	return fake->answer ? fake->answer(fake, req, reply) : 0;
 }
 

@@ -45,7 +45,7 @@ static void what_does_not_speak_the_protocol_is_told_so_once(void **state)
 	static char longer[sizeof(struct proto_req) + 1];
 	assert_non_null(fresh);
 	assert_int_equal(service_session_event(fresh), -1);
-	assert_int_equal(service_session_byte(fresh), 0);
+	assert_int_equal(fresh->id, 0);
 	static const size_t lengths[] = {0, 1, PROTO_HEADER_BYTES - 1, PROTO_HEADER_BYTES,
 					 sizeof(struct proto_req) - 1};
 	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
@@ -75,7 +75,7 @@ static void what_does_not_speak_the_protocol_is_told_so_once(void **state)
 	assert_int_equal(reply.nfds, 3);
 	same.nfds = 3;
 	memcpy(same.fds, reply.fds, sizeof(same.fds));
-	assert_int_equal(reply.rep.u.hello.holder_id, service_session_byte(fresh));
+	assert_int_equal(reply.rep.u.hello.holder_id, fresh->id);
 	assert_int_equal(reply.rep.u.hello.words, 1 << 16);
 	assert_int_equal(reply.rep.u.hello.granule_order, 0);
 	assert_int_equal(reply.rep.u.hello.server_pid, getpid());
@@ -95,7 +95,7 @@ static const struct {
 	{PROTO_TRUNCATE, 0, 0, true, false},
 	{PROTO_MAP, 0, 0, true, true},
 	{PROTO_OPEN_MAP, 7, 1, true, true},
-	{PROTO_UNMAP, 0, 0, true, false},
+	{PROTO_UNMAP, 3, 0, true, false},
 	{PROTO_STAT, 0, 1, false, false},
 	{PROTO_UNLINK, 0, 1, false, false},
 	{PROTO_RENAME, 0, 2, false, false},
@@ -266,7 +266,7 @@ static void c7_3_whoever_is_waited_for_is_named_with_his_state(void **state)
 	(void)state;
 	char text[300], want[300];
 	struct client mapping = join(0), dead = join(0);
-	uint64_t dead_id = service_session_byte(dead.session);
+	uint64_t dead_id = dead.session->id;
 	assert_int_equal(open_map(&mapping, "/m", FSDAX_CREATE, PAGE), 0);
 	assert_int_equal(open_map(&dead, "/q", FSDAX_CREATE, PAGE), 0);
 	assert_int_equal(pinword_pin(&dead.session->segment.words[reply.rep.u.map.first_word], 1), 0);
@@ -292,7 +292,7 @@ static void c7_3_whoever_is_waited_for_is_named_with_his_state(void **state)
 	assert_int_equal(service_destroy(service), -EBUSY);
 	while (mapping.nfds)
 		assert_int_equal(close(mapping.fds[--mapping.nfds]), 0);
-	service_lease_gone(mapping.session);
+	service_lease_gone(service_lease_wanted(mapping.session));
 	assert_int_equal(ask_handle(&control, PROTO_FENCE, dead_id), 0);
 	service_waits_for(service, text, sizeof(text));
 	assert_string_equal(text, "");
@@ -342,8 +342,7 @@ static void a_greeting_without_descriptors_or_memory_leaves_nothing(void **state
 	assert_int_equal(err, 0);
 	late.nfds = reply.nfds;
 	memcpy(late.fds, reply.fds, sizeof(late.fds));
-	assert_true(service_session_byte(late.session) >
-		    me.session->id); /* a number whose byte was touched is used up */
+	assert_true(late.session->id > me.session->id); /* a number whose byte was touched is used up */
 	leave(&late);
 	failing_begin(1, false);
 	assert_null(service_connect(service, 1, 1));

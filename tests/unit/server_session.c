@@ -133,14 +133,16 @@ static void a_greeting_that_fails_leaves_no_byte_that_a_client_could_take_first(
 	(void)state;
 	int others[PROTO_MAX_FDS];
 	struct session *other = service_connect(service, getpid(), getuid());
+	int writable = lease_join(session, true);
 	assert_non_null(other);
+	assert_true(writable >= 0);
 	for (unsigned long nth = 1;; nth++) {
 		failing_begin(nth, false);
 		int err = session_greet(other, others);
 		bool failed = failing_end();
 		struct flock next = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
 		next.l_start = (off_t)(service->last_id + 1);
-		assert_int_equal(fcntl(fds[0], F_OFD_SETLK, &next), -1);
+		assert_int_equal(fcntl(writable, F_OFD_SETLK, &next), -1);
 		assert_int_equal(errno, EAGAIN);
 		assert_int_equal(err, failed ? -ENOMEM : 0);
 		assert_int_equal(service->holders, failed ? 1 : 2);
@@ -148,6 +150,7 @@ static void a_greeting_that_fails_leaves_no_byte_that_a_client_could_take_first(
 			break;
 		assert_true(nth < 100);
 	}
+	assert_int_equal(close(writable), 0);
 	close_fds(others);
 	assert_true(service_disconnect(other));
 	leave();
@@ -173,7 +176,7 @@ static void a_mapping_lies_within_the_size_and_ends_with_its_words(void **state)
 	uint64_t id = map->id, first = map->first_word;
 	assert_int_equal(reason(map, 0), PINWORD_OPEN);
 	assert_int_equal(reason(map, 1), PINWORD_OPEN);
-	assert_int_equal(session_unmap(session, map), 0);
+	assert_int_equal(session_unmap(session, map, 0), 0);
 	assert_null(handles_get(&session->maps, id));
 	assert_int_equal(pinword_pin(&session->segment.words[first], 0), -EINVAL);
 	assert_int_equal(fsdax_stat_file(file, &st), 0);
@@ -191,13 +194,13 @@ static void c7_9_a_pinned_mapping_is_not_unmapped(void **state)
 	assert_int_equal(map_of(file, 0, 0, &map), 0);
 	for (int kind = 0; kind <= 1; kind++) {
 		assert_int_equal(pinword_pin(word(map, 1), kind), 0);
-		assert_int_equal(session_unmap(session, map), -EBUSY);
+		assert_int_equal(session_unmap(session, map, 0), -EBUSY);
 		session_count_pins(map, &local, &remote);
 		assert_int_equal(local, !kind);
 		assert_int_equal(remote, kind);
 		assert_int_equal(pinword_unpin(word(map, 1), kind), 0);
 	}
-	assert_int_equal(session_unmap(session, map), 0);
+	assert_int_equal(session_unmap(session, map, 0), 0);
 	fsdax_close(file);
 	leave();
 }
@@ -221,7 +224,7 @@ static void c7_9_what_has_gone_from_the_file_stays_stale(void **state)
 		for (uint64_t span = 0; span < PAGES; span++)
 			assert_int_equal(reason(map, span), span < KEPT ? reasons[i] : PINWORD_STALE);
 	}
-	assert_int_equal(session_unmap(session, map), 0);
+	assert_int_equal(session_unmap(session, map, 0), 0);
 	fsdax_close(file);
 	leave();
 }
@@ -241,7 +244,7 @@ static void c7_2_nothing_ends_while_the_kernel_maps_for_it(void **state)
 	assert_int_equal(service->holders, 1);
 	assert_int_equal(space().used, 4);
 	close_fds(fds);
-	service_lease_gone(session);
+	service_lease_gone(service_lease_wanted(session));
 	assert_int_equal(space().used + space().waiting, 0);
 }
 

@@ -45,9 +45,8 @@ static void c7_2_a_holder_ends_when_its_lease_does(void **state)
 {
 	(void)state;
 	assert_false(service_disconnect(session));
-	struct lease *lease = calloc(1, sizeof(*lease));
-	assert_non_null(lease);
-	waiting_lease(&loop, session, lease);
+	waiting_leases(&loop, session);
+	assert_null(service_lease_wanted(session)); /* each once */
 	assert_true(TAILQ_EMPTY(&loop.unwatched));
 	waiting_answers(&loop); /* none yet, and none can be */
 	assert_int_equal(loop.service->holders, 1);
@@ -59,13 +58,11 @@ static void c7_2_a_holder_ends_when_its_lease_does(void **state)
 static void a_lease_that_no_thread_watches_is_asked_for_again(void **state)
 {
 	(void)state;
-	struct lease *lease = calloc(1, sizeof(*lease));
-	assert_non_null(lease);
 	assert_false(service_disconnect(session));
+	struct lease *lease = service_lease_wanted(session);
+	assert_non_null(lease);
 	assert_int_equal(waiting_timeout_ms(&loop), -1);
-	lease->loop = &loop;
-	lease->session = session;
-	lease->byte = service_session_byte(session);
+	lease->waiter = &loop;
 	lease->answer = -ENOLCK; /* its thread got no lock */
 	TAILQ_INSERT_TAIL(&loop.answers, lease, link);
 	waiting_answers(&loop);
@@ -82,12 +79,10 @@ static void a_lease_that_no_thread_watches_is_asked_for_again(void **state)
 static void a_lease_that_is_still_held_gets_a_thread(void **state)
 {
 	(void)state;
-	struct lease *lease = calloc(1, sizeof(*lease));
-	assert_non_null(lease);
 	assert_false(service_disconnect(session));
-	lease->loop = &loop;
-	lease->session = session;
-	lease->byte = service_session_byte(session);
+	struct lease *lease = service_lease_wanted(session);
+	assert_non_null(lease);
+	lease->waiter = &loop;
 	TAILQ_INSERT_TAIL(&loop.unwatched, lease, link);
 	waiting_retry(&loop);
 	assert_true(TAILQ_EMPTY(&loop.unwatched));

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* lease.c - what a client maps with, and a new one after a fork. See lease.h for why, and the locks. */
+#include "client/lease.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "client/connection.h"
+
+void lease_init(struct client_lease *lease)
+{
+	lease->read.fd = lease->write.fd = -1;
+	lease->forks = client_forks_now();
+	(void)pthread_mutex_init(&lease->maps_lock, NULL);
+	LIST_INIT(&lease->maps);
+}
+
+void lease_close(struct client_lease *lease)
+{
+	(void)pthread_mutex_lock(&lease->maps_lock);
+	forkfd_close(&lease->read);
+	forkfd_close(&lease->write);
+	(void)pthread_mutex_unlock(&lease->maps_lock);
+}
+
+void lease_exit(struct client_lease *lease)
+{
+	lease_close(lease);
+	(void)pthread_mutex_destroy(&lease->maps_lock);
+}
+
+/* The descriptors that flags ask for, in fresh: NEXT's first. Under the connection's lock. */
+static int ask(struct pgmap_client *client, uint32_t flags, struct forkfd fresh[PROTO_MAX_FDS])
+{
+	struct proto_req req = {.type = PROTO_LEASE, .flags = flags};
+	struct transport_reply reply;
+	unsigned expected = !!(flags & PROTO_LEASE_NEXT) + !!(flags & PROTO_LEASE_WRITE);
+	for (unsigned i = 0; i < PROTO_MAX_FDS; i++)
+		fresh[i].fd = -1;
+	int err = connection_call_locked(client, &req, &reply, fresh);
+	if (err || reply.nfds == expected)
+		return err;
+	for (unsigned i = 0; i < PROTO_MAX_FDS; i++)
+		forkfd_close(&fresh[i]);
+	return -EPROTO;
+}
+
+int lease_want_write(struct pgmap_client *client)
+{
+	struct client_lease *lease = &client->lease;
+	struct forkfd fresh[PROTO_MAX_FDS];
+	if (!client_is_ours(client))
+		return -EPERM;
+	(void)pthread_mutex_lock(&client->lock);
+	int err = lease->write.fd >= 0 ? 0 : ask(client, PROTO_LEASE_WRITE, fresh);
+	if (!err && lease->write.fd < 0) {
+		(void)pthread_mutex_lock(&lease->maps_lock);
+		forkfd_move(&lease->write, &fresh[0]);
+		(void)pthread_mutex_unlock(&lease->maps_lock);
+	}
+	(void)pthread_mutex_unlock(&client->lock);
+	return err;
+}
+
+/* Under maps_lock, which keeps it open. */
+static int fd_for(const struct client_lease *lease, const struct address_plan *plan)
+{
+	return plan->prot & PROT_WRITE ? lease->write.fd : lease->read.fd;
+}
+
+static int keep_pieces(struct leased *leased, const struct address_plan *plan)
+{
+	struct proto_piece *to = leased->few_pieces;
+	leased->many_pieces = NULL;
+	if (plan->npieces > LEASE_FEW_PIECES) {
+		to = leased->many_pieces = malloc(plan->npieces * sizeof(*to));
+		if (!to)
+			return -ENOMEM;
+	}
+	memcpy(to, plan->pieces, plan->npieces * sizeof(*to));
+	leased->plan = *plan;
+	leased->plan.pieces = to;
+	return 0;
+}
+
+int lease_map(struct pgmap_client *client, const struct address_plan *plan, struct leased *out)
+{
+	struct client_lease *lease = &client->lease;
+	int err = keep_pieces(out, plan);
+	if (err)
+		return err;
+	(void)pthread_mutex_lock(&lease->maps_lock);
+	out->forks = client_forks_now();
+	out->plan.fd = fd_for(lease, plan);
+	err = address_map(&out->plan, &out->address);
+	if (!err)
+		LIST_INSERT_HEAD(&lease->maps, out, link);
+	(void)pthread_mutex_unlock(&lease->maps_lock);
+	if (err)
+		free(out->many_pieces);
+	return err;
+}
+
+/* One that cannot be moved stays on the old lease, which stands for as long as it is there: no page is free too early. */
+static void move_all(struct client_lease *lease)
+{
+	struct leased *leased;
+	LIST_FOREACH (leased, &lease->maps, link) {
+		leased->plan.fd = fd_for(lease, &leased->plan);
+		(void)address_move(&leased->plan, &leased->address);
+	}
+}
+
+/* A lease that no child has: 0, or why there is none. The descriptors are put in their places under the connection's lock:
+ * a mapping that the server made after it made the lease is then made from it here, too. */
+static int renew(struct pgmap_client *client)
+{
+	struct client_lease *lease = &client->lease;
+	struct forkfd fresh[PROTO_MAX_FDS];
+	int err = 0;
+	(void)pthread_mutex_lock(&client->lock);
+	unsigned forks = client_forks_now();
+	if (forks != lease->forks) {
+		uint32_t flags = PROTO_LEASE_NEXT | (lease->write.fd >= 0 ? PROTO_LEASE_WRITE : 0);
+		err = ask(client, flags, fresh);
+		if (!err) {
+			(void)pthread_mutex_lock(&lease->maps_lock);
+			lease->forks = forks;
+			forkfd_close(&lease->read);
+			forkfd_move(&lease->read, &fresh[0]);
+			if (flags & PROTO_LEASE_WRITE) {
+				forkfd_close(&lease->write);
+				forkfd_move(&lease->write, &fresh[1]);
+			}
+			move_all(lease);
+			(void)pthread_mutex_unlock(&lease->maps_lock);
+		}
+	}
+	(void)pthread_mutex_unlock(&client->lock);
+	return err;
+}
+
+/* Under the lock: another thread that moves all mappings must not put it over what comes to lie at these addresses. */
+static int take_away(struct client_lease *lease, struct leased *leased)
+{
+	(void)pthread_mutex_lock(&lease->maps_lock);
+	int err = address_unmap(&leased->address);
+	if (!err)
+		LIST_REMOVE(leased, link);
+	(void)pthread_mutex_unlock(&lease->maps_lock);
+	return err;
+}
+
+int lease_unmap(struct pgmap_client *client, struct leased *leased, uint32_t *inherited)
+{
+	int err = take_away(&client->lease, leased);
+	if (err)
+		return err;
+	*inherited = 0;
+	if (client_forks_now() != leased->forks)
+		*inherited = PROTO_UNMAP_INHERITED | (renew(client) ? PROTO_UNMAP_UNRENEWED : 0);
+	free(leased->many_pieces);
+	return 0;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * lease.h - what a client maps with: the descriptors of its lease, and the mappings that were made from them.
+ *
+ * A child of fork() inherits its parent's mappings. What the parent unmaps afterwards, a child may look at still, so the
+ * server must keep those pages until it has gone (c6.8, c7.8): the kernel says when, by way of the lease that the child's
+ * mapping was made from (server/leases.h). That works if nothing of the parent's is on the same lease. So at the first unmap
+ * of an inherited mapping after a fork the client gets a new lease, and moves all that it still maps to it: the same pages
+ * of the same device, put over the same addresses, with no moment at which an access would fail.
+ *
+ * Whether a child may have a mapping is known by counting forks (client_forks, counted up before each): when the count that
+ * was read before the mapping was made is still the same after it was unmapped, no child has it. A lease is new enough
+ * when there has been no fork since before it was asked for: fork() takes the lock of forkfd.h, so a child that is counted
+ * already, and not made yet, is made before the new lease's descriptors are here.
+ *
+ * Lock order: the connection's lock, maps_lock, forkfd.h's. maps_lock guards the descriptors' use and the list: a mapping
+ * is on it exactly while its addresses are its own.
+ */
+#ifndef PGMAP_CLIENT_LEASE_H
+#define PGMAP_CLIENT_LEASE_H
+
+#include <pthread.h>
+#include <sys/queue.h>
+
+#include "client/address.h"
+#include "client/forkfd.h"
+
+struct pgmap_client;
+struct pgmap_mapping;
+
+enum { LEASE_FEW_PIECES = 2 };
+
+struct client_lease {
+	struct forkfd read, write; /* write: from the first mapping that is written through on */
+	unsigned forks;            /* before it was asked for */
+	pthread_mutex_t maps_lock;
+	LIST_HEAD(, leased) maps;
+};
+
+/* A mapping's part: what it takes to make it again. */
+struct leased {
+	LIST_ENTRY(leased) link;
+	unsigned forks; /* before it was made */
+	struct address address;
+	struct address_plan plan; /* but for the descriptor */
+	struct proto_piece few_pieces[LEASE_FEW_PIECES];
+	struct proto_piece *many_pieces; /* or null */
+};
+
+void lease_init(struct client_lease *lease);
+void lease_exit(struct client_lease *lease); /* its descriptors are closed */
+void lease_close(struct client_lease *lease);
+
+/* There is a descriptor that can be written through; before a mapping is asked for. What a request answers. */
+int lease_want_write(struct pgmap_client *client);
+/* lease_map - a range of addresses as the plan says; its fd is not looked at. As address_map(), and -ENOMEM.
+ * lease_unmap - the end of it, and in *inherited what the server must be told with PROTO_UNMAP. As address_unmap(). */
+int lease_map(struct pgmap_client *client, const struct address_plan *plan, struct leased *out);
+int lease_unmap(struct pgmap_client *client, struct leased *leased, uint32_t *inherited);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* client_lease.c - when a client asks for a new lease, and what it tells the server of an unmap. */
+#include <fcntl.h>
+
+#include "fake_map.h"
+
+#include <sys/wait.h>
+
+static void fork_once(void)
+{
+	int status;
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+}
+
+static uint32_t unmap_it(struct pgmap_mapping *mapping)
+{
+	assert_int_equal(pgmap_unmap(mapping), 0);
+	return fake.last[PROTO_UNMAP].flags;
+}
+
+static void without_a_fork_nobody_has_inherited_anything(void **state)
+{
+	(void)state;
+	fork_once();
+	struct pgmap_mapping *mapping = map_it(); /* after the fork */
+	assert_int_equal(unmap_it(mapping), 0);
+	assert_int_equal(fake.calls[PROTO_LEASE], 1); /* the fixture's */
+}
+
+static void c7_8_after_a_fork_the_server_is_told_and_one_lease_is_enough(void **state)
+{
+	(void)state;
+	struct pgmap_mapping *first = map_it(), *second = map_it(), *third = map_it();
+	fork_once();
+	struct pgmap_mapping *later = map_it();
+	assert_int_equal(unmap_it(first), PROTO_UNMAP_INHERITED);
+	assert_int_equal(fake.last[PROTO_LEASE].flags, PROTO_LEASE_NEXT | PROTO_LEASE_WRITE);
+	assert_int_equal(unmap_it(second), PROTO_UNMAP_INHERITED);
+	assert_int_equal(unmap_it(later), 0);
+	assert_int_equal(fake.calls[PROTO_LEASE], 2);
+	fork_once();
+	assert_int_equal(unmap_it(third), PROTO_UNMAP_INHERITED);
+	assert_int_equal(fake.calls[PROTO_LEASE], 3);
+}
+
+static void a_lease_that_cannot_be_had_is_said(void **state)
+{
+	(void)state;
+	struct pgmap_mapping *first = map_it(), *second = map_it();
+	fork_once();
+	fake.lease_error = -EUSERS;
+	assert_int_equal(unmap_it(first), PROTO_UNMAP_INHERITED | PROTO_UNMAP_UNRENEWED);
+	fake.lease_error = 0;
+	assert_int_equal(unmap_it(second), PROTO_UNMAP_INHERITED); /* asked again */
+}
+
+/* The new lease of this test is another device: so one can see what a mapping was made from. */
+static void what_is_mapped_moves_to_the_new_lease(void **state)
+{
+	(void)state;
+	struct pgmap_mapping *gone = map_it(), *stays = map_it(), *read_only;
+	assert_int_equal(pgmap_map(file, 2 * PAGE, BYTES, PGMAP_MAP_READ, &read_only), 0);
+	char *bytes = pgmap_mapping_address(stays), *read_bytes = pgmap_mapping_address(read_only), back;
+	int old = fcntl(client->lease.read.fd, F_DUPFD_CLOEXEC, 0),
+	    fresh = fake_memfd((uint64_t)FAKE_DEVICE_PAGES * PAGE);
+	bytes[0] = 'o';
+	fork_once();
+	int given = fake.lease_fd;
+	fake.lease_fd = fresh;
+	assert_int_equal(unmap_it(gone), PROTO_UNMAP_INHERITED);
+	assert_int_equal(fcntl(given, F_GETFD), -1); /* closed here */
+	assert_int_equal(bytes[0], 0);
+	bytes[0] = 'n';
+	bytes[4 * PAGE] = 'z';
+	assert_int_equal(read_bytes[0], 'n');
+	assert_int_equal(pread(old, &back, 1, 100 * PAGE), 1);
+	assert_int_equal(back, 'o');
+	assert_int_equal(pread(fresh, &back, 1, 9 * PAGE), 1);
+	assert_int_equal(back, 'z');
+	assert_int_equal(close(old), 0);
+	assert_int_equal(close(fresh), 0);
+	assert_int_equal(unmap_it(stays), PROTO_UNMAP_INHERITED);
+	assert_int_equal(unmap_it(read_only), PROTO_UNMAP_INHERITED);
+}
+
+static void a_lease_with_another_number_of_descriptors_is_none(void **state)
+{
+	(void)state;
+	struct pgmap_mapping *mapping = map_it();
+	unsigned fds = fake_count_fds();
+	fork_once();
+	fake.lease_fds_less = 1;
+	assert_int_equal(unmap_it(mapping), PROTO_UNMAP_INHERITED | PROTO_UNMAP_UNRENEWED);
+	assert_int_equal(fake_count_fds(), fds);
+}
+
+int main(void)
+{
+#define A_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		A_TEST(without_a_fork_nobody_has_inherited_anything),
+		A_TEST(c7_8_after_a_fork_the_server_is_told_and_one_lease_is_enough),
+		A_TEST(a_lease_that_cannot_be_had_is_said),
+		A_TEST(what_is_mapped_moves_to_the_new_lease),
+		A_TEST(a_lease_with_another_number_of_descriptors_is_none),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
