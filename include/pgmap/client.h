@@ -38,6 +38,8 @@ struct pgmap_mapping; /* opaque: a mapped range of a file */
  *   -ENOENT, -ECONNREFUSED  nobody serves there     -EPROTO  another protocol version     -EINVAL  the target or spec
  *   -ENAMETOOLONG  the path is too long for a socket     -EACCES  no right to it     -EPIPE  the server went meanwhile
  *   -EMFILE, -ENFILE  no descriptors are left, here or there     -ENOMEM, -ENOSPC
+ *   -EBUSY  another server has the device of SPEC, or clients of a dead one     -EEXIST  it holds data, see docs/devices.md
+ *   -EPERM, -EFBIG  more than the limits of this process     -EROFS, -EOPNOTSUPP  its file system will not do
  */
 int pgmap_connect(const char *target, struct pgmap_client **out);
 /* pgmap_disconnect - end a connection. A socket's: whatever is still mapped stays mapped and charged until all of it is

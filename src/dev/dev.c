@@ -18,7 +18,7 @@
 
 #include "dev/kind.h"
 
-static const struct dev_kind *const kinds[] = {&dev_memfd};
+static const struct dev_kind *const kinds[] = {&dev_memfd, &dev_hugetlb, &dev_file};
 enum { NKINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 const struct dev_kind *dev_kind_at(size_t i)
@@ -78,23 +78,46 @@ int dev_parse_size(const char *text, uint64_t *bytes)
 	return 0;
 }
 
-int dev_next_arg(const char **args, struct dev_arg *arg, char why[DEV_WHY_MAX])
+static int unknown_key(const struct dev_key *keys, const char *key, size_t len, char why[DEV_WHY_MAX])
 {
-	const char *p = *args;
-	if (!*p)
-		return 0;
-	size_t len = strcspn(p, ",");
-	const char *eq = memchr(p, '=', len);
-	size_t key_len = eq ? (size_t)(eq - p) : 0;
+	char known[128] = "";
+	for (const struct dev_key *k = keys; k->name; k++) {
+		size_t at = strlen(known);
+		(void)snprintf(known + at, sizeof(known) - at, "%s%s", k == keys ? "" : ", ", k->name);
+	}
+	return dev_refuse(why, -EINVAL, "unknown key '%.*s' (known: %s)", (int)(len < 32 ? len : 32), key, known);
+}
+
+static int parse_arg(const char *arg, size_t len, const struct dev_key *keys, void *request, char why[DEV_WHY_MAX])
+{
+	char value[DEV_ARG_MAX];
+	const char *eq = memchr(arg, '=', len);
+	size_t key_len = eq ? (size_t)(eq - arg) : len;
 	size_t value_len = eq ? len - key_len - 1 : 0;
-	if (!key_len || !value_len || key_len >= sizeof(arg->key) || value_len >= sizeof(arg->value))
-		return dev_refuse(why, -EINVAL, "'%.*s' is not KEY=VALUE", (int)(len < 80 ? len : 80), p);
-	memcpy(arg->key, p, key_len);
-	arg->key[key_len] = 0;
-	memcpy(arg->value, eq + 1, value_len);
-	arg->value[value_len] = 0;
-	*args = p + len + (p[len] == ',');
-	return 1;
+	if (!key_len || (eq && !value_len) || value_len >= sizeof(value))
+		return dev_refuse(why, -EINVAL, "'%.*s' is not KEY=VALUE", (int)(len < 80 ? len : 80), arg);
+	const struct dev_key *key = keys;
+	while (key->name && (strlen(key->name) != key_len || memcmp(key->name, arg, key_len) != 0))
+		key++;
+	if (!key->name)
+		return unknown_key(keys, arg, key_len, why);
+	if (key->bare != !eq)
+		return dev_refuse(why, -EINVAL, key->bare ? "%s takes no value" : "'%s' is not KEY=VALUE", key->name);
+	memcpy(value, eq ? eq + 1 : "", value_len);
+	value[value_len] = 0;
+	return key->set(request, value, why);
+}
+
+int dev_parse_args(const char *args, const struct dev_key *keys, void *request, char why[DEV_WHY_MAX])
+{
+	while (*args) {
+		size_t len = strcspn(args, ",");
+		int err = parse_arg(args, len, keys, request, why);
+		if (err)
+			return err;
+		args += len + (args[len] == ',');
+	}
+	return 0;
 }
 
 static int unknown_kind(const char *spec, size_t len, char why[DEV_WHY_MAX])

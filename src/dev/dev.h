@@ -6,6 +6,13 @@
  *   memfd:size=SIZE[,page=4K|2M|1G|auto][,name=NAME]   anonymous shared memory; auto (default): the largest huge page
  *                                          that is not above the size, divides it and has enough reserved; else 4K
  *   memfd:fd=N                             a memfd that was inherited, say from a service manager: its size and page
+ *   hugetlb:size=SIZE,page=2M|1G           anonymous memory in huge pages, all promised by the system, or refused
+ *   file:PATH[,size=SIZE][,create][,overwrite]   a regular file: on tmpfs or hugetlbfs memory, else the page cache. No
+ *                                          comma in PATH; links are followed. create: make it (mode 0600, sparse, of
+ *                                          that size) if it is not there. A file that holds data is refused without
+ *                                          overwrite: whatever it holds is dropped. One that is empty gets the size;
+ *                                          another size than it has only with overwrite.
+ * All of them: node=N, memory of that NUMA node only; lock, never swapped out (huge pages never are).
  * SIZE: a number with an optional K, M, G or T (powers of 1024).
  *
  * The lease (docs/lease.md): every connection gets an open file description of its own, which holds a read lock on the
@@ -45,9 +52,10 @@ struct dev {
 };
 
 /*
- * dev_open - -EINVAL unknown kind, key or value, size 0 or not a multiple of the page; -ENOMEM no huge pages reserved;
- * -EBUSY another server has it, or clients of a dead one still map it (then nothing was touched). why gets the clause
- * that follows "which: " in the error line.
+ * dev_open - -EINVAL unknown kind, key or value, size 0 or not a multiple of the page, no regular file; -ENOMEM no huge
+ * pages reserved; -ENOMEM or -EPERM more to lock than the process may; -EBUSY another server has it, or clients of a dead
+ * one still map it (then nothing was touched); -ENOENT, -EEXIST the file is not there, holds data; -EOPNOTSUPP its file
+ * system will not do; and what opening it says. why gets the clause that follows "which: " in the error line.
  */
 int dev_open(const char *spec, struct dev **out, char why[DEV_WHY_MAX]);
 void dev_close(struct dev *dev);

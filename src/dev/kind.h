@@ -6,19 +6,24 @@
 #ifndef PGMAP_DEV_KIND_H
 #define PGMAP_DEV_KIND_H
 
+#include <stdbool.h>
+
 #include "dev/dev.h"
 
-extern const struct dev_kind dev_memfd;
+extern const struct dev_kind dev_memfd, dev_hugetlb, dev_file;
 
-enum { DEV_ARG_MAX = 96 };
-
-struct dev_arg {
-	char key[16];
-	char value[DEV_ARG_MAX];
+/* One argument that a kind knows: KEY=VALUE, or a bare word. set gets "" for the value of a bare one. */
+struct dev_key {
+	const char *name;
+	bool bare;
+	int (*set)(void *request, const char *value, char why[DEV_WHY_MAX]);
 };
 
-/* dev_next_arg - the next KEY=VALUE of *args, which moves behind it. 1, 0 at the end, -EINVAL (why says which). */
-int dev_next_arg(const char **args, struct dev_arg *arg, char why[DEV_WHY_MAX]);
+enum { DEV_ARG_MAX = 96 }; /* a value, with its 0 */
+
+/* dev_parse_args - each argument of args, in order, given to its key's set; keys ends with a null name. -EINVAL, or what
+ * set answers, with why. */
+int dev_parse_args(const char *args, const struct dev_key *keys, void *request, char why[DEV_WHY_MAX]);
 
 /* dev_refuse - write why, answer err: return dev_refuse(why, -EINVAL, "no size"). why may be null. */
 int dev_refuse(char why[DEV_WHY_MAX], int err, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -1,27 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Specs and sizes: what is read, what is refused, and that the refusal says which and why. What an open device costs. */
-#include "dev/dev.h"
-
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-static void assert_refused(const char *spec, int err, const char *words)
-{
-	struct dev *dev = NULL;
-	char why[DEV_WHY_MAX] = "";
-	assert_int_equal(dev_open(spec, &dev, why), err);
-	assert_null(dev);
-	if (!strstr(why, words))
-		fail_msg("'%s': \"%s\" does not say \"%s\"", spec, why, words);
-	assert_null(strchr(why, '\n'));
-}
+#include "dev_util.h"
 
 static void sizes_are_numbers_with_a_power_of_1024(void **state)
 {
@@ -64,7 +43,7 @@ static void bad_specs_are_refused_and_say_why(void **state)
 	assert_refused(NULL, -EINVAL, "no device");
 	assert_refused("", -EINVAL, "unknown kind");
 	assert_refused("floppy:size=1M", -EINVAL, "unknown kind of device 'floppy'");
-	assert_refused("floppy:size=1M", -EINVAL, "memfd");
+	assert_refused("floppy:size=1M", -EINVAL, "memfd, hugetlb, file");
 	assert_refused("memfd", -EINVAL, "no size=");
 	assert_refused("memfd:", -EINVAL, "no size=");
 	assert_refused("memfd:size", -EINVAL, "'size' is not KEY=VALUE");
@@ -78,6 +57,8 @@ static void bad_specs_are_refused_and_say_why(void **state)
 	assert_refused("memfd:size=3M,page=2M", -EINVAL, "not a multiple of the page, 2M");
 	assert_refused("memfd:size=1M,page=8K", -EINVAL, "page=8K is not");
 	assert_refused("memfd:size=1M,colour=red", -EINVAL, "unknown key 'colour'");
+	assert_refused("memfd:size=1M,lock=yes", -EINVAL, "lock takes no value");
+	assert_refused("memfd:size=1M,node=K", -EINVAL, "node=K is not the number of a node");
 	assert_refused("memfd:fd=x", -EINVAL, "fd=x");
 	assert_refused("memfd:fd=0,size=1M", -EINVAL, "takes no other key");
 }

@@ -1,49 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Shared memory as a device: sealed, private, allocated before use, given back; new and inherited. */
-#include "dev/dev.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-enum { MIB = 1 << 20 };
-
-static struct dev *open_dev(const char *spec)
-{
-	struct dev *dev = NULL;
-	char why[DEV_WHY_MAX] = "";
-	int err = dev_open(spec, &dev, why);
-	if (err)
-		fail_msg("%s: %s", spec, why);
-	return dev;
-}
-
-static uint64_t allocated_bytes(int fd)
-{
-	struct stat st;
-	assert_int_equal(fstat(fd, &st), 0);
-	return (uint64_t)st.st_blocks * 512;
-}
-
-static long read_number(const char *path)
-{
-	long n = -1;
-	FILE *f = fopen(path, "re");
-	if (f) {
-		if (fscanf(f, "%ld", &n) != 1)
-			n = -1;
-		(void)fclose(f);
-	}
-	return n;
-}
+#include "dev_util.h"
 
 static void a_new_one_is_private_and_sealed(void **state)
 {
