@@ -12,6 +12,7 @@
 
 #include <pgmap/pgmap.h>
 #include "text.h"
+#include "watch.h"
 #include "who.h"
 
 static int add_row(void *arg, const struct pgmap_who *who)
@@ -72,7 +73,7 @@ void who_summary(const struct who_list *list, char *buf, size_t buf_bytes)
 		snprintf(buf, buf_bytes, "nobody that can be named holds any");
 }
 
-static void print_json(const struct who_list *list)
+static struct json_object *rows_json(const struct who_list *list)
 {
 	struct json_object *array = json_object_new_array();
 	for (size_t i = 0; i < list->n; i++) {
@@ -93,11 +94,13 @@ static void print_json(const struct who_list *list)
 		cli_json_i64(o, "since_ns", row->since_ns);
 		json_object_array_add(array, o);
 	}
-	cli_print_json(array);
+	return array;
 }
 
-static void print_table(const struct who_list *list)
+/* lines: at most as many, what is left out is counted; 0, all. */
+static void print_table(const struct who_list *list, unsigned lines)
 {
+	size_t shown = lines == 0 || list->n < lines ? list->n : lines - 2;
 	int64_t now = cli_realtime_ns();
 	if (list->n == 0) {
 		puts("nobody holds any page");
@@ -105,7 +108,7 @@ static void print_table(const struct who_list *list)
 	}
 	printf("%6s %7s %-15s %-11s %9s %9s %6s %6s  %8s  %s\n", "HOLDER", "PID", "COMMAND", "STATE", "OFFSET",
 	       "LENGTH", "PINS", "REMOTE", "SINCE", "PATH");
-	for (size_t i = 0; i < list->n; i++) {
+	for (size_t i = 0; i < shown; i++) {
 		const struct pgmap_who *row = &list->rows[i];
 		char offset[CLI_TEXT_MAX], len[CLI_TEXT_MAX], since[CLI_TEXT_MAX];
 		char command[TEXT_SHOWN_MAX * sizeof(row->command)], path[TEXT_SHOWN_MAX * sizeof(row->path)];
@@ -117,23 +120,69 @@ static void print_table(const struct who_list *list)
 		       row->pins_remote, cli_duration(since, now - row->since_ns),
 		       text_shown(path, sizeof(path), row->path));
 	}
+	if (shown < list->n)
+		printf("... and %zu more\n", list->n - shown);
+}
+
+enum { WHO_JSON, WHO_WATCH, WHO_COUNT };
+
+struct who {
+	struct cli *cli;
+	struct pgmap_client *client;
+	const char *path;
+};
+
+/* One answer. As JSON, one of several is a line. */
+static int show_who(void *arg, unsigned lines)
+{
+	const struct who *who = arg;
+	struct who_list list;
+	int err = who_read(who->client, who->path, &list);
+	if (err == 0 && !who->cli->option[WHO_JSON]) {
+		print_table(&list, lines);
+	} else if (err == 0 && who->cli->option[WHO_WATCH]) {
+		struct json_object *json = rows_json(&list);
+		puts(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+		json_object_put(json);
+	} else if (err == 0) {
+		cli_print_json(rows_json(&list));
+	}
+	who_free(&list);
+	return err ? cli_fail(who->cli, "%s: %s", who->path ? who->path : "the pool", cli_why(err)) : CLI_DONE;
+}
+
+/* How often, and how many times. */
+static int parse_watch(const struct cli *cli, struct watch *watch)
+{
+	const char *every = cli->option[WHO_WATCH], *count = cli->option[WHO_COUNT];
+	char *end = NULL;
+	if (*every && (cli_parse_seconds(every, &watch->interval_ns) || watch->interval_ns < 10000000))
+		return cli_usage(cli, "%s: no number of seconds, 0.01 or more", every);
+	if (!count)
+		return CLI_DONE;
+	errno = 0;
+	watch->rounds = *count >= '0' && *count <= '9' ? strtoull(count, &end, 10) : 0;
+	if (errno || !end || *end || watch->rounds == 0)
+		return cli_usage(cli, "%s: no number of rounds, 1 or more", count);
+	return CLI_DONE;
 }
 
 static int run_who(struct cli *cli)
 {
-	const char *path = cli->argc ? cli->argv[0] : NULL;
-	struct who_list list;
-	struct pgmap_client *client = cli_connect(cli);
-	if (!client)
+	struct who who = {.cli = cli, .path = cli->argc ? cli->argv[0] : NULL};
+	struct watch watch = {.interval_ns = 2000000000,
+			      .title = cli->option[WHO_JSON] ? NULL : "who holds which pages"};
+	int code = cli->option[WHO_WATCH] ? parse_watch(cli, &watch) : CLI_DONE;
+	if (cli->option[WHO_COUNT] && !cli->option[WHO_WATCH])
+		code = cli_usage(cli, "--count: only with --watch");
+	if (code != CLI_DONE)
+		return code;
+	who.client = cli_connect(cli);
+	if (!who.client)
 		return CLI_FAILED;
-	int err = who_read(client, path, &list);
-	pgmap_disconnect(client);
-	if (err == 0 && cli->option[0])
-		print_json(&list);
-	else if (err == 0)
-		print_table(&list);
-	who_free(&list);
-	return err ? cli_fail(cli, "%s: %s", path ? path : "the pool", cli_why(err)) : cli_flush(cli);
+	code = cli->option[WHO_WATCH] ? watch_run(cli, &watch, show_who, &who) : show_who(&who, 0);
+	pgmap_disconnect(who.client);
+	return code == CLI_DONE ? cli_flush(cli) : code;
 }
 
 static int run_fence(struct cli *cli)
@@ -164,13 +213,15 @@ static int run_fence(struct cli *cli)
 }
 
 static const struct cli_option who_options[] = {
-	{'j', "json", NULL, "as JSON: an array"},
+	{'j', "json", NULL, "as JSON: an array; with --watch one a line"},
+	{'w', "watch", "[=SECONDS]", "again and again, every 2 s or as often as said"},
+	{0, "count", "N", "with --watch: as many times"},
 	{0, NULL, NULL, NULL},
 };
 
 const struct cli_command cmd_who = {
 	.name = "who",
-	.synopsis = "[-j] [PATH]",
+	.synopsis = "[-j] [--watch[=SECONDS] [--count N]] [PATH]",
 	.summary = "who holds which pages, of one file or of the whole pool",
 	.text = "One line for each mapping: the holder's number, process and command; whether it is connected, "
 		"\"mapping\" "
@@ -178,8 +229,12 @@ const struct cli_command cmd_who = {
 		"remote pins); the "
 		"range of the file; pins that end with the process, and remote ones; since when.\n"
 		"A removed file's path ends with \" (deleted)\". A quarantined holder has a line for each folio that "
-		"it left.",
+		"it left.\n"
+		"With --watch a terminal's screen is redrawn; in a pipe one answer follows the other, each with its "
+		"time. "
+		"Ctrl-C ends it: that is no failure; the end of the server is one.",
 	.options = who_options,
+	.args = CLI_ARGS_POOL,
 	.max_args = 1,
 	.run = run_who,
 };

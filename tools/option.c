@@ -25,7 +25,8 @@ int option_parse_fd(const char *text, int *fd)
 void option_help(FILE *out, const struct cli_option *option)
 {
 	char name[64];
-	snprintf(name, sizeof(name), "--%s%s%s", option->name, option->arg ? " " : "", option->arg ? option->arg : "");
+	const char *arg = option->arg ? option->arg : "";
+	snprintf(name, sizeof(name), "--%s%s%s", option->name, *arg && *arg != '[' ? " " : "", arg);
 	if (option->letter)
 		fprintf(out, "  -%c, %-20s %s\n", option->letter, name, option->help);
 	else
@@ -71,7 +72,7 @@ void option_roff(FILE *out, const struct cli_option *option)
 	roff(out, option->name);
 	fputs("\\fR", out);
 	if (option->arg) {
-		fputs(" \\fI", out);
+		fputs(option->arg[0] == '[' ? "\\fI" : " \\fI", out);
 		roff(out, option->arg);
 		fputs("\\fR", out);
 	}

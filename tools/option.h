@@ -12,7 +12,8 @@
 struct cli_option {
 	char letter;      /* 0: none */
 	const char *name; /* null ends the list */
-	const char *arg;  /* what --help calls its argument, or null */
+	const char *
+		arg; /* what --help calls its argument, or null; "[=ARG]": it may be left out, and joins with '=' if not */
 	const char *help;
 };
 

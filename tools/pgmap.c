@@ -68,9 +68,13 @@ static void getopt_tables(const struct cli_option *options, char *letters, struc
 			*letters++ = options[i].letter;
 			if (options[i].arg)
 				*letters++ = ':';
+			if (options[i].arg && options[i].arg[0] == '[')
+				*letters++ = ':';
 		}
-		*longs++ = (struct option){options[i].name, options[i].arg ? required_argument : no_argument, NULL,
-					   256 + (int)i};
+		int has_arg = !options[i].arg            ? no_argument
+			      : options[i].arg[0] == '[' ? optional_argument
+							 : required_argument;
+		*longs++ = (struct option){options[i].name, has_arg, NULL, 256 + (int)i};
 	}
 	*longs++ = (struct option){"socket", required_argument, NULL, 's'};
 	*longs++ = (struct option){"help", no_argument, NULL, 'h'};
@@ -100,7 +104,7 @@ static const char *option_text(char buf[64], char **argv)
 /* -1: run it. */
 static int parse_command(struct cli *cli, int argc, char **argv)
 {
-	char letters[2 * CLI_OPTIONS_MAX + 8], text[64];
+	char letters[3 * CLI_OPTIONS_MAX + 8], text[64];
 	struct option longs[CLI_OPTIONS_MAX + 4];
 	const struct cli_command *command = cli->command;
 	getopt_tables(command->options, letters, longs);

@@ -7,6 +7,7 @@
 #include "option.h"
 
 static const struct cli_option plain = {'l', "long-one", "SIZE", "how .much"}, no_letter = {0, "quiet", NULL, "say -n"};
+static const struct cli_option may_have = {'w', "watch", "[=SECONDS]", "often"};
 static char text[8192];
 
 static FILE *begin(void)
@@ -44,8 +45,10 @@ static void help_has_a_column_for_names_and_one_for_what_they_mean(void **state)
 	FILE *out = begin();
 	option_help(out, &plain);
 	option_help(out, &no_letter);
+	option_help(out, &may_have);
 	assert_int_equal(fclose(out), 0);
-	assert_string_equal(text, "  -l, --long-one SIZE      how .much\n      --quiet              say -n\n");
+	assert_string_equal(text, "  -l, --long-one SIZE      how .much\n      --quiet              say -n\n"
+				  "  -w, --watch[=SECONDS]    often\n");
 }
 
 static void a_man_page_says_the_same(void **state)
@@ -54,9 +57,11 @@ static void a_man_page_says_the_same(void **state)
 	FILE *out = begin();
 	option_roff(out, &plain);
 	option_roff(out, &no_letter);
+	option_roff(out, &may_have);
 	assert_int_equal(fclose(out), 0);
 	assert_string_equal(text, ".TP\n\\fB\\-l\\fR, \\fB\\-\\-long\\-one\\fR \\fISIZE\\fR\nhow .much\n"
-				  ".TP\n\\fB\\-\\-quiet\\fR\nsay \\-n\n");
+				  ".TP\n\\fB\\-\\-quiet\\fR\nsay \\-n\n"
+				  ".TP\n\\fB\\-w\\fR, \\fB\\-\\-watch\\fR\\fI[=SECONDS]\\fR\noften\n");
 }
 
 static void nothing_in_a_text_is_a_request(void **state)
