@@ -2,7 +2,8 @@
 /*
  * fsdax.h - files on a DAX device: names, extents, space. Extents belong to a file whether or not anyone maps them
  * (c6.6); mapping gets or requests the folios of the extents that it touches; pages that a file loses while somebody
- * holds them are reused only after their last put (c6.7 defer, c6.8). used + free + waiting = size, always (c6.10).
+ * holds them are reused only after their last put (c6.7 defer, c6.8), or it loses them only once nobody holds them (wait,
+ * fail). used + free + waiting = size, always (c6.10).
  *
  * This is the pool inside one program. Processes that share a pool use client.h, which also works embedded.
  *
@@ -37,7 +38,7 @@ struct fsdax_stat {
 	uint64_t ino; /* never reused */
 	enum fsdax_type type;
 	uint64_t size_bytes; /* a directory: number of entries */
-	uint64_t blocks;     /* pages that it owns */
+	uint64_t blocks;     /* pages that it owns; a hole has none */
 	uint64_t extents;
 	uint64_t mappings;  /* fsdax_map() that are not yet unmapped */
 	uint32_t nlink;     /* 0: unlinked, still open or mapped */
@@ -56,7 +57,7 @@ struct fsdax_statfs {
 	unsigned granule_order;
 };
 
-/* A mapping's range of the file was taken away (truncate): called under the pool's lock with the fsdax_map's cookie and
+/* A mapping's range of the file was taken away (truncate, punch): called under the pool's lock with the fsdax_map's cookie and
  * the spans (indexes as in fsdax_map_span()) that lost pages. It may not call the pool. */
 typedef void fsdax_gone_fn(void *cookie, uint64_t first_span, uint64_t nspans);
 
@@ -78,6 +79,41 @@ void fsdax_close(struct fsdax_file *file);
  * they read as zero (c6.9). Pages lost are free at once if nobody holds them, else after their last put (c6.7 defer).
  * A kept last page is zeroed beyond the new size. -ENOSPC, -EFBIG (beyond the pool's size), -ENOMEM. */
 int fsdax_truncate(struct fsdax_file *file, uint64_t size_bytes);
+
+/* What becomes of pages that a file is to lose and somebody holds (c6.7). */
+enum fsdax_mode {
+	FSDAX_DEFER = 0, /* the file loses them now, and they are reused only after their last put */
+	FSDAX_WAIT = 1,  /* wait until nobody holds them, then they are lost and free; -ETIMEDOUT at the deadline */
+	FSDAX_FAIL = 2   /* -EBUSY at once */
+};
+/*
+ * fsdax_truncate_how, fsdax_punch, fsdax_unlink_how - take pages away from a file in one of these ways. A page is held by
+ * every mapping of its folio (of a part of it, too), every other reference and pin, and a quarantine; to unlink waits also
+ * for who has the file open, as its pages would stay. When WAIT or FAIL answers 0, all that the file lost is free. What
+ * answers anything else has changed nothing.
+ * While one waits, a new mapping of the range, or of the rest of a folio in it, answers -EAGAIN, and those who map it are
+ * told (fsdax_on_taking). Nobody who defers is kept from it. Several may wait for one range. deadline_ns: of
+ * CLOCK_MONOTONIC, 0 looks once, PGMAP_NO_DEADLINE waits for ever; it says something to WAIT only.
+ * A punch leaves a hole: offset and len are multiples of the granule (len not 0; it may go beyond the end), the size stays.
+ * The hole has no pages; a mapping of it gets new ones, that read as zero.
+ *   -EBUSY      FAIL: somebody holds some of it
+ *   -ETIMEDOUT  WAIT: somebody still did at the deadline
+ *   -ENODEV     WAIT and FAIL: the device is going (dax_kill() says so to those who wait at once, pgmap_kill() at the next
+ *               put of what they wait for, or the deadline)
+ *   -ENOENT     unlink: no such file, or the path leads elsewhere since
+ *   -EINVAL, -ENOMEM, and those of fsdax_truncate() and fsdax_unlink()
+ * The caller's own mappings count: who waits for them waits for ever. Unlike most calls these may wait; any thread.
+ */
+int fsdax_truncate_how(struct fsdax_file *file, uint64_t size_bytes, enum fsdax_mode mode, uint64_t deadline_ns);
+int fsdax_punch(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes, enum fsdax_mode mode,
+		uint64_t deadline_ns);
+int fsdax_unlink_how(struct fsdax *fs, const char *path, enum fsdax_mode mode, uint64_t deadline_ns);
+
+/* fsdax_on_taking - who shall be told when somebody begins to wait for a span of a mapping (taken 1: no new pins there, c7.9),
+ * and when nobody does any more (0). Called as fsdax_gone_fn is, once for each change. Null: nobody, as at first. */
+typedef void fsdax_taking_fn(void *cookie, uint64_t span, int taken);
+void fsdax_on_taking(struct fsdax *fs, fsdax_taking_fn *taking);
+
 /* fsdax_stat_file - what an open file is. 0 always. */
 int fsdax_stat_file(struct fsdax_file *file, struct fsdax_stat *out);
 /* fsdax_file_path - the path of an open file now, or, once unlinked, its last one followed by " (deleted)". Cut to buf_bytes, 0 always. */
@@ -100,8 +136,8 @@ void fsdax_statfs(struct fsdax *fs, struct fsdax_statfs *out);
 /*
  * fsdax_map - references, charged to holder (null: to nobody), on every folio of the extents under [offset, offset +
  * len). offset is a multiple of the granule; len is not 0 and may end inside a page; the range ends at the file's size
- * rounded up to a page, at most. -EINVAL, -ERANGE beyond the end, -EBUSY quarantined pages, -ENODEV dying, -ENOMEM,
- * -EUSERS a folio has a million references already.
+ * rounded up to a page, at most. A hole in it gets pages: -ENOSPC. -EINVAL, -ERANGE beyond the end, -EBUSY quarantined
+ * pages, -EAGAIN somebody waits to take it away, -ENODEV dying, -ENOMEM, -EUSERS a folio has a million references already.
  * The file may be closed while mapped.
  */
 int fsdax_map(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes, struct pgmap_holder *holder,

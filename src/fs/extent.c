@@ -45,33 +45,54 @@ unsigned extents_cut_spares(struct extents *extents, uint64_t page)
 	return block->order - (unsigned)__builtin_ctzll(page - block->key);
 }
 
-static void cut_block(struct extents *extents, struct block *block, uint64_t page, struct block_list *spares,
-		      struct block_list *lost)
+/* Afterwards a block begins at this page, if one covers it. */
+static void split_at(struct extents *extents, uint64_t page, struct block_list *spares)
 {
+	struct block *block = block_covering(&extents->tree, page);
+	if (!block || block->key == page)
+		return;
 	take_out(extents, block);
 	while (block->key < page && block_end(block) > page) {
 		struct block *upper = STAILQ_FIRST(spares);
 		STAILQ_REMOVE_HEAD(spares, list);
 		block_halve(block, upper);
-		if (page <= upper->key) {
-			STAILQ_INSERT_HEAD(lost, upper, list);
-		} else {
-			add(extents, block);
+		add(extents, page <= upper->key ? upper : block);
+		if (page > upper->key)
 			block = upper;
-		}
 	}
 	add(extents, block);
 }
 
-void extents_cut(struct extents *extents, uint64_t page, struct block_list *spares, struct block_list *lost)
+unsigned extents_take_spares(struct extents *extents, uint64_t from, uint64_t to)
 {
-	struct block *block = block_covering(&extents->tree, page);
-	if (block && block->key < page)
-		cut_block(extents, block, page, spares, lost);
-	while ((block = block_at_or_after(&extents->tree, page)) != NULL) {
+	return extents_cut_spares(extents, from) + extents_cut_spares(extents, to);
+}
+
+void extents_take(struct extents *extents, uint64_t from, uint64_t to, struct block_list *spares,
+		  struct block_list *lost)
+{
+	struct block *block;
+	split_at(extents, from, spares);
+	split_at(extents, to, spares);
+	while ((block = block_at_or_after(&extents->tree, from)) != NULL && block->key < to) {
 		take_out(extents, block);
 		STAILQ_INSERT_TAIL(lost, block, list);
 	}
+}
+
+void extents_cut(struct extents *extents, uint64_t page, struct block_list *spares, struct block_list *lost)
+{
+	extents_take(extents, page, UINT64_MAX, spares, lost);
+}
+
+bool extents_hole(struct extents *extents, uint64_t *from, uint64_t to, uint64_t *end)
+{
+	const struct block *block;
+	while ((block = block_covering(&extents->tree, *from)) != NULL)
+		*from = block_end(block);
+	block = block_at_or_after(&extents->tree, *from);
+	*end = block && block->key < to ? block->key : to;
+	return *from < *end;
 }
 
 unsigned extents_max_order(struct extents *extents)

@@ -2,6 +2,7 @@
 /*
  * extent.h - the blocks of a file, by file page. Each block is one extent and at most one folio (ARCHITECTURE 11); a
  * block's first file page is a multiple of its size, as its device page is, so that huge pages can map it.
+ * Between the blocks there may be holes, which a punch left: pages of the file that have no memory, and read as zero.
  * Thread safety: the pool's namespace lock.
  */
 #ifndef PGMAP_FS_EXTENT_H
@@ -15,7 +16,7 @@
 struct extents {
 	struct block_tree tree;
 	uint64_t count;     /* blocks */
-	uint64_t pages;     /* the file owns pages [0, pages) */
+	uint64_t pages;     /* in them */
 	unsigned max_order; /* of the blocks, while known */
 	bool max_known;
 };
@@ -23,10 +24,15 @@ struct extents {
 void extents_init(struct extents *extents);
 /* extents_add - take all blocks of the list. */
 void extents_add(struct extents *extents, struct block_list *blocks);
-/* extents_cut - blocks from this page on go to *lost, ascending; one that straddles it is halved as often as it takes,
- * with spares of which extents_cut_spares() are needed. */
+/* extents_take - blocks of pages [from, to) go to *lost, ascending; those that straddle an end are halved as often as it
+ * takes, with spares of which extents_take_spares() are enough. extents_cut: from this page on. */
+unsigned extents_take_spares(struct extents *extents, uint64_t from, uint64_t to);
+void extents_take(struct extents *extents, uint64_t from, uint64_t to, struct block_list *spares,
+		  struct block_list *lost);
 unsigned extents_cut_spares(struct extents *extents, uint64_t page);
 void extents_cut(struct extents *extents, uint64_t page, struct block_list *spares, struct block_list *lost);
+/* extents_hole - the first run of pages in [*from, to) that no block has: *from and *end, or false. */
+bool extents_hole(struct extents *extents, uint64_t *from, uint64_t to, uint64_t *end);
 unsigned extents_max_order(struct extents *extents);
 
 #endif

@@ -23,6 +23,7 @@
 
 #include "fs/fs.h"
 #include "fs/name.h"
+#include "fs/taking.h"
 #include "port/compiler.h"
 
 int64_t file_now_ns(void)
@@ -58,6 +59,7 @@ void file_put(struct fsdax_file *file)
 		return;
 	file->inode->nhandles--;
 	file->fs->nhandles--;
+	taking_wake(file->fs, file->inode);
 	file_drop_if_unused(file->fs, file->inode);
 	free(file);
 }
@@ -87,7 +89,7 @@ struct wipe {
 	size_t mapped_bytes;
 };
 
-/* [from, to) of the file's bytes, within one granule that it owns. */
+/* [from, to) of the file's bytes, within one granule; in a hole there is nothing to wipe. */
 static int wipe_prepare(struct fsdax *fs, struct inode *inode, uint64_t from, uint64_t to, struct wipe *out)
 {
 	*out = (struct wipe){0};
@@ -96,6 +98,8 @@ static int wipe_prepare(struct fsdax *fs, struct inode *inode, uint64_t from, ui
 	uint64_t granule_bytes = PGMAP_PAGE_SIZE << fs->space.granule_order;
 	uint64_t file_page = from >> PGMAP_PAGE_SHIFT;
 	const struct block *extent = block_covering(&inode->extents.tree, file_page);
+	if (!extent)
+		return 0;
 	uint64_t page = extent->off + (file_page - extent->key) - fs->space.base;
 	uint64_t at = (page << PGMAP_PAGE_SHIFT) + from % PGMAP_PAGE_SIZE; /* byte of the device */
 	uint64_t granule_pages = UINT64_C(1) << fs->space.granule_order;
@@ -156,13 +160,12 @@ static int list_extents(const struct fsdax *fs, struct block_list *blocks, struc
 	return 0;
 }
 
-static int set_size(struct fsdax *fs, struct inode *inode, uint64_t size, struct block_list *blocks)
+static int set_size(struct fsdax *fs, struct fs_record *record, struct block_list *blocks)
 {
-	struct fs_record record = {.op = FS_SIZE, .ino = inode->ino, .size_bytes = size, .mtime_ns = file_now_ns()};
-	int err = list_extents(fs, blocks, &record);
+	int err = list_extents(fs, blocks, record);
 	if (!err)
-		err = fs_apply(fs, &record, blocks);
-	free((void *)(uintptr_t)record.extents);
+		err = fs_apply(fs, record, blocks);
+	free((void *)(uintptr_t)record->extents);
 	return err;
 }
 
@@ -172,7 +175,7 @@ static uint64_t reusable_pages(struct fsdax *fs, struct inode *inode, uint64_t m
 {
 	uint64_t pages = 0;
 	struct block *block = fs->span.addr ? block_first(&inode->extents.tree) : NULL;
-	for (; block && block->key < most; block = block_next(block)) {
+	for (; block && block->key == pages && pages < most; block = block_next(block)) {
 		struct folio *folio;
 		if (pgmap_request_folio(fs->pgmap, block->off, block->order, &folio) != 0)
 			break;
@@ -199,9 +202,10 @@ static void wipe_blocks(struct fsdax *fs, struct inode *inode, uint64_t end_page
 		       block_pages(block) << PGMAP_PAGE_SHIFT);
 }
 
-/* A mapping that comes with a change of size. */
+/* A mapping that comes with a change of size, or with memory for a hole. */
 struct wanted_map {
 	struct fsdax_file *file;
+	uint64_t first_page, end_page;
 	struct pgmap_holder *holder;
 	void *cookie;
 	fsdax_ready_fn *ready;
@@ -249,13 +253,43 @@ static int map_what_comes(struct inode *inode, uint64_t keep, struct block_list 
 	extents_init(&then);
 	int err = foresee(inode, keep, fresh, &then);
 	if (!err)
-		err = map_make(want->file, &then, 0, then.pages, want->holder, want->cookie, &want->map);
+		err = map_make(want->file, &then, want->first_page, want->end_page, want->holder, want->cookie,
+			       &want->map);
 	extents_cut(&then, 0, &none, &copies);
 	block_free_list(&copies);
 	if (err || !want->ready)
 		return err;
 	err = want->ready(want->cookie, want->map);
 	if (err)
+		map_unmake(want->map);
+	return err;
+}
+
+/* Memory for what is to be mapped of pages that stay, where they are a hole; ascending. */
+static int fill_holes(struct fsdax *fs, struct inode *inode, uint64_t keep, const struct wanted_map *want,
+		      struct block_list *blocks)
+{
+	uint64_t from = want->first_page, to = want->end_page < keep ? want->end_page : keep, end;
+	int err = 0;
+	for (; !err && from < to && extents_hole(&inode->extents, &from, to, &end); from = end)
+		err = space_alloc(&fs->space, from, end - from, blocks);
+	return err;
+}
+
+/* The change that the record says, with the pages that it needs (*blocks: those that it did not take), and the mapping. */
+static int change_size(struct fsdax *fs, struct inode *inode, struct fs_record *record, struct wanted_map *want,
+		       struct block_list *blocks)
+{
+	uint64_t keep = record->keep_pages, pages = space_pages_for(&fs->space, record->size_bytes);
+	int err = want ? fill_holes(fs, inode, keep, want, blocks) : 0;
+	if (!err && pages > keep)
+		err = space_alloc(&fs->space, keep, pages - keep, blocks);
+	if (!err && want)
+		err = map_what_comes(inode, keep, blocks, want);
+	if (err)
+		return err;
+	err = set_size(fs, record, blocks);
+	if (err && want)
 		map_unmake(want->map);
 	return err;
 }
@@ -269,20 +303,21 @@ static int resize(struct fsdax *fs, struct inode *inode, uint64_t size, bool ane
 		return -EFBIG;
 	if (want && !anew && size < inode->size_bytes)
 		return -EINVAL; /* the mapping would have to be split with the folio at its end */
-	uint64_t old_pages = inode->extents.pages, pages = space_pages_for(&fs->space, size);
+	uint64_t old_pages = space_pages_for(&fs->space, inode->size_bytes), pages = space_pages_for(&fs->space, size);
 	uint64_t keep = anew ? reusable_pages(fs, inode, pages) : pages < old_pages ? pages : old_pages;
+	bool same = !anew && size == inode->size_bytes;
+	struct fs_record record = {
+		.op = FS_SIZE,
+		.ino = inode->ino,
+		.size_bytes = size,
+		.keep_pages = keep,
+		.wiped_pages = anew ? keep : 0,
+		.mtime_ns = same && want ? inode->mtime_ns : file_now_ns(),
+	};
 	int err = anew ? have_memory_of_blocks(fs, inode, keep) : wipe_for_size(fs, inode, size, &wipe);
 	if (err)
 		return err;
-	if (pages > keep)
-		err = space_alloc(&fs->space, keep, pages - keep, &blocks);
-	if (!err && want)
-		err = map_what_comes(inode, keep, &blocks, want);
-	if (!err) {
-		err = set_size(fs, inode, size, &blocks);
-		if (err && want)
-			map_unmake(want->map);
-	}
+	err = change_size(fs, inode, &record, want, &blocks);
 	if (!STAILQ_EMPTY(&blocks))
 		space_give_back(&fs->space, &blocks);
 	wipe_end(&wipe, err);
@@ -296,6 +331,32 @@ static int resize(struct fsdax *fs, struct inode *inode, uint64_t size, bool ane
 int file_truncate(struct fsdax *fs, struct inode *inode, uint64_t size)
 {
 	return resize(fs, inode, size, false, NULL);
+}
+
+int file_fill_map(struct fsdax_file *file, uint64_t first_page, uint64_t end_page, struct pgmap_holder *holder,
+		  void *cookie, struct fsdax_map **out)
+{
+	struct wanted_map want = {file, first_page, end_page, holder, cookie, NULL, NULL};
+	int err = resize(file->fs, file->inode, file->inode->size_bytes, false, &want);
+	if (!err)
+		*out = want.map;
+	return err;
+}
+
+int file_punch(struct fsdax *fs, struct inode *inode, uint64_t from_page, uint64_t to_page)
+{
+	uint64_t pages = space_pages_for(&fs->space, inode->size_bytes);
+	const struct block *block = block_covering(&inode->extents.tree, from_page);
+	const struct fs_record record = {
+		.op = FS_PUNCH,
+		.ino = inode->ino,
+		.from_page = from_page,
+		.to_page = to_page < pages ? to_page : pages,
+		.mtime_ns = file_now_ns(),
+	};
+	if (!block)
+		block = block_at_or_after(&inode->extents.tree, from_page);
+	return block && block->key < to_page ? fs_apply(fs, &record, NULL) : 0;
 }
 
 PGMAP_PUBLIC int fsdax_truncate(struct fsdax_file *file, uint64_t size_bytes)
@@ -315,6 +376,7 @@ PGMAP_PUBLIC int fsdax_resize_map(struct fsdax_file *file, uint64_t size_bytes, 
 	struct wanted_map want = {.file = file, .holder = holder, .cookie = cookie, .ready = ready};
 	if (!file || !out || !size_bytes || (flags & ~(unsigned)FSDAX_TRUNC))
 		return -EINVAL;
+	want.end_page = space_pages_for(&file->fs->space, size_bytes);
 	(void)pthread_mutex_lock(&file->fs->lock);
 	int err = resize(file->fs, file->inode, size_bytes, flags & FSDAX_TRUNC, &want);
 	(void)pthread_mutex_unlock(&file->fs->lock);

@@ -18,9 +18,20 @@ static int folio_freed(void *holder, uint64_t pgoff, uint64_t npages)
 	return PGMAP_FREE_IDLE;
 }
 
-/* Nothing to do when the device dies: populating and mapping answer by themselves, and pages still come back. */
+/* Populating and mapping answer by themselves, and pages still come back; who waits for pages looks again. */
+static void device_failed(void *holder, enum dax_failure what, uint64_t pgoff, uint64_t npages)
+{
+	struct fsdax *fs = holder;
+	(void)what;
+	(void)pgoff;
+	(void)npages;
+	atomic_store_explicit(&fs->dead, true, memory_order_relaxed); /* before the wake, whose lock orders it */
+	space_watch_wake(&fs->space, NULL);
+}
+
 static const struct dax_holder_ops holder_ops = {
 	.ops_bytes = sizeof(struct dax_holder_ops),
+	.notify_failure = device_failed,
 	.folio_free = folio_freed,
 };
 
@@ -128,7 +139,7 @@ static int make(struct fsdax *fs, const struct name_at *at, enum fsdax_type type
 	return err;
 }
 
-static int remove_name(struct fsdax *fs, struct inode *inode)
+int fs_remove_name(struct fsdax *fs, struct inode *inode)
 {
 	const struct fs_record record = {
 		.op = FS_REMOVE,
@@ -163,7 +174,7 @@ static int open_locked(struct fsdax *fs, const char *path, unsigned flags, struc
 	err = file_new(fs, at.inode, &file);
 	if (err) {
 		if (made)
-			(void)remove_name(fs, at.inode);
+			(void)fs_remove_name(fs, at.inode);
 		return err;
 	}
 	if ((flags & FSDAX_TRUNC) && at.inode->size_bytes)
@@ -208,7 +219,7 @@ static int unlink_locked(struct fsdax *fs, const char *path)
 		return err;
 	if (!at.inode)
 		return -ENOENT;
-	return at.inode->type == FSDAX_DIR ? -EISDIR : remove_name(fs, at.inode);
+	return at.inode->type == FSDAX_DIR ? -EISDIR : fs_remove_name(fs, at.inode);
 }
 
 static int rmdir_locked(struct fsdax *fs, const char *path)
@@ -223,7 +234,7 @@ static int rmdir_locked(struct fsdax *fs, const char *path)
 		return -ENOTDIR;
 	if (at.inode == fs->root)
 		return -EBUSY;
-	return at.inode->nchildren ? -ENOTEMPTY : remove_name(fs, at.inode);
+	return at.inode->nchildren ? -ENOTEMPTY : fs_remove_name(fs, at.inode);
 }
 
 static int mkdir_locked(struct fsdax *fs, const char *path)

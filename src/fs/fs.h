@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <pgmap/folio.h>
@@ -34,7 +35,9 @@ struct fsdax {
 	uint64_t nfiles, ndirs; /* linked */
 	uint64_t nhandles;
 	fsdax_gone_fn *gone;
-	fs_log_fn *log; /* null on a volatile pool */
+	fsdax_taking_fn *taking; /* or null */
+	_Atomic bool dead;       /* the device: nobody waits for pages any more */
+	fs_log_fn *log;          /* null on a volatile pool */
 	void *log_arg;
 };
 
@@ -47,7 +50,8 @@ struct fsdax_file {
 struct map_span {
 	uint64_t file_pgoff;
 	uint64_t pgoff;
-	unsigned order;
+	uint8_t order;
+	uint8_t taken;          /* the pool's user has been told that it is being taken away; namespace lock */
 	_Atomic unsigned split; /* the folio has been split since: its parts are found by pgoff */
 	struct folio *folio;
 };
@@ -58,7 +62,7 @@ struct fsdax_map {
 	struct pgmap_holder *holder;
 	void *cookie;
 	uint64_t first_page; /* the range, in file pages */
-	uint64_t end_page;   /* what lies behind has gone from the file since */
+	uint64_t end_page;
 	uint64_t nspans, npieces;
 	struct map_span *spans; /* ascending in the file; never renumbered */
 	struct fsdax_piece *pieces;
@@ -71,15 +75,26 @@ int map_make(struct fsdax_file *file, struct extents *extents, uint64_t first_pa
 	     struct pgmap_holder *holder, void *cookie, struct fsdax_map **out);
 void map_unmake(struct fsdax_map *map);
 void map_add(struct fsdax_map *map);
-/* map_lost - file pages [from, to) have left this file: say so to those who map them. */
-void map_lost(struct fsdax *fs, struct inode *inode, uint64_t from, uint64_t to);
+/* map_lost - these blocks have left this file: say so to those who map them. */
+void map_lost(struct fsdax *fs, struct inode *inode, const struct block_list *lost);
+/* map_taken - say whose spans are being taken away by what waits for it (taking.h), and whose are no more. */
+void map_taken(struct fsdax *fs, struct inode *inode);
+/* map_check_alone - aborts where a folio begins inside of this extent. */
+void map_check_alone(struct fsdax *fs, const struct block *extent);
 /* map_split_folio_at - cut the folio that covers this pgoff, if it is held and can be, so that one begins there. */
 void map_split_folio_at(struct fsdax *fs, struct inode *inode, uint64_t pgoff);
+
+/* fs.c. Under the namespace lock. The name of a file or an empty directory. */
+int fs_remove_name(struct fsdax *fs, struct inode *inode);
 
 /* file.c. Under the namespace lock. */
 int file_new(struct fsdax *fs, struct inode *inode, struct fsdax_file **out);
 void file_put(struct fsdax_file *file); /* one reference of a handle; the last on an unlinked inode drops it */
 int file_truncate(struct fsdax *fs, struct inode *inode, uint64_t size_bytes);
+int file_punch(struct fsdax *fs, struct inode *inode, uint64_t from_page, uint64_t to_page);
+/* file_fill_map - fsdax_map() of these pages, some of which are a hole: they get memory. */
+int file_fill_map(struct fsdax_file *file, uint64_t first_page, uint64_t end_page, struct pgmap_holder *holder,
+		  void *cookie, struct fsdax_map **out);
 void file_drop_if_unused(struct fsdax *fs, struct inode *inode);
 int64_t file_now_ns(void);
 

@@ -30,6 +30,7 @@ struct inode *inode_alloc(uint64_t ino, enum fsdax_type type)
 	inode->ino = ino;
 	inode->type = type;
 	LIST_INIT(&inode->maps);
+	LIST_INIT(&inode->takings);
 	RB_INIT(&inode->children);
 	extents_init(&inode->extents);
 	return inode;

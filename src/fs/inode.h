@@ -30,6 +30,8 @@ struct inode {
 	uint64_t nhandles; /* struct fsdax_file */
 	uint64_t nmaps;
 	LIST_HEAD(inode_maps, fsdax_map) maps;
+	LIST_HEAD(, taking) takings;
+	uint64_t ntakings;                    /* each has a handle */
 	RB_HEAD(inode_names, inode) children; /* of a directory */
 	uint64_t nchildren;
 	struct extents extents; /* of a file */

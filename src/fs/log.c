@@ -9,6 +9,7 @@
 
 #include "fs/fs.h"
 #include "fs/name.h"
+#include "fs/taking.h"
 
 void fs_set_log(struct fsdax *fs, fs_log_fn *log, void *arg)
 {
@@ -86,6 +87,7 @@ static void take_name_away(struct fsdax *fs, struct inode *inode, char *last_pat
 	free(inode->name);
 	inode->name = last_path;
 	inode->name_len = len;
+	taking_wake(fs, inode);
 }
 
 static int apply_remove(struct fsdax *fs, const struct fs_record *r)
@@ -134,20 +136,27 @@ static int apply_rename(struct fsdax *fs, const struct fs_record *r)
 	inode->name = name;
 	inode->name_len = r->to_name.len;
 	inode_link(to_dir, inode);
+	taking_wake(fs, inode);
 	return 0;
 }
 
-/* Pages from `keep` on leave the file: those who map them are told, folios are cut, and the pages are let go. */
-static void lose_pages(struct fsdax *fs, struct inode *inode, uint64_t keep, struct block_list *spares)
+/* Pages [from, to) leave the file: those who map them are told, folios are cut, and the pages are let go. */
+static void lose_pages(struct fsdax *fs, struct inode *inode, uint64_t from, uint64_t to, struct block_list *spares)
 {
 	struct block_list lost = STAILQ_HEAD_INITIALIZER(lost);
-	uint64_t end = inode->extents.pages;
-	extents_cut(&inode->extents, keep, spares, &lost);
+	const struct block *block = block_covering(&inode->extents.tree, to);
+	bool cut_behind = block && block->key < to;
+	uint64_t behind = cut_behind ? block->off + (to - block->key) : 0; /* on the device */
+	extents_take(&inode->extents, from, to, spares, &lost);
+	block_free_list(spares);
 	if (STAILQ_EMPTY(&lost))
 		return;
-	map_lost(fs, inode, keep, end);
+	map_lost(fs, inode, &lost);
 	map_split_folio_at(fs, inode, STAILQ_FIRST(&lost)->off);
+	if (cut_behind)
+		map_split_folio_at(fs, inode, behind);
 	space_lose(&fs->space, &lost);
+	taking_wake(fs, inode);
 }
 
 static int apply_size(struct fsdax *fs, const struct fs_record *r, struct block_list *blocks)
@@ -157,7 +166,9 @@ static int apply_size(struct fsdax *fs, const struct fs_record *r, struct block_
 	if (!inode || inode->type != FSDAX_REG)
 		return -EINVAL;
 	const struct block *first = STAILQ_FIRST(blocks);
-	uint64_t keep = first ? first->key : space_pages_for(&fs->space, r->size_bytes);
+	uint64_t keep = r->keep_pages;
+	if (!keep)
+		keep = first ? first->key : space_pages_for(&fs->space, r->size_bytes);
 	int err = block_spares_get(&spares, extents_cut_spares(&inode->extents, keep));
 	if (!err)
 		err = write_log(fs, r);
@@ -165,9 +176,29 @@ static int apply_size(struct fsdax *fs, const struct fs_record *r, struct block_
 		block_free_list(&spares);
 		return err;
 	}
-	lose_pages(fs, inode, keep, &spares);
+	lose_pages(fs, inode, keep, UINT64_MAX, &spares);
 	extents_add(&inode->extents, blocks);
 	inode->size_bytes = r->size_bytes;
+	inode->mtime_ns = r->mtime_ns;
+	return 0;
+}
+
+static int apply_punch(struct fsdax *fs, const struct fs_record *r)
+{
+	struct block_list spares = STAILQ_HEAD_INITIALIZER(spares);
+	struct inode *inode = inode_find(&fs->inodes, r->ino);
+	uint64_t granule_pages = UINT64_C(1) << fs->space.granule_order;
+	if (!inode || inode->type != FSDAX_REG || r->from_page > r->to_page || r->from_page % granule_pages ||
+	    r->to_page % granule_pages)
+		return -EINVAL;
+	int err = block_spares_get(&spares, extents_take_spares(&inode->extents, r->from_page, r->to_page));
+	if (!err)
+		err = write_log(fs, r);
+	if (err) {
+		block_free_list(&spares);
+		return err;
+	}
+	lose_pages(fs, inode, r->from_page, r->to_page, &spares);
 	inode->mtime_ns = r->mtime_ns;
 	return 0;
 }
@@ -179,7 +210,7 @@ static int apply_drop(struct fsdax *fs, const struct fs_record *r)
 	if (!inode || inode->nlink || inode->nhandles)
 		return -EINVAL;
 	(void)write_log(fs, r); /* if this is lost, recovery drops it: it has no name */
-	lose_pages(fs, inode, 0, &none);
+	lose_pages(fs, inode, 0, UINT64_MAX, &none);
 	inode_remove(&fs->inodes, inode);
 	inode_free(inode);
 	return 0;
@@ -198,6 +229,8 @@ int fs_apply(struct fsdax *fs, const struct fs_record *record, struct block_list
 		return apply_size(fs, record, blocks);
 	case FS_DROP:
 		return apply_drop(fs, record);
+	case FS_PUNCH:
+		return apply_punch(fs, record);
 	}
 	return -EINVAL;
 }

@@ -24,8 +24,9 @@ enum fs_op {
 	FS_MAKE = 1,   /* a file or directory `ino` of this type: name in parent */
 	FS_REMOVE = 2, /* the name; `ino` lives on while used */
 	FS_RENAME = 3, /* name in parent, to to_name in to_parent, replacing what is there */
-	FS_SIZE = 4,   /* size of `ino`; it has these extents from their first on; none: cut to the size's granules */
-	FS_DROP = 5    /* an unlinked `ino` is used no more: its pages go */
+	FS_SIZE = 4, /* size of `ino`: its pages from keep_pages on go, and it gets these extents, there and in holes */
+	FS_DROP = 5, /* an unlinked `ino` is used no more: its pages go */
+	FS_PUNCH = 6 /* pages [from_page, to_page) of `ino` go, and leave a hole */
 };
 
 struct fs_extent {
@@ -46,6 +47,9 @@ struct fs_record {
 	uint64_t parent, to_parent; /* inos */
 	struct fs_name name, to_name;
 	uint64_t size_bytes;
+	uint64_t keep_pages;  /* 0: up to the first extent; without extents, the size's granules */
+	uint64_t wiped_pages; /* of SIZE: so many of the first that are kept have been wiped: they read as zero */
+	uint64_t from_page, to_page;
 	int64_t mtime_ns;
 	const struct fs_extent *extents;
 	uint64_t nextents;

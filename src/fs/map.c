@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "fs/fs.h"
+#include "fs/taking.h"
 #include "port/abort.h"
 #include "port/compiler.h"
 
@@ -31,7 +32,7 @@ static int share(struct fsdax *fs, uint64_t pgoff, struct folio **out)
 }
 
 /* A folio that begins inside of an extent is another extent's: a page has two owners, and must not be handed out (c6.8). */
-static void check_alone(struct fsdax *fs, const struct block *extent)
+void map_check_alone(struct fsdax *fs, const struct block *extent)
 {
 	struct folio *folio;
 	for (uint64_t i = 1; i < UINT64_C(1) << extent->order; i++)
@@ -55,7 +56,7 @@ static int activate(struct fsdax *fs, const struct block *extent, struct pgmap_h
 			return err;
 		if (pgmap_release_quarantined(fs->pgmap, extent->off) == -EBUSY)
 			return -EBUSY;
-		check_alone(fs, extent);
+		map_check_alone(fs, extent);
 		(void)sched_yield(); /* its last put runs: it will be idle */
 	}
 	int err = holder ? folio_charge(folio, holder) : 0;
@@ -80,7 +81,8 @@ static int add_span(struct fsdax *fs, struct fsdax_map *map, const struct block 
 	if (err)
 		return err;
 	span->pgoff = folio_pgoff(span->folio);
-	span->order = folio_order(span->folio);
+	span->order = (uint8_t)folio_order(span->folio);
+	span->taken = 0;
 	span->file_pgoff = extent->key - (extent->off - span->pgoff);
 	atomic_init(&span->split, 0);
 	map->nspans++;
@@ -174,6 +176,14 @@ static int check_range(const struct fsdax *fs, const struct inode *inode, uint64
 	return 0;
 }
 
+/* Hole or not: a file's pages are those of its size. */
+static bool has_hole(struct fsdax *fs, struct inode *inode, uint64_t first, uint64_t end)
+{
+	uint64_t hole_end;
+	return inode->extents.pages != space_pages_for(&fs->space, inode->size_bytes) &&
+	       extents_hole(&inode->extents, &first, end, &hole_end);
+}
+
 static uint64_t count_extents(struct extents *extents, uint64_t first, uint64_t end)
 {
 	uint64_t n = 0;
@@ -188,6 +198,8 @@ int map_make(struct fsdax_file *file, struct extents *extents, uint64_t first_pa
 {
 	if (!dax_alive(file->fs->dax))
 		return -ENODEV;
+	if (taking_refuses(file->inode, extents, first_page, end_page))
+		return -EAGAIN;
 	struct fsdax_map *map = map_alloc(count_extents(extents, first_page, end_page));
 	if (!map)
 		return -ENOMEM;
@@ -223,6 +235,8 @@ static int map_locked(struct fsdax_file *file, uint64_t offset, uint64_t len, st
 {
 	uint64_t first, end;
 	int err = check_range(file->fs, file->inode, offset, len, &first, &end);
+	if (!err && has_hole(file->fs, file->inode, first, end))
+		return file_fill_map(file, first, end, holder, cookie, out);
 	if (!err)
 		err = map_make(file, &file->inode->extents, first, end, holder, cookie, out);
 	if (!err)
@@ -283,19 +297,66 @@ static uint64_t span_at(const struct fsdax_map *map, uint64_t file_page)
 	return low;
 }
 
-void map_lost(struct fsdax *fs, struct inode *inode, uint64_t from, uint64_t to)
+/* Spans that are told together. */
+struct told {
+	uint64_t first, n;
+};
+
+static void flush(struct fsdax *fs, const struct fsdax_map *map, struct told *told)
+{
+	if (told->n && fs->gone)
+		fs->gone(map->cookie, told->first, told->n);
+	told->n = 0;
+}
+
+/* A span is as long as its folio was, so the file's page alone does not say whether a block is under it. */
+static void tell_lost(struct fsdax *fs, const struct fsdax_map *map, const struct block_list *lost)
+{
+	const struct block *block;
+	struct told told = {0};
+	STAILQ_FOREACH (block, lost, list) {
+		uint64_t page = block->key > map->first_page ? block->key : map->first_page;
+		if (page >= map->end_page || page >= block_end(block))
+			continue;
+		uint64_t i = span_at(map, page);
+		if (i == map->nspans || !covers(&map->spans[i], block->off))
+			continue;
+		if (told.n && i >= told.first && i <= told.first + told.n) {
+			told.n = i - told.first + 1;
+			continue;
+		}
+		flush(fs, map, &told);
+		told = (struct told){i, 1};
+	}
+	flush(fs, map, &told);
+}
+
+void map_lost(struct fsdax *fs, struct inode *inode, const struct block_list *lost)
 {
 	struct fsdax_map *map;
-	LIST_FOREACH (map, &inode->maps, link) {
-		uint64_t first = from > map->first_page ? from : map->first_page;
-		uint64_t end = to < map->end_page ? to : map->end_page;
-		if (first >= end)
+	LIST_FOREACH (map, &inode->maps, link)
+		tell_lost(fs, map, lost);
+}
+
+static void tell_taken(struct fsdax *fs, struct inode *inode, struct fsdax_map *map)
+{
+	for (uint64_t i = 0; i < map->nspans; i++) {
+		struct map_span *span = &map->spans[i];
+		uint8_t taken = taking_has(inode, span->pgoff, span->order, span->file_pgoff);
+		if (taken == span->taken)
 			continue;
-		uint64_t first_span = span_at(map, first), last_span = span_at(map, end - 1);
-		map->end_page = first;
-		if (fs->gone)
-			fs->gone(map->cookie, first_span, last_span - first_span + 1);
+		span->taken = taken;
+		fs->taking(map->cookie, i, taken);
 	}
+}
+
+void map_taken(struct fsdax *fs, struct inode *inode)
+{
+	struct fsdax_map *map;
+	if (!fs->taking)
+		return;
+	LIST_FOREACH (map, &inode->maps, link)
+		tell_taken(fs, inode, map);
 }
 
 /* Mark the spans that are this folio. */

@@ -18,6 +18,7 @@ int space_init(struct space *space, struct dax_device *dax, struct pgmap *pgmap,
 	space->granule_order = dax_granule_order(dax);
 	RB_INIT(&space->waiting);
 	STAILQ_INIT(&space->unwiped);
+	LIST_INIT(&space->watches);
 	int err = buddy_init(&space->buddy, base, space->pages);
 	if (!err)
 		(void)pthread_mutex_init(&space->lock, NULL);
@@ -175,6 +176,60 @@ void space_give_back(struct space *space, struct block_list *blocks)
 	release(space, blocks);
 }
 
+static void wake(struct space_watch *watch)
+{
+	watch->woken = true;
+	watch->wake(watch);
+}
+
+/* After the rest: who is woken asks the core at once, and would only wait for us. */
+static void wake_watches(struct space *space, uint64_t from, uint64_t end)
+{
+	struct space_watch *watch;
+	(void)pthread_mutex_lock(&space->lock);
+	LIST_FOREACH (watch, &space->watches, link) {
+		if (watch->from < end && from < watch->end)
+			wake(watch);
+	}
+	(void)pthread_mutex_unlock(&space->lock);
+}
+
+void space_watch_add(struct space *space, struct space_watch *watch)
+{
+	(void)pthread_mutex_lock(&space->lock);
+	watch->from = watch->end = 0;
+	watch->woken = false;
+	LIST_INSERT_HEAD(&space->watches, watch, link);
+	(void)pthread_mutex_unlock(&space->lock);
+}
+
+void space_watch_set(struct space *space, struct space_watch *watch, uint64_t from, uint64_t end)
+{
+	(void)pthread_mutex_lock(&space->lock);
+	watch->from = from;
+	watch->end = end;
+	watch->woken = false;
+	(void)pthread_mutex_unlock(&space->lock);
+}
+
+void space_watch_remove(struct space *space, struct space_watch *watch)
+{
+	(void)pthread_mutex_lock(&space->lock);
+	LIST_REMOVE(watch, link);
+	(void)pthread_mutex_unlock(&space->lock);
+}
+
+void space_watch_wake(struct space *space, struct space_watch *only)
+{
+	struct space_watch *watch;
+	(void)pthread_mutex_lock(&space->lock);
+	LIST_FOREACH (watch, &space->watches, link) {
+		if (!only || watch == only)
+			wake(watch);
+	}
+	(void)pthread_mutex_unlock(&space->lock);
+}
+
 void space_folio_free(struct space *space, uint64_t pgoff, uint64_t npages)
 {
 	struct block *block;
@@ -186,6 +241,7 @@ void space_folio_free(struct space *space, uint64_t pgoff, uint64_t npages)
 	}
 	(void)pthread_mutex_unlock(&space->lock);
 	release(space, &blocks);
+	wake_watches(space, pgoff, pgoff + npages);
 }
 
 /* A block that waits: see to it that it becomes free, now or at its last put. space.h says why each case is right. */

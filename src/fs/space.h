@@ -22,22 +22,34 @@
 #define PGMAP_FS_SPACE_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include <pgmap/dax.h>
 #include <pgmap/fsdax.h>
 
 #include "fs/buddy.h"
 
+/* Somebody who waits until a page of a range may have become idle. */
+struct space_watch {
+	LIST_ENTRY(space_watch) link;
+	uint64_t from, end; /* pgoffs */
+	bool woken;         /* since the range was set */
+	/* Called under space.lock, in the context of whoever put last. Calls nothing of the pool. */
+	void (*wake)(struct space_watch *watch);
+};
+
 struct space {
 	pthread_mutex_t lock;
 	struct buddy buddy;        /* in pgoffs of the pgmap, so that alignment here is alignment of folios */
 	struct block_tree waiting; /* lost, and maybe held */
 	struct block_list unwiped; /* held by nobody, but the device could not wipe them yet */
-	uint64_t used;             /* pages */
-	uint64_t nwaiting;         /* pages: in `waiting`, in `unwiped`, or being wiped */
-	uint64_t pages;            /* of the device */
-	uint64_t base;             /* pgoff of the device's page 0 */
+	LIST_HEAD(, space_watch) watches;
+	uint64_t used;     /* pages */
+	uint64_t nwaiting; /* pages: in `waiting`, in `unwiped`, or being wiped */
+	uint64_t pages;    /* of the device */
+	uint64_t base;     /* pgoff of the device's page 0 */
 	unsigned granule_order;
 	struct dax_device *dax;
 	struct pgmap *pgmap;
@@ -57,6 +69,16 @@ void space_give_back(struct space *space, struct block_list *blocks);
 void space_lose(struct space *space, struct block_list *blocks);
 /* space_folio_free - nobody holds these pages any more: those of them that are waiting become free. */
 void space_folio_free(struct space *space, uint64_t pgoff, uint64_t npages);
+
+/*
+ * Watches. Whoever asks the core whether a page is held, and will wait if it is, sets the range first: then the last put
+ * comes later than the question, and finds the watch. While the callback of that put runs the folio is RELEASING: it ends
+ * soon. A range is empty where only space_watch_wake() is waited for.
+ */
+void space_watch_add(struct space *space, struct space_watch *watch);
+void space_watch_set(struct space *space, struct space_watch *watch, uint64_t from, uint64_t end);
+void space_watch_remove(struct space *space, struct space_watch *watch);
+void space_watch_wake(struct space *space, struct space_watch *watch); /* null: all of them */
 
 /* Whole granules for so many bytes. */
 static inline uint64_t space_pages_for(const struct space *space, uint64_t bytes)

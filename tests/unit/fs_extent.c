@@ -107,6 +107,47 @@ static void a_cut_inside_of_a_block_halves_it_as_often_as_it_takes(void **state)
 	cut_at(18, 1, 2, 2); /* 16 2 | 2 1 */
 }
 
+static void take_range(uint64_t from, uint64_t to, unsigned want_kept, unsigned want_lost)
+{
+	struct extents extents;
+	struct block_list spares = STAILQ_HEAD_INITIALIZER(spares), lost = STAILQ_HEAD_INITIALIZER(lost);
+	const struct block *block;
+	uint64_t page = from, hole = 0, hole_end;
+	make(&extents);
+	assert_int_equal(block_spares_get(&spares, extents_take_spares(&extents, from, to)), 0);
+	extents_take(&extents, from, to, &spares, &lost);
+	assert_int_equal(extents.count, want_kept);
+	assert_int_equal(extents.pages, PAGES - (to - from));
+	assert_int_equal(count(&lost), want_lost);
+	STAILQ_FOREACH (block, &lost, list)
+		page = check_block(block, page);
+	assert_int_equal(page, to);
+	for (page = 0; page < PAGES; page = page == from ? to : page)
+		if (page != from)
+			page = check_block(block_find(&extents.tree, page), page);
+	assert_true(extents_hole(&extents, &hole, PAGES, &hole_end));
+	assert_true(hole == from && hole_end == to);
+	assert_true(extents_hole(&extents, &hole, from + 1, &hole_end));
+	assert_true(hole == from && hole_end == from + 1);
+	hole = to;
+	assert_true(to == PAGES || !extents_hole(&extents, &hole, PAGES, &hole_end));
+	block_free_list(&spares);
+	block_free_list(&lost);
+	extents_cut(&extents, 0, &spares, &lost);
+	block_free_list(&lost);
+}
+
+static void a_range_is_taken_out_of_blocks_and_leaves_a_hole(void **state)
+{
+	(void)state;
+	take_range(16, 20, 2, 1); /* 16 | 4 | 1 */
+	take_range(4, 12, 4, 2);  /* 4 | 4 4 | 4, 4 1 */
+	take_range(5, 6, 6, 1);   /* 4 1 | 1 | 2 8, 4 1 */
+	take_range(1, 15, 4, 6);  /* 1 | 1 2 4 4 2 1 | 1, 4 1 */
+	take_range(15, 17, 7, 2); /* 8 4 2 1 | 1, 1 | 1 2, 1 */
+	take_range(0, 21, 0, 3);
+}
+
 static void the_biggest_order_is_that_of_what_is_there_now(void **state)
 {
 	(void)state;
@@ -151,6 +192,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_cut_between_blocks_halves_none),
 		cmocka_unit_test(a_cut_inside_of_a_block_halves_it_as_often_as_it_takes),
+		cmocka_unit_test(a_range_is_taken_out_of_blocks_and_leaves_a_hole),
 		cmocka_unit_test(the_biggest_order_is_that_of_what_is_there_now),
 		cmocka_unit_test(a_block_that_comes_while_the_biggest_is_unknown_counts),
 	};

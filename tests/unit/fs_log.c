@@ -141,7 +141,7 @@ static void random_call(struct pool *pool)
 	struct fsdax_map *map;
 	random_path(path);
 	random_path(to);
-	switch (rnd(7)) {
+	switch (rnd(8)) {
 	case 0:
 		(void)fsdax_mkdir(pool->fs, path);
 		break;
@@ -158,6 +158,14 @@ static void random_call(struct pool *pool)
 		if (fsdax_open(pool->fs, path, FSDAX_CREATE, &file) != 0)
 			break;
 		if (fsdax_resize_map(file, 1 + rnd(700000), rnd(2) ? FSDAX_TRUNC : 0, NULL, NULL, NULL, &map) == 0)
+			fsdax_unmap(map);
+		fsdax_close(file);
+		break;
+	case 5:
+		if (fsdax_open(pool->fs, path, 0, &file) != 0)
+			break;
+		(void)fsdax_punch(file, rnd(150) * PAGE, (1 + rnd(50)) * PAGE, (enum fsdax_mode)rnd(3), 0);
+		if (rnd(2) && fsdax_map(file, rnd(100) * PAGE, 20 * PAGE, NULL, NULL, &map) == 0)
 			fsdax_unmap(map);
 		fsdax_close(file);
 		break;
@@ -205,6 +213,32 @@ static void replay_gives_the_same_pool(void **state)
 	pool_close(&pool);
 }
 
+static void c6_9_a_record_says_which_pages_were_kept_and_wiped(void **state)
+{
+	(void)state;
+	struct pool pool;
+	struct fsdax_map *held, *map;
+	pool_open(&pool, 8 * MIB, 0, NULL);
+	struct fsdax_file *file = make_file(&pool, "f", 0);
+	for (uint64_t pages = 4; pages <= 12; pages += 4)
+		assert_int_equal(fsdax_truncate(file, pages * PAGE), 0);
+	held = map_range(file, 8 * PAGE, PAGE, NULL);
+	fs_set_log(pool.fs, record, &nrecords);
+	assert_int_equal(fsdax_resize_map(file, 12 * PAGE, FSDAX_TRUNC, NULL, NULL, NULL, &map), 0);
+	assert_int_equal(nrecords, 1);
+	assert_int_equal(records[0].keep_pages, 8);
+	assert_int_equal(records[0].wiped_pages, 8);
+	fsdax_unmap(map);
+	assert_int_equal(fsdax_truncate(file, 5 * PAGE), 0);
+	assert_int_equal(records[1].keep_pages, 5);
+	assert_int_equal(records[1].wiped_pages, 0);
+	fs_set_log(pool.fs, NULL, NULL);
+	fsdax_unmap(held);
+	fsdax_close(file);
+	forget_records();
+	pool_close(&pool);
+}
+
 static void what_the_log_refuses_has_not_happened(void **state)
 {
 	(void)state;
@@ -228,6 +262,7 @@ static void what_the_log_refuses_has_not_happened(void **state)
 	assert_int_equal(fsdax_rename(pool.fs, "d", "e"), -EIO);
 	assert_int_equal(fsdax_truncate(file, 5 * MIB), -EIO);
 	assert_int_equal(fsdax_truncate(file, 300 * PAGE), -EIO);
+	assert_int_equal(fsdax_punch(file, PAGE, PAGE, FSDAX_DEFER, 0), -EIO);
 	refuse = 0;
 	fs_set_log(pool.fs, NULL, NULL);
 	char *after = print_pool(&pool);
@@ -258,6 +293,9 @@ static void a_record_that_does_not_fit_is_refused(void **state)
 		{.op = FS_SIZE, .ino = 77},
 		{.op = FS_SIZE, .ino = ino, .size_bytes = 2 * MIB, .extents = &extent, .nextents = 1},
 		{.op = FS_DROP, .ino = ino},
+		{.op = FS_PUNCH, .ino = 77, .to_page = 1},
+		{.op = FS_PUNCH, .ino = 1, .to_page = 1},
+		{.op = FS_PUNCH, .ino = ino, .from_page = 2, .to_page = 1},
 	};
 	char *before = print_pool(&pool);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -274,6 +312,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(replay_gives_the_same_pool),
+		cmocka_unit_test(c6_9_a_record_says_which_pages_were_kept_and_wiped),
 		cmocka_unit_test(what_the_log_refuses_has_not_happened),
 		cmocka_unit_test(a_record_that_does_not_fit_is_refused),
 	};

@@ -337,6 +337,44 @@ static void c6_9_what_cannot_be_wiped_waits_until_space_is_short(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static int wakes;
+
+static void count_wake(struct space_watch *watch)
+{
+	(void)watch;
+	wakes++;
+}
+
+static void c6_7_a_watch_is_woken_by_the_last_put_on_its_range(void **state)
+{
+	(void)state;
+	struct space_watch watch = {.wake = count_wake}, other = {.wake = count_wake};
+	struct folio *folio;
+	wakes = 0;
+	space_watch_add(&space, &watch);
+	space_watch_add(&space, &other);
+	space_watch_set(&space, &watch, space.base + 5, space.base + 6);
+	assert_int_equal(pgmap_request_folio(pgmap, space.base + 4, 1, &folio), 0);
+	folio_get(folio);
+	folio_put(folio);
+	assert_false(watch.woken);
+	folio_put(folio);
+	assert_true(watch.woken);
+	assert_false(other.woken);
+	space_watch_set(&space, &watch, space.base + 6, space.base + 8);
+	assert_false(watch.woken);
+	assert_int_equal(pgmap_request_folio(pgmap, space.base + 4, 1, &folio), 0);
+	folio_put(folio);
+	assert_false(watch.woken);
+	space_watch_wake(&space, &other);
+	assert_true(other.woken && !watch.woken);
+	space_watch_wake(&space, NULL);
+	assert_true(watch.woken);
+	assert_int_equal(wakes, 4);
+	space_watch_remove(&space, &watch);
+	space_watch_remove(&space, &other);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -351,6 +389,7 @@ int main(void)
 		T(a_folio_over_two_waiting_blocks_frees_both),
 		T(c7_5_quarantined_pages_that_are_lost_wait_for_the_fence),
 		T(pages_lost_while_the_pgmap_dies_still_come_back),
+		T(c6_7_a_watch_is_woken_by_the_last_put_on_its_range),
 		T(c6_9_what_cannot_be_wiped_waits_until_space_is_short),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,14 +28,15 @@ struct model_file {
 	char name[8];
 	uint64_t pages;
 	char byte[MAX_PAGES];
+	char hole[MAX_PAGES];
 };
 
 struct model_map {
 	struct fsdax_map *map;
 	struct pgmap_holder *holder;
 	struct model_file *file;
-	uint64_t first, end; /* file pages */
-	uint64_t kept;       /* those below are still the file's */
+	uint64_t first, end;     /* file pages */
+	char is_lost[MAX_PAGES]; /* the others are still the file's */
 	char lost[MAX_PAGES];
 };
 
@@ -46,7 +47,7 @@ static uint64_t seed = 20260101;
 
 static char expected(const struct model_map *m, uint64_t page)
 {
-	return page < m->kept ? m->file->byte[page] : m->lost[page];
+	return m->is_lost[page] ? m->lost[page] : m->file->byte[page];
 }
 
 static void check_map(const struct model_map *m)
@@ -70,11 +71,47 @@ static void write_map(struct model_map *m)
 	char byte = (char)(1 + rnd(&seed, 100));
 	for (uint64_t i = 0; i < fsdax_map_npieces(m->map); i++) {
 		char *p = piece_at(&pool, m->map, i, &len);
-		for (; len && page < m->kept; len -= PAGE, p += PAGE, page++) {
+		for (; len; len -= PAGE, p += PAGE, page++) {
+			if (m->is_lost[page])
+				continue;
 			memset(p, byte, PAGE);
 			m->file->byte[page] = byte;
 		}
 	}
+}
+
+static uint64_t model_blocks(const struct model_file *f)
+{
+	uint64_t n = 0;
+	for (uint64_t page = 0; page < f->pages; page++)
+		n += !f->hole[page];
+	return n;
+}
+
+static void model_lose(struct model_file *f, uint64_t from, uint64_t to)
+{
+	for (struct model_map *m = maps; m < maps + MAPS; m++) {
+		for (uint64_t page = from; m->map && m->file == f && page < to; page++) {
+			if (page < m->first || page >= m->end || m->is_lost[page])
+				continue;
+			m->is_lost[page] = 1;
+			m->lost[page] = f->byte[page];
+		}
+	}
+}
+
+static void model_punch(struct model_file *f)
+{
+	uint64_t from = rnd(&seed, MAX_PAGES), to = from + 1 + rnd(&seed, 300);
+	assert_int_equal(fsdax_punch(f->file, from * PAGE, (to - from) * PAGE, FSDAX_DEFER, 0), 0);
+	if (to > f->pages)
+		to = f->pages;
+	model_lose(f, from, to);
+	for (; from < to; from++) {
+		f->byte[from] = 0;
+		f->hole[from] = 1;
+	}
+	assert_int_equal(stat_of(f->file).blocks, model_blocks(f));
 }
 
 static void model_truncate(struct model_file *f)
@@ -84,19 +121,16 @@ static void model_truncate(struct model_file *f)
 	if (err) {
 		assert_int_equal(err, -ENOSPC);
 		assert_true(pages > f->pages && pool_statfs(&pool).free < pages - f->pages);
-		assert_int_equal(stat_of(f->file).blocks, f->pages);
+		assert_int_equal(stat_of(f->file).blocks, model_blocks(f));
 		return;
 	}
-	for (struct model_map *m = maps; m < maps + MAPS; m++) {
-		if (!m->map || m->file != f || pages >= m->kept)
-			continue;
-		memcpy(m->lost + pages, f->byte + pages, m->kept - pages);
-		m->kept = pages;
-	}
-	if (pages > f->pages)
+	model_lose(f, pages, f->pages);
+	if (pages > f->pages) {
 		memset(f->byte + f->pages, 0, pages - f->pages);
+		memset(f->hole + f->pages, 0, pages - f->pages);
+	}
 	f->pages = pages;
-	assert_int_equal(stat_of(f->file).blocks, pages);
+	assert_int_equal(stat_of(f->file).blocks, model_blocks(f));
 }
 
 static void model_map(struct model_map *m)
@@ -107,8 +141,16 @@ static void model_map(struct model_map *m)
 	m->file = f;
 	m->first = rnd(&seed, f->pages);
 	m->end = m->first + 1 + rnd(&seed, f->pages - m->first);
-	m->kept = m->end;
-	m->map = map_range(f->file, m->first * PAGE, (m->end - m->first) * PAGE - rnd(&seed, PAGE), m->holder);
+	memset(m->is_lost, 0, sizeof(m->is_lost));
+	int err = fsdax_map(f->file, m->first * PAGE, (m->end - m->first) * PAGE - rnd(&seed, PAGE), m->holder, NULL,
+			    &m->map);
+	if (err) {
+		assert_int_equal(err, -ENOSPC); /* for its holes */
+		m->map = NULL;
+		return;
+	}
+	memset(f->hole + m->first, 0, m->end - m->first);
+	assert_int_equal(stat_of(f->file).blocks, model_blocks(f));
 	check_map(m);
 }
 
@@ -130,7 +172,7 @@ static void model_rename(struct model_file *f)
 static void model_step(void)
 {
 	struct model_map *m = &maps[rnd(&seed, MAPS)];
-	switch (rnd(&seed, 8)) {
+	switch (rnd(&seed, 9)) {
 	case 0:
 	case 1:
 		model_truncate(&files[rnd(&seed, FILES)]);
@@ -142,6 +184,9 @@ static void model_step(void)
 	case 4:
 		if (m->map)
 			write_map(m);
+		break;
+	case 5:
+		model_punch(&files[rnd(&seed, FILES)]);
 		break;
 	default:
 		if (m->map)
@@ -165,7 +210,7 @@ static void c6_8_c6_9_random_calls_agree_with_a_model(void **state)
 		model_step();
 		uint64_t used = 0;
 		for (int f = 0; f < FILES; f++)
-			used += files[f].pages;
+			used += model_blocks(&files[f]);
 		assert_int_equal(pool_statfs(&pool).used, used);
 	}
 	for (int i = 0; i < MAPS; i++) {
@@ -245,14 +290,21 @@ static void disturb(struct worker *w)
 	struct fsdax_file *file;
 	struct fsdax_statfs st;
 	random_name(w, name);
-	switch (rnd(&w->seed, 3)) {
+	switch (rnd(&w->seed, 4)) {
 	case 0:
 		(void)fsdax_unlink(pool.fs, name);
 		break;
 	case 1:
 		if (fsdax_open(pool.fs, name, 0, &file) != 0)
 			break;
-		(void)fsdax_truncate(file, rnd(&w->seed, 600) * PAGE);
+		(void)fsdax_truncate_how(file, rnd(&w->seed, 600) * PAGE, (enum fsdax_mode)rnd(&w->seed, 3), 0);
+		fsdax_close(file);
+		break;
+	case 2:
+		if (fsdax_open(pool.fs, name, 0, &file) != 0)
+			break;
+		(void)fsdax_punch(file, rnd(&w->seed, 600) * PAGE, (1 + rnd(&w->seed, 99)) * PAGE,
+				  (enum fsdax_mode)rnd(&w->seed, 3), pgmap_deadline_in(rnd(&w->seed, 2)));
 		fsdax_close(file);
 		break;
 	default:
