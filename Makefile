@@ -72,7 +72,7 @@ clean:
 
 help:
 	@echo 'make                            build/release: libpgmap, pgmap, pgmapd'
-	@echo 'make demo [INPUT=PATH]          the demonstration on real files; FAULT=early|leak|stale plants that bug'
+	@echo 'make demo [INPUT=PATH]          the demonstration on real files; FAULT=early|leak|stale|unwiped plants that bug'
 	@echo 'make test                       all that CI runs; last line: N passed, N failed'
 	@echo 'make test-long                  the same with longer storms and searches, and all mutations'
 	@echo 'make torture SECONDS= SEED=     the core by many threads against an oracle'

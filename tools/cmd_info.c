@@ -29,7 +29,10 @@ static int64_t off_by_pages(const struct pgmap_info *info)
 	for (unsigned order = 0; order < 19; order++)
 		by_order += info->free_by_order[order] << order;
 	int64_t sum = (int64_t)(info->used + info->free + info->waiting) - (int64_t)info->pages;
-	return sum ? sum : (int64_t)by_order - (int64_t)info->free;
+	int64_t states = (int64_t)(info->clean + info->dirty + info->absent) - (int64_t)info->free;
+	if (sum || states)
+		return sum ? sum : states;
+	return (int64_t)by_order - (int64_t)info->free;
 }
 
 static void print_json(const struct pgmap_info *info, int64_t off)
@@ -47,6 +50,12 @@ static void print_json(const struct pgmap_info *info, int64_t off)
 	cli_json_u64(o, "free", info->free);
 	cli_json_u64(o, "waiting", info->waiting);
 	json_object_object_add(o, "free_by_order", orders);
+	cli_json_u64(o, "free_clean", info->clean);
+	cli_json_u64(o, "free_dirty", info->dirty);
+	cli_json_u64(o, "free_absent", info->absent);
+	cli_json_u64(o, "keep", info->keep);
+	cli_json_u64(o, "wiped_ahead", info->wiped_ahead);
+	cli_json_u64(o, "wiped_late", info->wiped_late);
 	cli_json_u64(o, "files", info->files);
 	cli_json_u64(o, "dirs", info->dirs);
 	cli_json_u64(o, "live_pages", info->live_pages);
@@ -72,9 +81,13 @@ static void print_text(const struct pgmap_info *info, int64_t off)
 	print_pages("size", info->pages);
 	print_pages("used", info->used);
 	print_pages("free", info->free);
+	print_pages("  clean", info->clean);
+	print_pages("  dirty", info->dirty);
+	print_pages("  absent", info->absent);
 	print_pages("waiting", info->waiting);
 	print_pages("held", info->live_pages);
 	print_pages("quarantined", info->quarantined_pages);
+	print_pages("keep", info->keep);
 	printf("files        %" PRIu64 " in %" PRIu64 " directories\n", info->files, info->dirs);
 	printf("connections  %" PRIu32 "\nholders      %" PRIu32 "\n", info->connections, info->holders);
 	fputs("free blocks ", stdout);
@@ -116,7 +129,11 @@ const struct cli_command cmd_info = {
 	.summary = "the pool's device, space and holders",
 	.text = "Says which device the pool is on, how many pages are used, free and waiting for their last holder, "
 		"how many are "
-		"held and quarantined, and whether the accounts add up: if not, that is a failure.",
+		"held and quarantined, and whether the accounts add up: if not, that is a failure. Of the free pages, "
+		"clean "
+		"ones have memory that reads as zero, dirty ones are yet to be wiped, absent ones have no memory; as "
+		"many "
+		"as keep says may have some for good (see pgmap serve --keep).",
 	.options = info_options,
 	.run = run_info,
 };

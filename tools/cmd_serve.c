@@ -8,11 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dev/dev.h"
 #include "server/server.h"
 #include "text.h"
 #include "who.h"
 
-enum { SERVE_DEVICE, SERVE_QUIET, SERVE_READY };
+enum { SERVE_DEVICE, SERVE_QUIET, SERVE_READY, SERVE_KEEP, SERVE_WIPE };
 
 static int run_serve(struct cli *cli)
 {
@@ -21,7 +22,12 @@ static int run_serve(struct cli *cli)
 		.socket_path = cli->socket,
 		.ready_fd = -1,
 		.quiet = cli->option[SERVE_QUIET],
+		.wipe_percent = SERVER_WIPE_PERCENT,
 	};
+	if (cli->option[SERVE_KEEP] && dev_parse_size(cli->option[SERVE_KEEP], &options.keep_bytes))
+		return cli_usage(cli, "%s: no size (say 512M)", cli->option[SERVE_KEEP]);
+	if (cli->option[SERVE_WIPE] && option_parse_percent(cli->option[SERVE_WIPE], &options.wipe_percent))
+		return cli_usage(cli, "%s: no share in percent, 0 to 100", cli->option[SERVE_WIPE]);
 	if (cli->option[SERVE_READY] && option_parse_fd(cli->option[SERVE_READY], &options.ready_fd))
 		return cli_usage(cli, "%s: no descriptor's number", cli->option[SERVE_READY]);
 	return server_run(&options);
@@ -104,6 +110,8 @@ static const struct cli_option serve_options[] = {
 	{'d', "device", "SPEC", "the memory of the pool (default: memfd, half of the free memory)"},
 	{'q', "quiet", NULL, "say nothing but errors"},
 	{0, "ready-fd", "N", "write one byte to this descriptor once clients may connect"},
+	{0, "keep", "SIZE", "free memory that is not given back to the system (default: 0)"},
+	{0, "wipe", "PERCENT", "of a CPU, to wipe free memory ahead of its use (default: 25; 0: when it is needed)"},
 	{0, NULL, NULL, NULL},
 };
 static const struct cli_option stop_options[] = {
@@ -114,7 +122,7 @@ static const struct cli_option stop_options[] = {
 
 const struct cli_command cmd_serve = {
 	.name = "serve",
-	.synopsis = "[--device SPEC] [--quiet]",
+	.synopsis = "[--device SPEC] [--keep SIZE] [--wipe PERCENT] [--quiet]",
 	.summary = "run a pool server in the foreground",
 	.text = "Serves until the pool is drained: by pgmap stop, SIGINT or SIGTERM; a second signal ends it at once. "
 		"Whatever "

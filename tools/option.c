@@ -22,6 +22,15 @@ int option_parse_fd(const char *text, int *fd)
 	return 0;
 }
 
+int option_parse_percent(const char *text, unsigned *percent)
+{
+	int value;
+	if (option_parse_fd(text, &value) != 0 || value > 100)
+		return -EINVAL;
+	*percent = (unsigned)value;
+	return 0;
+}
+
 void option_help(FILE *out, const struct cli_option *option)
 {
 	char name[64];

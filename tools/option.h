@@ -20,6 +20,9 @@ struct cli_option {
 /* The number of a descriptor. 0 or -EINVAL. */
 int option_parse_fd(const char *text, int *fd);
 
+/* A share in percent, 0 to 100. 0 or -EINVAL. */
+int option_parse_percent(const char *text, unsigned *percent);
+
 /* Its line of --help. */
 void option_help(FILE *out, const struct cli_option *option);
 

@@ -15,6 +15,8 @@ static const struct cli_option options[] = {
 	{'d', "device", "SPEC", "the memory of the pool, as memfd:size=4G,page=2M (default: half of the free memory)"},
 	{'s', "socket", "PATH", "default: $PGMAP_SOCKET, $XDG_RUNTIME_DIR/pgmap/pgmapd.sock or /run/pgmap/pgmapd.sock"},
 	{'r', "ready-fd", "N", "write one byte to this descriptor once clients may connect, and close it"},
+	{'k', "keep", "SIZE", "free memory that is not given back to the system (default: 0)"},
+	{'w', "wipe", "PERCENT", "of a CPU, to wipe free memory ahead of its use (default: 25; 0: when it is needed)"},
 	{'q', "quiet", NULL, "say nothing but errors"},
 	{'h', "help", NULL, "say what there is, and end"},
 	{'V', "version", NULL, "say which version this is, and end"},
@@ -23,7 +25,8 @@ static const struct cli_option options[] = {
 enum { NOPTIONS = sizeof(options) / sizeof(options[0]) - 1 };
 
 static const char summary[] = "the pool server: device memory with an owner that can be trusted";
-static const char synopsis[] = "[--device SPEC] [--socket PATH] [--ready-fd N] [--quiet]";
+static const char synopsis[] =
+	"[--device SPEC] [--socket PATH] [--ready-fd N] [--keep SIZE] [--wipe PERCENT] [--quiet]";
 static const char description[] =
 	"Serves the files of one pool of device memory to the processes that connect to its socket: they map them with "
 	"no copy, and it knows who holds which pages, since when. It stays in the foreground, and needs no root. What "
@@ -101,29 +104,48 @@ static void getopt_tables(char letters[2 * NOPTIONS + 1], struct option longs[NO
 	*longs = (struct option){0};
 }
 
+/* An option of the server's. 0, or the exit code. */
+static int take(int c, struct server_options *server)
+{
+	switch (c) {
+	case 'd':
+		server->device = optarg;
+		return 0;
+	case 's':
+		server->socket_path = optarg;
+		return 0;
+	case 'q':
+		server->quiet = true;
+		return 0;
+	case 'r':
+		return option_parse_fd(optarg, &server->ready_fd) ? wrong(optarg, "no descriptor's number") : 0;
+	case 'k':
+		return dev_parse_size(optarg, &server->keep_bytes) ? wrong(optarg, "no size (say 512M)") : 0;
+	case 'w':
+		return option_parse_percent(optarg, &server->wipe_percent)
+			       ? wrong(optarg, "no share in percent, 0 to 100")
+			       : 0;
+	default:
+		return USAGE; /* getopt has said which, and why */
+	}
+}
+
 int main(int argc, char **argv)
 {
-	struct server_options server = {.ready_fd = -1};
+	struct server_options server = {.ready_fd = -1, .wipe_percent = SERVER_WIPE_PERCENT};
 	char letters[2 * NOPTIONS + 1];
 	struct option longs[NOPTIONS + 2];
 	getopt_tables(letters, longs);
 	for (int c; (c = getopt_long(argc, argv, letters, longs, NULL)) != -1;) {
-		if (c == 'd')
-			server.device = optarg;
-		else if (c == 's')
-			server.socket_path = optarg;
-		else if (c == 'q')
-			server.quiet = true;
-		else if (c == 'h')
+		if (c == 'h')
 			return help(stdout);
-		else if (c == 'M')
+		if (c == 'M')
 			return man(stdout);
-		else if (c == 'V')
+		if (c == 'V')
 			return puts("pgmapd " PGMAP_VERSION) < 0 ? FAILED : 0;
-		else if (c != 'r')
-			return USAGE; /* getopt has said which, and why */
-		else if (option_parse_fd(optarg, &server.ready_fd) != 0)
-			return wrong(optarg, "no descriptor's number");
+		int rc = take(c, &server);
+		if (rc)
+			return rc;
 	}
 	return optind == argc ? server_run(&server) : wrong(argv[optind], "one argument too many");
 }

@@ -144,6 +144,11 @@ struct pgmap_info {
 	int32_t server_pid;
 	uint32_t protocol;
 	char device[128]; /* the spec, with what "auto" chose */
+	/* Of the free pages: with memory that reads as zero, with memory to be wiped, without; what the pool keeps for good
+	 * (the watermark); and what was wiped ever, ahead of its next owner and by the call that needed it. */
+	uint64_t clean, dirty, absent;
+	uint64_t keep;
+	uint64_t wiped_ahead, wiped_late;
 };
 /* pgmap_info - the pool's device, space, holders and state. -EINVAL null argument. */
 int pgmap_info(struct pgmap_client *client, struct pgmap_info *out);

@@ -49,12 +49,18 @@ struct fsdax_stat {
 struct fsdax_statfs {
 	uint64_t pages;   /* size of the pool */
 	uint64_t used;    /* owned by files */
-	uint64_t free;    /* may be handed out */
+	uint64_t free;    /* may be handed out: clean + dirty + absent */
 	uint64_t waiting; /* lost by their file, still held by somebody, or quarantined */
 	uint64_t files;
 	uint64_t dirs;                               /* the root included */
 	uint64_t free_by_order[PGMAP_MAX_ORDER + 1]; /* free blocks of each order, maximal */
 	unsigned granule_order;
+	uint64_t clean;       /* of the free ones: with memory that reads as zero */
+	uint64_t dirty;       /* with memory that is yet to be wiped */
+	uint64_t absent;      /* without memory */
+	uint64_t keep;        /* the watermark: free pages that may keep their memory for good */
+	uint64_t wiped_ahead; /* ever, in the background */
+	uint64_t wiped_late;  /* ever, by a call that needed them */
 };
 
 /* A mapping's range of the file was taken away (truncate, punch): called under the pool's lock with the fsdax_map's cookie and
@@ -132,6 +138,15 @@ int fsdax_readdir(struct fsdax *fs, const char *path,
 		  int (*fn)(void *arg, const char *name, const struct fsdax_stat *st), void *arg);
 /* fsdax_statfs - the pool's accounts. */
 void fsdax_statfs(struct fsdax *fs, struct fsdax_statfs *out);
+
+/*
+ * fsdax_set_wiping - what becomes of pages that are free. cpu_percent 0, as a pool begins: memory is given back (or, up to
+ * keep_bytes of it, wiped when it is needed) by the call that frees the pages. 1 to 100: they keep it at first, and a
+ * thread of the pool, bound to so much of one CPU, wipes what is soon needed and gives back what lay unused above
+ * keep_bytes for a second. The thread has all signals blocked, and ends with fsdax_destroy(), which must be called by the
+ * process that called this. May be called again. -EINVAL, -EAGAIN no thread can be had (then as with 0).
+ */
+int fsdax_set_wiping(struct fsdax *fs, uint64_t keep_bytes, unsigned cpu_percent);
 
 /*
  * fsdax_map - references, charged to holder (null: to nobody), on every folio of the extents under [offset, offset +

@@ -12,7 +12,8 @@
 
 static_assert(sizeof(struct pgmap_info) == sizeof(struct proto_info) &&
 		      offsetof(struct pgmap_info, live_pages) == offsetof(struct proto_info, live_pages) &&
-		      offsetof(struct pgmap_info, device) == offsetof(struct proto_info, device),
+		      offsetof(struct pgmap_info, device) == offsetof(struct proto_info, device) &&
+		      offsetof(struct pgmap_info, wiped_late) == offsetof(struct proto_info, wiped_late),
 	      "the wire's and the user's info are one layout");
 static_assert((int)PGMAP_WHO_CONNECTED == (int)PROTO_WHO_CONNECTED &&
 		      (int)PGMAP_WHO_MAPPING == (int)PROTO_WHO_MAPPING &&

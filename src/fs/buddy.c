@@ -89,13 +89,32 @@ static int take_part(struct buddy *buddy, struct block *block, unsigned order, u
 	return err;
 }
 
-int buddy_alloc(struct buddy *buddy, unsigned order, struct block **out)
+struct block *buddy_fit(struct buddy *buddy, unsigned order)
 {
 	uint64_t enough = order <= BLOCK_MAX_ORDER ? buddy->orders >> order : 0;
-	if (!enough)
-		return -ENOSPC;
-	struct block *block = block_first(&buddy->free[order + (unsigned)__builtin_ctzll(enough)]);
-	return take_part(buddy, block, order, block->off, out);
+	return enough ? block_first(&buddy->free[order + (unsigned)__builtin_ctzll(enough)]) : NULL;
+}
+
+int buddy_alloc_at(struct buddy *buddy, struct block *block, uint64_t off, unsigned order, struct block **out)
+{
+	return take_part(buddy, block, order, off, out);
+}
+
+int buddy_alloc(struct buddy *buddy, unsigned order, struct block **out)
+{
+	struct block *block = buddy_fit(buddy, order);
+	return block ? take_part(buddy, block, order, block->off, out) : -ENOSPC;
+}
+
+struct block *buddy_covering(struct buddy *buddy, uint64_t off)
+{
+	for (uint64_t orders = buddy->orders; orders; orders &= orders - 1) {
+		unsigned order = (unsigned)__builtin_ctzll(orders);
+		struct block *block = block_find(&buddy->free[order], off >> order << order);
+		if (block)
+			return block;
+	}
+	return NULL;
 }
 
 int buddy_take(struct buddy *buddy, uint64_t off, unsigned order, struct block **out)

@@ -36,6 +36,13 @@ int buddy_take(struct buddy *buddy, uint64_t off, unsigned order, struct block *
 /* buddy_free - merges with free buddies; cannot fail. A block that was split may come back in its parts. */
 void buddy_free(struct buddy *buddy, struct block *block);
 
+/* buddy_fit - a free block of the smallest order that is big enough, at the lowest address, or null; block_next() gives
+ * the others of its order. buddy_alloc_at - the block of this order at off, within this free block. -ENOMEM. */
+struct block *buddy_fit(struct buddy *buddy, unsigned order);
+int buddy_alloc_at(struct buddy *buddy, struct block *block, uint64_t off, unsigned order, struct block **out);
+/* buddy_covering - the free block that has this unit, or null. */
+struct block *buddy_covering(struct buddy *buddy, uint64_t off);
+
 /* The order of the biggest free block, or -1. */
 int buddy_max_order(const struct buddy *buddy);
 

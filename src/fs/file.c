@@ -272,7 +272,7 @@ static int fill_holes(struct fsdax *fs, struct inode *inode, uint64_t keep, cons
 	uint64_t from = want->first_page, to = want->end_page < keep ? want->end_page : keep, end;
 	int err = 0;
 	for (; !err && from < to && extents_hole(&inode->extents, &from, to, &end); from = end)
-		err = space_alloc(&fs->space, from, end - from, blocks);
+		err = space_alloc(&fs->space, from, end - from, PGMAP_MAX_ORDER, blocks);
 	return err;
 }
 
@@ -283,7 +283,7 @@ static int change_size(struct fsdax *fs, struct inode *inode, struct fs_record *
 	uint64_t keep = record->keep_pages, pages = space_pages_for(&fs->space, record->size_bytes);
 	int err = want ? fill_holes(fs, inode, keep, want, blocks) : 0;
 	if (!err && pages > keep)
-		err = space_alloc(&fs->space, keep, pages - keep, blocks);
+		err = space_alloc(&fs->space, keep, pages - keep, PGMAP_MAX_ORDER, blocks);
 	if (!err && want)
 		err = map_what_comes(inode, keep, blocks, want);
 	if (err)

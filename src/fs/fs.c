@@ -49,7 +49,7 @@ static int set_up(struct fsdax *fs)
 	if (err)
 		return err;
 	fs->root = inode_alloc(1, FSDAX_DIR);
-	err = fs->root ? space_init(&fs->space, fs->dax, fs->pgmap, fs->span.pgmap_pgoff) : -ENOMEM;
+	err = fs->root ? space_init(&fs->space, fs->dax, &fs->span) : -ENOMEM;
 	if (err) {
 		(void)pgmap_holder_end(fs->holder);
 		if (fs->root)
@@ -110,8 +110,9 @@ PGMAP_PUBLIC int fsdax_destroy(struct fsdax *fs)
 	(void)pthread_mutex_unlock(&fs->lock);
 	if (busy)
 		return -EBUSY;
+	wiper_stop(&fs->wiper);
 	(void)dax_release(fs->dax, fs);
-	if (fs->space.used || fs->space.nwaiting)
+	if (fs->space.used || fs->space.nwaiting || space_populated(&fs->space))
 		(void)dax_discard(fs->dax, 0, dax_npages(fs->dax));
 	struct inode *inode;
 	while ((inode = inode_first(&fs->inodes)) != NULL)
@@ -121,6 +122,18 @@ PGMAP_PUBLIC int fsdax_destroy(struct fsdax *fs)
 	(void)pthread_mutex_destroy(&fs->lock);
 	free(fs);
 	return 0;
+}
+
+PGMAP_PUBLIC int fsdax_set_wiping(struct fsdax *fs, uint64_t keep_bytes, unsigned cpu_percent)
+{
+	if (!fs || cpu_percent > 100)
+		return -EINVAL;
+	(void)pthread_mutex_lock(&fs->lock);
+	wiper_stop(&fs->wiper);
+	space_set_keep(&fs->space, keep_bytes >> PGMAP_PAGE_SHIFT);
+	int err = cpu_percent ? wiper_start(&fs->wiper, &fs->space, cpu_percent) : 0;
+	(void)pthread_mutex_unlock(&fs->lock);
+	return err;
 }
 
 static int make(struct fsdax *fs, const struct name_at *at, enum fsdax_type type, struct inode **out)

@@ -6,6 +6,7 @@
  *   1. fsdax.lock, the namespace: names, inodes, extents, handles, maps. Taken by every public call.
  *   2. the core's calls (requests, puts, charges), which may run the folio_free callback:
  *   3. space.lock: free, waiting, the accounts. The callback takes no other lock, since it runs under any.
+ *      The wiper's thread takes this one only.
  */
 #ifndef PGMAP_FS_FS_H
 #define PGMAP_FS_FS_H
@@ -21,6 +22,7 @@
 #include "fs/inode.h"
 #include "fs/log.h"
 #include "fs/space.h"
+#include "fs/wiper.h"
 
 struct fsdax {
 	pthread_mutex_t lock;
@@ -29,6 +31,7 @@ struct fsdax {
 	struct pgmap_holder *holder; /* the pool's own, for the moment of a split */
 	struct dax_span span;        /* the whole device */
 	struct space space;
+	struct wiper wiper; /* none until fsdax_set_wiping() */
 	struct inode_table inodes;
 	struct inode *root;
 	uint64_t next_ino;

@@ -1,28 +1,43 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* space.c - see space.h: the accounts, the way back to free, lock order. */
+/* space.c - see space.h: the accounts, the way back to free, what happens to free pages, lock order; alloc.c has the way there. */
 #include "fs/space.h"
 
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
+#include <time.h>
 
 #include <pgmap/folio.h>
 
-int space_init(struct space *space, struct dax_device *dax, struct pgmap *pgmap, uint64_t base)
+int space_init(struct space *space, struct dax_device *dax, const struct dax_span *span)
 {
 	memset(space, 0, sizeof(*space));
 	space->dax = dax;
-	space->pgmap = pgmap;
-	space->base = base;
+	space->pgmap = span->pgmap;
+	space->base = span->pgmap_pgoff;
+	space->addr = span->addr;
 	space->pages = dax_npages(dax);
 	space->granule_order = dax_granule_order(dax);
 	RB_INIT(&space->waiting);
 	STAILQ_INIT(&space->unwiped);
 	LIST_INIT(&space->watches);
-	int err = buddy_init(&space->buddy, base, space->pages);
-	if (!err)
-		(void)pthread_mutex_init(&space->lock, NULL);
-	return err;
+	int err = stock_init(&space->stock, space->base, space->pages, space->granule_order);
+	if (err)
+		return err;
+	err = buddy_init(&space->buddy, space->base, space->pages);
+	if (err) {
+		stock_exit(&space->stock);
+		return err;
+	}
+	pthread_condattr_t clock;
+	(void)pthread_condattr_init(&clock);
+	(void)pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&space->work, &clock);
+	(void)pthread_condattr_destroy(&clock);
+	(void)pthread_cond_init(&space->done, NULL);
+	(void)pthread_mutex_init(&space->lock, NULL);
+	zero_init(&space->zero);
+	return 0;
 }
 
 void space_exit(struct space *space)
@@ -34,12 +49,25 @@ void space_exit(struct space *space)
 	}
 	block_free_list(&space->unwiped);
 	buddy_exit(&space->buddy);
+	stock_exit(&space->stock);
+	zero_exit(&space->zero);
+	(void)pthread_cond_destroy(&space->done);
+	(void)pthread_cond_destroy(&space->work);
 	(void)pthread_mutex_destroy(&space->lock);
 }
 
-/* Ask the device once for each run of neighbours; blocks before *failed are done, it and all after it are not. */
-static int for_runs(struct space *space, struct block_list *blocks,
-		    int (*fn)(struct dax_device *dax, uint64_t pgoff, uint64_t npages), struct block **failed)
+static int discard(struct space *space, uint64_t pgoff, uint64_t npages)
+{
+#ifdef PGMAP_FAULT_STALE /* the planted bug: the next owner sees the bytes of the last one */
+	(void)space, (void)pgoff, (void)npages;
+	return 0;
+#else
+	return dax_discard(space->dax, pgoff - space->base, npages);
+#endif
+}
+
+/* Have the device discard each run of neighbours; blocks before *failed are done, it and all after it are not. */
+static void discard_runs(struct space *space, struct block_list *blocks, struct block **failed)
 {
 	struct block *first = STAILQ_FIRST(blocks);
 	while (first) {
@@ -47,26 +75,38 @@ static int for_runs(struct space *space, struct block_list *blocks,
 		struct block *block = first;
 		for (; block && block->off == first->off + n; block = STAILQ_NEXT(block, list))
 			n += block_pages(block);
-		int err = fn(space->dax, first->off - space->base, n);
-		if (err) {
+		if (discard(space, first->off, n) != 0) {
 			*failed = first;
-			return err;
+			return;
 		}
 		first = block;
 	}
 	*failed = NULL;
-	return 0;
 }
 
-/* Blocks that are in no tree, counted as waiting, and held by nobody: wiped and free; or kept aside if that failed. */
-static void release(struct space *space, struct block_list *blocks)
+/* Free, as they are: to be wiped by whoever needs them, or by the wiper. */
+static void release_dirty(struct space *space, struct block_list *blocks)
+{
+	struct block *block;
+	(void)pthread_mutex_lock(&space->lock);
+	while ((block = STAILQ_FIRST(blocks)) != NULL) {
+		STAILQ_REMOVE_HEAD(blocks, list);
+		space->nwaiting -= block_pages(block);
+		stock_set(&space->stock, block->off, block_pages(block), STOCK_DIRTY);
+		buddy_free(&space->buddy, block);
+	}
+	if (space->asleep) {
+		space->asleep = false;
+		(void)pthread_cond_signal(&space->work);
+	}
+	(void)pthread_mutex_unlock(&space->lock);
+}
+
+/* Discarded and free; or kept aside if that failed. */
+static void release_discarded(struct space *space, struct block_list *blocks)
 {
 	struct block *block, *failed = NULL;
-	if (STAILQ_EMPTY(blocks))
-		return;
-#ifndef PGMAP_FAULT_STALE /* the planted bug: the next owner sees the bytes of the last one */
-	(void)for_runs(space, blocks, dax_discard, &failed);
-#endif
+	discard_runs(space, blocks, &failed);
 	(void)pthread_mutex_lock(&space->lock);
 	while ((block = STAILQ_FIRST(blocks)) != failed) {
 		STAILQ_REMOVE_HEAD(blocks, list);
@@ -77,91 +117,38 @@ static void release(struct space *space, struct block_list *blocks)
 	(void)pthread_mutex_unlock(&space->lock);
 }
 
-/* What the device could not wipe before: try again. */
-static void retry_unwiped(struct space *space)
+/* With the wiper, or below the watermark, memory stays with what becomes free. */
+static bool keeps_memory(struct space *space, struct block_list *blocks)
+{
+	struct block *block;
+	uint64_t npages = 0;
+	STAILQ_FOREACH (block, blocks, list)
+		npages += block_pages(block);
+	(void)pthread_mutex_lock(&space->lock);
+	bool keeps = space->background || space_populated(space) + npages <= space->keep;
+	(void)pthread_mutex_unlock(&space->lock);
+	return keeps;
+}
+
+/* Blocks that are in no tree, counted as waiting, and held by nobody. */
+static void release(struct space *space, struct block_list *blocks)
+{
+	if (STAILQ_EMPTY(blocks))
+		return;
+	if (keeps_memory(space, blocks))
+		release_dirty(space, blocks);
+	else
+		release_discarded(space, blocks);
+}
+
+void space_retry_unwiped(struct space *space)
 {
 	struct block_list blocks = STAILQ_HEAD_INITIALIZER(blocks);
 	(void)pthread_mutex_lock(&space->lock);
 	STAILQ_CONCAT(&blocks, &space->unwiped);
 	(void)pthread_mutex_unlock(&space->lock);
-	release(space, &blocks);
-}
-
-/* The biggest order for what is left of a file at this page, such that file and device offset are congruent. */
-static unsigned best_order(const struct space *space, uint64_t file_page, uint64_t npages)
-{
-	unsigned order = 63 - (unsigned)__builtin_clzll(npages);
-	unsigned there = (unsigned)buddy_max_order(&space->buddy);
-	if (file_page && (unsigned)__builtin_ctzll(file_page) < order)
-		order = (unsigned)__builtin_ctzll(file_page);
-	if (there < order)
-		order = there;
-	return order < PGMAP_MAX_ORDER ? order : PGMAP_MAX_ORDER;
-}
-
-static int alloc_locked(struct space *space, uint64_t file_page, uint64_t npages, struct block_list *blocks)
-{
-	struct block *block;
-	if (space->buddy.nfree < npages)
-		return -ENOSPC;
-	while (npages) {
-		int err = buddy_alloc(&space->buddy, best_order(space, file_page, npages), &block);
-		if (err)
-			return err;
-		block->key = file_page;
-		STAILQ_INSERT_TAIL(blocks, block, list);
-		space->used += block_pages(block);
-		file_page += block_pages(block);
-		npages -= block_pages(block);
-	}
-	return 0;
-}
-
-static int alloc_blocks(struct space *space, uint64_t file_page, uint64_t npages, struct block_list *blocks)
-{
-	(void)pthread_mutex_lock(&space->lock);
-	int err = alloc_locked(space, file_page, npages, blocks);
-	while (err && !STAILQ_EMPTY(blocks)) {
-		struct block *block = STAILQ_FIRST(blocks);
-		STAILQ_REMOVE_HEAD(blocks, list);
-		space->used -= block_pages(block);
-		buddy_free(&space->buddy, block);
-	}
-	(void)pthread_mutex_unlock(&space->lock);
-	return err;
-}
-
-int space_alloc(struct space *space, uint64_t file_page, uint64_t npages, struct block_list *out)
-{
-	struct block *failed;
-	struct block_list blocks = STAILQ_HEAD_INITIALIZER(blocks);
-	int err = alloc_blocks(space, file_page, npages, &blocks);
-	if (err == -ENOSPC) {
-		retry_unwiped(space);
-		err = alloc_blocks(space, file_page, npages, &blocks);
-	}
-	if (err)
-		return err;
-	err = for_runs(space, &blocks, dax_populate, &failed);
-	if (err)
-		space_give_back(space, &blocks);
-	else
-		STAILQ_CONCAT(out, &blocks);
-	return err;
-}
-
-int space_take(struct space *space, uint64_t pgoff, unsigned order, uint64_t file_page, struct block_list *out)
-{
-	struct block *block;
-	(void)pthread_mutex_lock(&space->lock);
-	int err = buddy_take(&space->buddy, pgoff, order, &block);
-	if (!err) {
-		space->used += block_pages(block);
-		block->key = file_page;
-		STAILQ_INSERT_TAIL(out, block, list);
-	}
-	(void)pthread_mutex_unlock(&space->lock);
-	return err;
+	if (!STAILQ_EMPTY(&blocks))
+		release_discarded(space, &blocks);
 }
 
 void space_give_back(struct space *space, struct block_list *blocks)
@@ -286,6 +273,107 @@ void space_lose(struct space *space, struct block_list *blocks)
 	}
 }
 
+int space_wipe(struct space *space, uint64_t pgoff, uint64_t npages, enum stock_state *state)
+{
+	char *at = (char *)space->addr + ((pgoff - space->base) << PGMAP_PAGE_SHIFT);
+	*state = STOCK_CLEAN;
+#ifdef PGMAP_FAULT_STALE
+	npages = 0;
+#endif
+	if (space->addr && zero_bytes(&space->zero, at, npages << PGMAP_PAGE_SHIFT) == 0)
+		return 0;
+	*state = STOCK_ABSENT;
+	return discard(space, pgoff, npages);
+}
+
+uint64_t space_populated(const struct space *space)
+{
+	uint64_t all = (space->stock.clean + space->stock.dirty) << space->granule_order;
+	return all - space->taken.clean - space->taken.dirty;
+}
+
+bool space_piece_begin(struct space *space, enum stock_state state, uint64_t from, uint64_t most_pages)
+{
+	if (space->wiping_pages || space->nstopped)
+		return false;
+	for (;;) {
+		uint64_t at = stock_next(&space->stock, from, state);
+		if (at == UINT64_MAX)
+			return false;
+		const struct block *block = buddy_covering(&space->buddy, at);
+		if (block) {
+			uint64_t end = block_end(block) - at < most_pages ? block_end(block) : at + most_pages;
+			space->wiping = at;
+			space->wiping_pages = stock_run(&space->stock, at, end, &state);
+			return true;
+		}
+		/* Taken, and being made ready. */
+		from = at + stock_run(&space->stock, at, space->base + space->pages, &state);
+	}
+}
+
+void space_piece_end(struct space *space, enum stock_state state)
+{
+	stock_set(&space->stock, space->wiping, space->wiping_pages, state);
+	space->wiping_pages = 0;
+	if (space->nstopped)
+		(void)pthread_cond_broadcast(&space->done);
+}
+
+void space_wait_for_piece(struct space *space)
+{
+	space->nstopped++;
+	while (space->wiping_pages)
+		(void)pthread_cond_wait(&space->done, &space->lock);
+	space->nstopped--;
+}
+
+/* One run of free pages in this state goes back. How many pages did; 0: none, or the device does not take them. */
+static uint64_t discard_one(struct space *space, enum stock_state state, uint64_t most_pages)
+{
+	(void)pthread_mutex_lock(&space->lock);
+	space_wait_for_piece(space);
+	bool some = space_piece_begin(space, state, space->base, most_pages);
+	uint64_t at = space->wiping, n = space->wiping_pages;
+	(void)pthread_mutex_unlock(&space->lock);
+	if (!some)
+		return 0;
+	int err = dax_discard(space->dax, at - space->base, n);
+	(void)pthread_mutex_lock(&space->lock);
+	space_piece_end(space, err ? STOCK_DIRTY : STOCK_ABSENT);
+	(void)pthread_mutex_unlock(&space->lock);
+	return err ? 0 : n;
+}
+
+uint64_t space_discard(struct space *space, uint64_t npages)
+{
+	uint64_t done = 0, n = 1;
+	while (n && done < npages) {
+		n = discard_one(space, STOCK_DIRTY, npages - done);
+		if (!n)
+			n = discard_one(space, STOCK_CLEAN, npages - done);
+		done += n;
+	}
+	return done;
+}
+
+void space_keep_to(struct space *space)
+{
+	(void)pthread_mutex_lock(&space->lock);
+	uint64_t there = space_populated(space);
+	uint64_t over = space->background || there <= space->keep ? 0 : there - space->keep;
+	(void)pthread_mutex_unlock(&space->lock);
+	(void)space_discard(space, over);
+}
+
+void space_set_keep(struct space *space, uint64_t keep_pages)
+{
+	(void)pthread_mutex_lock(&space->lock);
+	space->keep = keep_pages;
+	(void)pthread_mutex_unlock(&space->lock);
+	space_keep_to(space);
+}
+
 void space_statfs(struct space *space, struct fsdax_statfs *out)
 {
 	(void)pthread_mutex_lock(&space->lock);
@@ -293,6 +381,12 @@ void space_statfs(struct space *space, struct fsdax_statfs *out)
 	out->used = space->used;
 	out->free = space->buddy.nfree;
 	out->waiting = space->nwaiting;
+	out->clean = (space->stock.clean << space->granule_order) - space->taken.clean;
+	out->dirty = (space->stock.dirty << space->granule_order) - space->taken.dirty;
+	out->absent = out->free - out->clean - out->dirty;
+	out->keep = space->keep;
+	out->wiped_ahead = space->wiped_ahead;
+	out->wiped_late = space->wiped_late;
 	out->granule_order = space->granule_order;
 	for (unsigned order = 0; order <= PGMAP_MAX_ORDER; order++)
 		out->free_by_order[order] = space->buddy.count[order];

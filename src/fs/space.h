@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * space.h - who owns each page of the pool's device: a file (used), nobody (free), or nobody yet (waiting: lost by its
- * file, but still held, quarantined, or not yet wiped). used + free + waiting = pages whenever the lock is free (c6.10).
+ * file, but still held, quarantined, or not to be wiped). used + free + waiting = pages whenever the lock is free (c6.10).
  *
  * The way back to free is one-way and exact (c6.8, c6.9). space_lose() first puts the block in the waiting set, under
  * the lock, and only then asks the core whether it is held. Whoever takes it out of the set again, under the lock,
- * wipes it and frees it: the callback of a last put (space_folio_free), or space_lose() itself.
+ * frees it: the callback of a last put (space_folio_free), or space_lose() itself.
  *   - Held when asked: its last put comes later than the question, so its callback finds the block waiting.
  *   - Idle: space_lose() claims the pages as one folio, so nobody else has them, and its own put does it.
  *   - Releasing: the callback that runs may have looked before the block was there. It ends soon: ask again.
@@ -15,8 +15,16 @@
  * Every block is covered by at most one folio: a folio is requested for a whole block, and a block is only cut where
  * its folio was cut first, or stays whole and covers the cut blocks (then they all wait for it).
  *
+ * What is free may be dirty (stock.h). It is wiped after its last put and before the next owner has it: by the wiper
+ * (wiper.h), or else by space_alloc(), for which a page stays free, and counted so, until it is taken. Three rules make
+ * that exact. A page becomes dirty in the same step in which it becomes free. It is called clean only after the wipe, by
+ * whoever wiped it. The wiper works on one piece at a time, `wiping`, which stays free: nobody takes any page of it before
+ * the wiper has ended with it. So no account ever lacks a page that is being wiped, and nobody is told -ENOSPC for it.
+ *
+ * Without a wiper (space.background false) what is free beyond `keep` is discarded before it is free.
+ *
  * Lock order: a pool's namespace lock, then the core's calls, then space.lock. No put is made under space.lock, nor
- * does memory come or go under it. Thread safety: every call from any thread.
+ * does memory come, go or get wiped under it. Thread safety: every call from any thread.
  */
 #ifndef PGMAP_FS_SPACE_H
 #define PGMAP_FS_SPACE_H
@@ -30,6 +38,8 @@
 #include <pgmap/fsdax.h>
 
 #include "fs/buddy.h"
+#include "fs/stock.h"
+#include "fs/zero.h"
 
 /* Somebody who waits until a page of a range may have become idle. */
 struct space_watch {
@@ -43,25 +53,41 @@ struct space_watch {
 struct space {
 	pthread_mutex_t lock;
 	struct buddy buddy;        /* in pgoffs of the pgmap, so that alignment here is alignment of folios */
+	struct stock stock;        /* the state of what is free, and of what space_alloc() has and makes ready */
+	struct stock_count taken;  /* pages of stock that space_alloc() makes ready: used already */
 	struct block_tree waiting; /* lost, and maybe held */
-	struct block_list unwiped; /* held by nobody, but the device could not wipe them yet */
+	struct block_list unwiped; /* held by nobody, but the device could not wipe them */
 	LIST_HEAD(, space_watch) watches;
 	uint64_t used;     /* pages */
-	uint64_t nwaiting; /* pages: in `waiting`, in `unwiped`, or being wiped */
+	uint64_t nwaiting; /* pages: in `waiting`, in `unwiped`, or being discarded */
 	uint64_t pages;    /* of the device */
 	uint64_t base;     /* pgoff of the device's page 0 */
 	unsigned granule_order;
 	struct dax_device *dax;
 	struct pgmap *pgmap;
+	void *addr; /* where page 0 of the device is mapped here, or null */
+	struct zero zero;
+	uint64_t keep;       /* pages: so many free ones may keep their memory for good */
+	bool background;     /* there is a wiper */
+	pthread_cond_t done; /* the wiper has ended with its piece */
+	unsigned nstopped;   /* calls that wait for `done`: the wiper begins no piece */
+	uint64_t wiping;     /* the wiper's piece, wiping_pages 0: none */
+	uint64_t wiping_pages;
+	/* What the wiper goes by: pages taken, and the fewest free ones that had memory, since the period began. */
+	uint64_t taken_now, taken_before, low, surplus;
+	pthread_cond_t work; /* something became dirty while the wiper slept, or the wiper shall end */
+	bool asleep;
+	bool stop;
+	uint64_t wiped_ahead, wiped_late; /* pages ever: by the wiper, by space_alloc() */
 };
 
-int space_init(struct space *space, struct dax_device *dax, struct pgmap *pgmap, uint64_t base);
+int space_init(struct space *space, struct dax_device *dax, const struct dax_span *span);
 void space_exit(struct space *space);
 
 /* space_alloc - npages (whole granules) for a file from its page file_page on, with memory behind them that reads as
- * zero: appended to *out in ascending order, keyed by file page, as big and aligned as the size allows. -ENOSPC,
- * -ENOMEM, or what the device says: nothing changed. */
-int space_alloc(struct space *space, uint64_t file_page, uint64_t npages, struct block_list *out);
+ * zero: appended to *out in ascending order, keyed by file page, as big and aligned as the size and max_order allow.
+ * -ENOSPC, -ENOMEM, or what the device says: nothing changed. */
+int space_alloc(struct space *space, uint64_t file_page, uint64_t npages, unsigned max_order, struct block_list *out);
 /* space_take - the block at this pgoff, for replay; not populated. */
 int space_take(struct space *space, uint64_t pgoff, unsigned order, uint64_t file_page, struct block_list *out);
 /* space_give_back - blocks that no file ever had. space_lose - blocks that a file had. Both take the nodes. */
@@ -79,6 +105,28 @@ void space_watch_add(struct space *space, struct space_watch *watch);
 void space_watch_set(struct space *space, struct space_watch *watch, uint64_t from, uint64_t end);
 void space_watch_remove(struct space *space, struct space_watch *watch);
 void space_watch_wake(struct space *space, struct space_watch *watch); /* null: all of them */
+
+/* space_wipe - these pages of the device, which the caller has to itself, read as zero: 0, *state is clean or absent; or
+ * an error, and what they hold is unknown. Not under the lock. */
+int space_wipe(struct space *space, uint64_t pgoff, uint64_t npages, enum stock_state *state);
+/* space_set_keep - the watermark. Without a wiper, what lies above it is given back at once. */
+void space_set_keep(struct space *space, uint64_t keep_pages);
+/* Free pages that have memory. Under the lock. */
+uint64_t space_populated(const struct space *space);
+/* space_discard - give back up to npages free pages that have memory: dirty ones first. How many were. */
+uint64_t space_discard(struct space *space, uint64_t npages);
+
+/* The piece that the wiper works on, at this page or behind it: free pages, all in one state. Under the lock; false: none
+ * in that state, or somebody waits. space_piece_end: they are in this state now (dirty: it could not be done). */
+bool space_piece_begin(struct space *space, enum stock_state state, uint64_t from, uint64_t most_pages);
+void space_piece_end(struct space *space, enum stock_state state);
+
+/* space_wait_for_piece - until nobody works on a piece; under the lock, which it lets go meanwhile.
+ * space_keep_to - without a wiper: give back what lies above the watermark.
+ * space_retry_unwiped - what the device could not wipe before: try again. */
+void space_wait_for_piece(struct space *space);
+void space_keep_to(struct space *space);
+void space_retry_unwiped(struct space *space);
 
 /* Whole granules for so many bytes. */
 static inline uint64_t space_pages_for(const struct space *space, uint64_t bytes)

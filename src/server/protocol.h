@@ -103,8 +103,11 @@ struct proto_info {
 	int32_t server_pid;
 	uint32_t protocol;
 	char device[128];
+	uint64_t clean, dirty, absent;
+	uint64_t keep;
+	uint64_t wiped_ahead, wiped_late;
 };
-static_assert(sizeof(struct proto_info) == 27 * sizeof(uint64_t) + 6 * sizeof(uint32_t) + 128, "no hidden padding");
+static_assert(sizeof(struct proto_info) == 33 * sizeof(uint64_t) + 6 * sizeof(uint32_t) + 128, "no hidden padding");
 
 /* A contiguous piece of the device, to be mapped at (file_offset - the mapping's offset). */
 struct proto_piece {

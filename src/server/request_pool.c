@@ -35,6 +35,12 @@ int request_info(struct session *session, const struct proto_req *req, struct se
 	info->live_pages = pgmap_live_pages(service->pgmap);
 	if (service->quarantined)
 		(void)pgmap_for_each_held(service->pgmap, add_quarantined, &info->quarantined_pages);
+	info->clean = st.clean;
+	info->dirty = st.dirty;
+	info->absent = st.absent;
+	info->keep = st.keep;
+	info->wiped_ahead = st.wiped_ahead;
+	info->wiped_late = st.wiped_late;
 	info->connections = service->connections;
 	info->holders = service->holders;
 	info->granule_order = st.granule_order;

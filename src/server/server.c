@@ -180,6 +180,7 @@ int server_run(const struct server_options *options)
 		listener_close(&loop->listener);
 		return complain("device", options->device ? options->device : "default", why);
 	}
+	(void)service_set_wiping(loop->service, options->keep_bytes, options->wipe_percent);
 	if (!loop_init(loop)) {
 		err = errno;
 		listener_close(&loop->listener);

@@ -4,12 +4,17 @@
 #define PGMAP_SERVER_SERVER_H
 
 #include <stdbool.h>
+#include <stdint.h>
+
+enum { SERVER_WIPE_PERCENT = 25 }; /* for whoever has no wish */
 
 struct server_options {
 	const char *device;      /* a spec (dev.h); null: memfd, half of the memory that is free, said on stderr */
 	const char *socket_path; /* null: the default (client.h) */
 	int ready_fd;            /* one byte is written to it, and it is closed, once clients may connect; or -1 */
 	bool quiet;              /* nothing on stderr but errors */
+	uint64_t keep_bytes;     /* free memory that is not given back to the system */
+	unsigned wipe_percent;   /* of one CPU, to wipe free memory ahead of its next owner; 0: whoever needs it does */
 };
 
 /*

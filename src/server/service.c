@@ -72,7 +72,11 @@ static int open_pool(struct service *service)
 	if (err)
 		return err;
 	service->pgmap = dax_pgmap(service->dax);
-	return fsdax_create(service->dax, session_gone, &service->fs);
+	err = fsdax_create(service->dax, session_gone, &service->fs);
+	if (!err)
+		(void)fsdax_set_wiping(service->fs, 0,
+				       SERVICE_WIPE_PERCENT); /* without a thread, by those who need it */
+	return err;
 }
 
 int service_create(const char *spec, struct service **out, char why[DEV_WHY_MAX])
@@ -408,6 +412,11 @@ void service_waits_for(struct service *service, char *buf, size_t buf_bytes)
 		at += (size_t)n;
 	}
 	(void)pthread_mutex_unlock(&service->lock);
+}
+
+int service_set_wiping(struct service *service, uint64_t keep_bytes, unsigned cpu_percent)
+{
+	return fsdax_set_wiping(service->fs, keep_bytes, cpu_percent);
 }
 
 struct dev *service_dev(struct service *service)

@@ -33,6 +33,10 @@ struct service_reply {
 int service_create(const char *spec, struct service **out, char why[DEV_WHY_MAX]);
 int service_destroy(struct service *service);
 
+/* service_set_wiping - as fsdax_set_wiping(); a service begins with no memory kept, and this share of a CPU. */
+enum { SERVICE_WIPE_PERCENT = 25 };
+int service_set_wiping(struct service *service, uint64_t keep_bytes, unsigned cpu_percent);
+
 /* A session that has not said HELLO: small, and without a descriptor. Null: no memory. */
 struct session *service_connect(struct service *service, pid_t pid, uid_t uid);
 

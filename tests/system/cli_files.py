@@ -97,6 +97,7 @@ def test_listings_are_json_too(pool):
     info = pool.info()
     assert info['used'] + info['free'] + info['waiting'] == info['pages'] == 64 * 256
     assert sum(n << order for order, n in enumerate(info['free_by_order'])) == info['free']
+    assert info['free_clean'] + info['free_dirty'] + info['free_absent'] == info['free'] and info['keep'] == 0
     assert info['accounts_add_up'] is True and info['state'] == 'live' and info['server_pid'] == pool.server.pid
     assert json.loads(pool.run('who', '-j')[0]) == []
     for args in (['ls', '-l'], ['stat', '/f'], ['info'], ['who']):

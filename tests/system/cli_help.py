@@ -56,7 +56,7 @@ def test_the_server_says_the_same_in_help_and_man(_pool):
     man = plain(roff)
     assert (code, err) == (0, '') and man.startswith('.TH PGMAPD 8 ')
     options = re.findall(r'^ +-(\w), --([a-z-]+) +(?:[A-Z]+ +)?(\S.*)$', text, re.M)
-    assert [name for _, name, _ in options] == 'device socket ready-fd quiet help version'.split(), options
+    assert [name for _, name, _ in options] == 'device socket ready-fd keep wipe quiet help version'.split(), options
     for letter, name, about in options:
         assert f'-{letter}, --{name}' in man and about in man, f'{name}: {about}'
     assert 'memfd:size=' in text and 'memfd:size=' in man
@@ -67,7 +67,8 @@ def test_the_server_says_the_same_in_help_and_man(_pool):
 
 def test_the_server_names_what_is_wrong_with_its_options(_pool):
     for args, named in ((['--bogus'], 'bogus'), (['--socket'], 'socket'), (['more'], 'more'), (['-q', 'a', 'b'], 'a'),
-                        (['--ready-fd', 'x'], 'x'), (['-r', '-1'], '-1'), (['-r', ''], 'descriptor'), (['-r', '1x'], '1x')):
+                        (['--ready-fd', 'x'], 'x'), (['-r', '-1'], '-1'), (['-r', ''], 'descriptor'), (['-r', '1x'], '1x'),
+                        (['--keep', '1x'], '1x'), (['-w', '101'], '101'), (['--wipe', ''], 'share')):
         code, out, err = pgmapd(*args)
         assert code == 2 and out == '' and len(err.splitlines()) == 1 and named in err, (args, code, out, err)
 

@@ -64,7 +64,7 @@ static int set_up(void **state)
 	assert_int_equal(dax_create(&params, &dax), 0);
 	pgmap = dax_pgmap(dax);
 	assert_int_equal(dax_direct_access(dax, 0, PAGES, &span), PAGES);
-	assert_int_equal(space_init(&space, dax, pgmap, span.pgmap_pgoff), 0);
+	assert_int_equal(space_init(&space, dax, &span), 0);
 	assert_int_equal(dax_hold(dax, &space, &holder_ops), 0);
 	return 0;
 }
@@ -106,7 +106,7 @@ static void assert_whole(void)
 static void alloc(uint64_t file_page, uint64_t npages, struct block_list *out)
 {
 	STAILQ_INIT(out);
-	assert_int_equal(space_alloc(&space, file_page, npages, out), 0);
+	assert_int_equal(space_alloc(&space, file_page, npages, PGMAP_MAX_ORDER, out), 0);
 }
 
 static char *first_byte(const struct block_list *blocks)
@@ -144,10 +144,10 @@ static void what_does_not_fit_changes_nothing(void **state)
 	struct block_list a, b;
 	alloc(0, 33, &a);
 	STAILQ_INIT(&b);
-	assert_int_equal(space_alloc(&space, 0, 32, &b), -ENOSPC);
+	assert_int_equal(space_alloc(&space, 0, 32, PGMAP_MAX_ORDER, &b), -ENOSPC);
 	assert_true(STAILQ_EMPTY(&b));
 	assert_counts(33, 0);
-	assert_int_equal(space_alloc(&space, 0, 31, &b), 0);
+	assert_int_equal(space_alloc(&space, 0, 31, PGMAP_MAX_ORDER, &b), 0);
 	assert_counts(64, 0);
 	space_lose(&space, &b);
 	space_lose(&space, &a);
@@ -163,12 +163,12 @@ static void c7_11_memory_that_is_not_there_changes_nothing(void **state)
 	STAILQ_CONCAT(&hole, &blocks);
 	for (int n = 0; n < 2; n++) {
 		populates_left = n;
-		assert_int_equal(space_alloc(&space, 0, 63, &blocks), -ENOSPC);
+		assert_int_equal(space_alloc(&space, 0, 63, PGMAP_MAX_ORDER, &blocks), -ENOSPC);
 		assert_true(STAILQ_EMPTY(&blocks));
 		assert_counts(1, 0);
 	}
 	populates_left = 1000;
-	assert_int_equal(space_alloc(&space, 0, 63, &blocks), 0);
+	assert_int_equal(space_alloc(&space, 0, 63, PGMAP_MAX_ORDER, &blocks), 0);
 	assert_counts(64, 0);
 	STAILQ_CONCAT(&blocks, &hole);
 	space_lose(&space, &blocks);
@@ -322,7 +322,7 @@ static void c6_9_what_cannot_be_wiped_waits_until_space_is_short(void **state)
 	space_lose(&space, &blocks);
 	assert_counts(0, 32);
 	STAILQ_INIT(&again);
-	assert_int_equal(space_alloc(&space, 0, 64, &again), -ENOSPC);
+	assert_int_equal(space_alloc(&space, 0, 64, PGMAP_MAX_ORDER, &again), -ENOSPC);
 	assert_counts(0, 32);
 	discard_fails = 0;
 	alloc(0, 32, &blocks); /* not short yet: not tried */

@@ -4,7 +4,7 @@
  *
  * Both watch for the two unforgivable things from outside, in the bytes of the pages: a page that changes under its
  * holder was given away early (c6.8), and a fresh page that is not zero shows its former owner (c6.9). A build with
- * -Dfault=early or -Dfault=stale must fail here; scripts/test (suite faults) sees to that.
+ * -Dfault=early, -Dfault=stale or -Dfault=unwiped must fail here; scripts/test (suite faults) sees to that.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -196,10 +196,13 @@ static void model_step(void)
 	}
 }
 
-static void c6_8_c6_9_random_calls_agree_with_a_model(void **state)
+/* keep_bytes, cpu_percent: as for fsdax_set_wiping(). */
+static void random_calls_agree_with_a_model(uint64_t keep_bytes, unsigned cpu_percent)
 {
-	(void)state;
 	pool_open(&pool, (uint64_t)POOL_PAGES * PAGE, 0, NULL);
+	assert_int_equal(fsdax_set_wiping(pool.fs, keep_bytes, cpu_percent), 0);
+	memset(files, 0, sizeof(files));
+	memset(maps, 0, sizeof(maps));
 	for (int i = 0; i < FILES; i++) {
 		(void)snprintf(files[i].name, sizeof(files[i].name), "x%d", i);
 		files[i].file = make_file(&pool, files[i].name, 0);
@@ -227,6 +230,24 @@ static void c6_8_c6_9_random_calls_agree_with_a_model(void **state)
 	assert_space(&pool, 0, 0);
 	assert_int_equal(pgmap_live_pages(pool.pgmap), 0);
 	pool_close(&pool);
+}
+
+static void c6_8_c6_9_random_calls_agree_with_a_model(void **state)
+{
+	(void)state;
+	random_calls_agree_with_a_model(0, 0);
+}
+
+static void c6_9_so_they_do_where_pages_are_wiped_late(void **state)
+{
+	(void)state;
+	random_calls_agree_with_a_model((uint64_t)POOL_PAGES * PAGE / 2, 0);
+}
+
+static void c6_9_so_they_do_where_pages_are_wiped_ahead(void **state)
+{
+	(void)state;
+	random_calls_agree_with_a_model((uint64_t)POOL_PAGES * PAGE, 100);
 }
 
 /*
@@ -310,6 +331,7 @@ static void disturb(struct worker *w)
 	default:
 		fsdax_statfs(pool.fs, &st);
 		check(w, st.used + st.free + st.waiting == st.pages, "the accounts");
+		check(w, st.clean + st.dirty <= st.free && st.clean + st.dirty + st.absent == st.free, "of free pages");
 	}
 }
 
@@ -331,11 +353,12 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static void c6_8_c6_9_threads_never_see_each_others_pages(void **state)
+static void threads_never_see_each_others_pages(uint64_t keep_bytes, unsigned cpu_percent)
 {
-	(void)state;
 	static struct worker workers[THREADS];
+	memset(workers, 0, sizeof(workers));
 	pool_open(&pool, (uint64_t)POOL_PAGES * PAGE, 0, NULL);
+	assert_int_equal(fsdax_set_wiping(pool.fs, keep_bytes, cpu_percent), 0);
 	assert_int_equal(fsdax_mkdir(pool.fs, "d0"), 0);
 	assert_int_equal(fsdax_mkdir(pool.fs, "d1"), 0);
 	for (int i = 0; i < THREADS; i++) {
@@ -356,11 +379,26 @@ static void c6_8_c6_9_threads_never_see_each_others_pages(void **state)
 	pool_close(&pool);
 }
 
+static void c6_8_c6_9_threads_never_see_each_others_pages(void **state)
+{
+	(void)state;
+	threads_never_see_each_others_pages(0, 0);
+}
+
+static void c6_9_nor_those_that_the_wiper_has_wiped(void **state)
+{
+	(void)state;
+	threads_never_see_each_others_pages((uint64_t)POOL_PAGES * PAGE, 100);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(c6_8_c6_9_random_calls_agree_with_a_model),
+		cmocka_unit_test(c6_9_so_they_do_where_pages_are_wiped_late),
+		cmocka_unit_test(c6_9_so_they_do_where_pages_are_wiped_ahead),
 		cmocka_unit_test(c6_8_c6_9_threads_never_see_each_others_pages),
+		cmocka_unit_test(c6_9_nor_those_that_the_wiper_has_wiped),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

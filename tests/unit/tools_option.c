@@ -39,6 +39,21 @@ static void a_descriptor_is_a_small_number(void **state)
 	}
 }
 
+static void a_share_is_a_number_up_to_a_hundred(void **state)
+{
+	(void)state;
+	static const char *const bad[] = {"", "-1", "101", "5%", "x", "4294967297"};
+	unsigned percent = 7;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(option_parse_percent(bad[i], &percent), -EINVAL);
+		assert_int_equal(percent, 7);
+	}
+	assert_int_equal(option_parse_percent("0", &percent), 0);
+	assert_int_equal(percent, 0);
+	assert_int_equal(option_parse_percent("100", &percent), 0);
+	assert_int_equal(percent, 100);
+}
+
 static void help_has_a_column_for_names_and_one_for_what_they_mean(void **state)
 {
 	(void)state;
@@ -104,6 +119,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_descriptor_is_a_small_number),
+		cmocka_unit_test(a_share_is_a_number_up_to_a_hundred),
 		cmocka_unit_test(help_has_a_column_for_names_and_one_for_what_they_mean),
 		cmocka_unit_test(a_man_page_says_the_same),
 		cmocka_unit_test(nothing_in_a_text_is_a_request),

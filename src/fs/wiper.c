@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* wiper.c - see wiper.h: what it does and how much of it. */
+#include "fs/wiper.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+static const int64_t SECOND_NS = 1000000000;
+static const int64_t PERIOD_NS = 1000000000; /* how long memory lies unused before it goes back */
+static const int64_t TICK_NS = 10000000;     /* how often it looks, while there is something to come */
+enum { PIECE_PAGES = 512 };                  /* 2 MiB, or a granule if that is more */
+
+static int64_t now_ns(clockid_t clock)
+{
+	struct timespec now;
+	(void)clock_gettime(clock, &now);
+	return (int64_t)now.tv_sec * SECOND_NS + now.tv_nsec;
+}
+
+/* Under the lock: so many clean pages may be asked for soon. */
+static uint64_t wanted(const struct space *space)
+{
+	uint64_t demand = space->taken_now > space->taken_before ? space->taken_now : space->taken_before;
+	return space->keep > UINT64_MAX - demand ? UINT64_MAX : space->keep + demand;
+}
+
+/* Under the lock: pages to give back now. */
+static uint64_t excess(const struct space *space)
+{
+	uint64_t there = space_populated(space), over = there > space->keep ? there - space->keep : 0;
+	return space->surplus < over ? space->surplus : over;
+}
+
+static uint64_t clean_pages(const struct space *space)
+{
+	return (space->stock.clean << space->granule_order) - space->taken.clean;
+}
+
+/* Under the lock. *discard: what to do with the piece that was begun. */
+static bool begin(struct space *space, uint64_t *cursor, bool *discard)
+{
+	uint64_t granule = UINT64_C(1) << space->granule_order, over = excess(space) / granule * granule;
+	uint64_t most = PIECE_PAGES > granule ? PIECE_PAGES : granule;
+	*discard = over != 0;
+	if (*discard) {
+		most = over < most ? over : most;
+		return space_piece_begin(space, STOCK_DIRTY, *cursor, most) ||
+		       space_piece_begin(space, STOCK_CLEAN, space->base, most);
+	}
+	return clean_pages(space) < wanted(space) && space_piece_begin(space, STOCK_DIRTY, *cursor, most);
+}
+
+static enum stock_state work_on(struct space *space, uint64_t at, uint64_t npages, bool discard)
+{
+	enum stock_state state = STOCK_ABSENT;
+#ifdef PGMAP_FAULT_UNWIPED /* the planted bug: what the wiper calls clean is not */
+	if (!discard)
+		return STOCK_CLEAN;
+#endif
+	int err = discard ? dax_discard(space->dax, at - space->base, npages) : space_wipe(space, at, npages, &state);
+	return err ? STOCK_DIRTY : state;
+}
+
+uint64_t wiper_work(struct space *space, uint64_t *cursor)
+{
+	bool discard;
+	(void)pthread_mutex_lock(&space->lock);
+	bool some = begin(space, cursor, &discard);
+	uint64_t at = space->wiping, npages = space->wiping_pages;
+	(void)pthread_mutex_unlock(&space->lock);
+	if (!some) {
+		*cursor = space->base;
+		return 0;
+	}
+	enum stock_state state = work_on(space, at, npages, discard);
+	(void)pthread_mutex_lock(&space->lock);
+	space_piece_end(space, state);
+	if (state == STOCK_DIRTY)
+		*cursor = at + npages; /* not this one again, before all the others */
+	else if (!discard)
+		space->wiped_ahead += npages;
+	if (discard)
+		space->surplus -= npages < space->surplus ? npages : space->surplus;
+	(void)pthread_mutex_unlock(&space->lock);
+	return npages;
+}
+
+void wiper_end_period(struct space *space)
+{
+	(void)pthread_mutex_lock(&space->lock);
+	uint64_t there = space_populated(space);
+	uint64_t low = space->low < there ? space->low : there;
+	space->surplus = low > space->keep ? low - space->keep : 0;
+	space->taken_before = space->taken_now;
+	space->taken_now = 0;
+	space->low = there;
+	(void)pthread_mutex_unlock(&space->lock);
+}
+
+/* Under the lock: a later tick will find something to do, without anybody's doing. */
+static bool has_something_to_come(const struct space *space)
+{
+	return space->taken_now || space->taken_before || space_populated(space) > space->keep ||
+	       (space->stock.dirty && clean_pages(space) < wanted(space));
+}
+
+/* Sleep for so long, or until woken where there is nothing to come. False: it shall end. */
+static bool nap(struct space *space, int64_t ns, bool for_ever)
+{
+	int64_t until = now_ns(CLOCK_MONOTONIC) + ns;
+	struct timespec deadline = {until / SECOND_NS, until % SECOND_NS};
+	int err = 0;
+	(void)pthread_mutex_lock(&space->lock);
+	if (for_ever && !space->stop && !has_something_to_come(space)) {
+		space->asleep = true;
+		while (space->asleep && !space->stop)
+			(void)pthread_cond_wait(&space->work, &space->lock);
+		space->asleep = false;
+	}
+	while (!space->stop && err != ETIMEDOUT)
+		err = pthread_cond_timedwait(&space->work, &space->lock, &deadline);
+	bool go_on = !space->stop;
+	(void)pthread_mutex_unlock(&space->lock);
+	return go_on;
+}
+
+static void *run(void *arg)
+{
+	const struct wiper *wiper = arg;
+	struct space *space = wiper->space;
+	uint64_t cursor = space->base;
+	int64_t period_end = now_ns(CLOCK_MONOTONIC) + PERIOD_NS;
+	bool go_on = true;
+	while (go_on) {
+		int64_t before = now_ns(CLOCK_THREAD_CPUTIME_ID);
+		uint64_t done = wiper_work(space, &cursor);
+		int64_t took = now_ns(CLOCK_THREAD_CPUTIME_ID) - before;
+		int64_t rest = took * (100 - (int64_t)wiper->percent) / (int64_t)wiper->percent;
+		go_on = nap(space, done ? rest : TICK_NS, done == 0);
+		if (now_ns(CLOCK_MONOTONIC) >= period_end) {
+			wiper_end_period(space);
+			period_end = now_ns(CLOCK_MONOTONIC) + PERIOD_NS;
+		}
+	}
+	return NULL;
+}
+
+int wiper_start(struct wiper *wiper, struct space *space, unsigned percent)
+{
+	sigset_t all, old;
+	*wiper = (struct wiper){.space = space, .percent = percent};
+	space->stop = false;
+	space->low = 0;
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_BLOCK, &all, &old);
+	int err = pthread_create(&wiper->thread, NULL, run, wiper);
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err) {
+		wiper->percent = 0;
+		return -EAGAIN;
+	}
+	(void)pthread_setname_np(wiper->thread, "pgmap-wiper");
+	(void)pthread_mutex_lock(&space->lock);
+	space->background = true;
+	(void)pthread_mutex_unlock(&space->lock);
+	return 0;
+}
+
+void wiper_stop(struct wiper *wiper)
+{
+	struct space *space = wiper->space;
+	if (!wiper->percent)
+		return;
+	(void)pthread_mutex_lock(&space->lock);
+	space->stop = true;
+	space->background = false;
+	(void)pthread_cond_signal(&space->work);
+	(void)pthread_mutex_unlock(&space->lock);
+	(void)pthread_join(wiper->thread, NULL);
+	wiper->percent = 0;
+	space_keep_to(space);
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The wiper: what is soon needed is clean, what nobody needs goes back, and no page is called clean that is not. */
+#include "fs/wiper.h"
+
+#include <dirent.h>
+#include <sched.h>
+
+#include "space_util.h"
+
+enum { PAGES = 4096 };
+
+static uint64_t cursor;
+
+static int set_up(void **state)
+{
+	(void)state;
+	space_open(PAGES, true);
+	t.space.background = true; /* the tests are the wiper */
+	cursor = t.space.base;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	space_close();
+	return 0;
+}
+
+static uint64_t work_until_idle(void)
+{
+	uint64_t n, pages = 0;
+	while ((n = wiper_work(&t.space, &cursor)) != 0)
+		pages += n;
+	return pages;
+}
+
+static void what_was_taken_lately_is_wiped_ahead_and_no_more(void **state)
+{
+	(void)state;
+	struct block_list a;
+	take_and_fill(1024, 'a', &a);
+	space_lose(&t.space, &a);
+	assert_free(0, 1024, 3072);
+	wiper_end_period(&t.space);
+	assert_int_equal(work_until_idle(), 1024); /* as many as were taken */
+	assert_free(1024, 0, 3072);
+	assert_true(is_all(t.mem, 1024 * PAGE, 0));
+	take_and_fill(512, 'b', &a);
+	assert_int_equal(space_now().wiped_late, 0);
+	space_lose(&t.space, &a);
+	assert_int_equal(space_now().wiped_ahead, 1024);
+	wiper_end_period(&t.space);
+	wiper_end_period(&t.space); /* nobody takes any more: no demand */
+	t.space.surplus = 0;
+	assert_int_equal(work_until_idle(), 0);
+	assert_free(512, 512, 3072);
+}
+
+static void below_the_watermark_all_is_wiped(void **state)
+{
+	(void)state;
+	struct block_list a;
+	space_set_keep(&t.space, 1024);
+	take_and_fill(2048, 'a', &a);
+	space_lose(&t.space, &a);
+	wiper_end_period(&t.space);
+	wiper_end_period(&t.space);
+	t.space.surplus = 0;
+	assert_int_equal(work_until_idle(), 1024);
+	assert_free(1024, 1024, 2048);
+}
+
+static void what_lies_unused_for_a_period_goes_back(void **state)
+{
+	(void)state;
+	struct block_list a, b;
+	space_set_keep(&t.space, 256);
+	take_and_fill(2048, 'a', &a);
+	space_lose(&t.space, &a);
+	wiper_end_period(&t.space); /* in the middle of which it was all in use */
+	assert_int_equal(t.space.surplus, 0);
+	take_and_fill(1024, 'b', &b);
+	space_lose(&t.space, &b);
+	wiper_end_period(&t.space); /* of 2048, 1024 lay there all the time */
+	assert_int_equal(t.space.surplus, 1024 - 256);
+	(void)work_until_idle();
+	assert_int_equal(pages_with_memory(), 2048 - 768);
+	wiper_end_period(&t.space);
+	(void)work_until_idle();
+	assert_int_equal(pages_with_memory(), 256);
+	wiper_end_period(&t.space);
+	assert_int_equal(work_until_idle(), 0);
+	struct fsdax_statfs st = space_now();
+	assert_int_equal(st.clean + st.dirty, 256);
+}
+
+static void an_empty_pool_costs_no_memory_after_a_while(void **state)
+{
+	(void)state;
+	struct block_list a;
+	take_and_fill(PAGES, 'a', &a);
+	space_lose(&t.space, &a);
+	assert_int_equal(pages_with_memory(), PAGES);
+	for (int i = 0; i < 2; i++) {
+		wiper_end_period(&t.space);
+		(void)work_until_idle();
+	}
+	assert_int_equal(pages_with_memory(), 0);
+	assert_free(0, 0, PAGES);
+}
+
+/* Between the end of a period and the work, somebody takes the pages. */
+static void what_is_needed_again_is_not_given_back(void **state)
+{
+	(void)state;
+	struct block_list a;
+	take_and_fill(1024, 'a', &a);
+	space_lose(&t.space, &a);
+	wiper_end_period(&t.space);
+	wiper_end_period(&t.space);
+	assert_int_equal(t.space.surplus, 1024);
+	take_and_fill(1024, 'b', &a);
+	assert_int_equal(work_until_idle(), 0);
+	assert_int_equal(pages_with_memory(), 1024);
+	space_lose(&t.space, &a);
+}
+
+static void c6_9_what_cannot_be_wiped_stays_dirty(void **state)
+{
+	(void)state;
+	struct block_list a;
+	space_close();
+	space_open(PAGES, false);
+	t.space.background = true;
+	cursor = t.space.base;
+	space_set_keep(&t.space, PAGES);
+	take_and_fill(1024, 'a', &a);
+	space_lose(&t.space, &a);
+	t.discard_fails = 1;
+	assert_int_equal(wiper_work(&t.space, &cursor), 512); /* tried */
+	assert_int_equal(wiper_work(&t.space, &cursor), 512); /* another */
+	assert_int_equal(wiper_work(&t.space, &cursor), 0);   /* and not on for ever */
+	assert_free(0, 1024, 3072);
+	t.discard_fails = 0;
+	assert_int_equal(work_until_idle(), 1024);
+	assert_free(0, 0, PAGES); /* without an address, wiping is giving back */
+}
+
+static void pages_with_an_owner_are_left_alone(void **state)
+{
+	(void)state;
+	struct block_list a, b;
+	space_set_keep(&t.space, PAGES);
+	take_and_fill(512, 'a', &a);
+	take_and_fill(512, 'b', &b);
+	space_lose(&t.space, &a);
+	(void)work_until_idle();
+	assert_true(is_all(t.mem, 512 * PAGE, 0));
+	assert_true(is_all(bytes_of(STAILQ_FIRST(&b)), 512 * PAGE, 'b'));
+	space_lose(&t.space, &b);
+}
+
+/* Threads of this process that say that they are a wiper. */
+static unsigned wipers(void)
+{
+	unsigned n = 0;
+	const struct dirent *entry;
+	DIR *dir = opendir("/proc/self/task");
+	assert_non_null(dir);
+	while ((entry = readdir(dir)) != NULL) {
+		char path[300], name[32] = "";
+		(void)snprintf(path, sizeof(path), "/proc/self/task/%s/comm", entry->d_name);
+		FILE *f = fopen(path, "re");
+		if (!f)
+			continue;
+		if (fgets(name, sizeof(name), f))
+			n += strcmp(name, "pgmap-wiper\n") == 0;
+		(void)fclose(f);
+	}
+	assert_int_equal(closedir(dir), 0);
+	return n;
+}
+
+static void until_free_is(uint64_t clean, uint64_t dirty)
+{
+	struct fsdax_statfs st;
+	do {
+		(void)sched_yield();
+		st = space_now();
+	} while (st.clean != clean || st.dirty != dirty);
+}
+
+/* As it is used: its own thread, woken by what becomes free. */
+static void its_thread_wipes_gives_back_and_ends(void **state)
+{
+	(void)state;
+	struct wiper wiper;
+	struct block_list a;
+	t.space.background = false;
+	space_set_keep(&t.space, 1024);
+	assert_int_equal(wiper_start(&wiper, &t.space, 100), 0);
+	assert_int_equal(wipers(), 1);
+	take_and_fill(1024, 'a', &a);
+	space_lose(&t.space, &a);
+	until_free_is(1024, 0);
+	take_and_fill(2048, 'b', &a);
+	space_lose(&t.space, &a);
+	until_free_is(1024, 0); /* a second later */
+	assert_int_equal(pages_with_memory(), 1024);
+	wiper_stop(&wiper);
+	assert_int_equal(wipers(), 0);
+	wiper_stop(&wiper);
+	space_set_keep(&t.space, 0);
+	assert_int_equal(pages_with_memory(), 0);
+	take_and_fill(64, 'c', &a);
+	space_lose(&t.space, &a);
+	assert_int_equal(pages_with_memory(), 0); /* without a wiper: at once */
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		T(what_was_taken_lately_is_wiped_ahead_and_no_more),
+		T(below_the_watermark_all_is_wiped),
+		T(what_lies_unused_for_a_period_goes_back),
+		T(an_empty_pool_costs_no_memory_after_a_while),
+		T(what_is_needed_again_is_not_given_back),
+		T(c6_9_what_cannot_be_wiped_stays_dirty),
+		T(pages_with_an_owner_are_left_alone),
+		T(its_thread_wipes_gives_back_and_ends),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
