@@ -38,6 +38,7 @@ TELLING = [
     "R2.0 R0.2 S0 G0 L3 | R0.2 S0 S1 K0 D0 R0.2",
     "L2 P0 F2.0 | R0.0 P0 G0 S1",
     "K0 D0 R0.1 S0 P0 | K0 V0 R3.0 S1",
+    "R0.1 S0 | L1",
 ]
 
 # In C11 memory: (shape, scenario), each whole in some seconds. What is not said about order by these is in orders.py.

@@ -40,9 +40,10 @@ DEAR_S = 0.3  # a test that takes longer is not the first, even if the file is i
 
 
 # How long a check may take, by the clock and of a processor, if it takes u seconds on the sources as they are: a quick one
-# 20 times that at least, one with threads enough for a machine that has much else to do.
-def time_limits(u):
-    return (3, 1) if u < QUICK_S else (15 + 10 * u, 5 + 10 * u)
+# 20 times that at least, one with threads enough for a machine that has much else to do. By the clock `patience` times as long.
+def time_limits(u, patience):
+    clock, processor = (3, 1) if u < QUICK_S else (15 + 10 * u, 5 + 10 * u)
+    return patience * clock, processor
 
 
 class Infrastructure(Exception):
@@ -96,8 +97,8 @@ def run(command, cwd, limit_s, cpu_s):
 class Workplace:
     """One folder, for one thread."""
 
-    def __init__(self, root, folder, base=None):
-        self.root, self.folder = root, folder
+    def __init__(self, root, folder, base=None, patience=1):
+        self.root, self.folder, self.patience = root, folder, patience
         self.seconds = {}
         self.linked, self.relink = set(), set()
         text = (root / 'tests/unit/meson.build').read_text()
@@ -222,7 +223,7 @@ class Workplace:
         if commands is None:
             return 'no-compile'
         for command in commands:
-            status, seconds, text = run(command, self.folder, *time_limits(self.seconds.get(check, 60)))
+            status, seconds, text = run(command, self.folder, *time_limits(self.seconds.get(check, 60), self.patience))
             if status in (126, 127) or 'Traceback (most recent' in text:
                 raise Infrastructure(f'{check}: {text[-2000:]}')
             if status != 0:
@@ -237,10 +238,12 @@ class Workplace:
     dirty = frozenset()
     library_is_new = False
 
-    def baseline(self):
-        """All checks pass on the sources as they are, or nothing can be said about mutants."""
-        self.measuring, self.dirty = True, set()
+    def baseline(self, checks=None):
+        """These checks (all) pass on the sources as they are, or they can say nothing about mutants."""
+        self.measuring, self.dirty, self.library_is_new = True, set(), False
         for check in self.checks_for(None):
+            if check in self.seconds or (checks is not None and check not in checks):
+                continue
             how = self.run_check(check)
             if how:
                 raise Infrastructure(f'{check} {how} on the sources as they are:\n{self.failure[-3000:]}')
@@ -257,8 +260,8 @@ class Workplace:
                 return False
         return True
 
-    def try_mutant(self, file, text):
-        """(verdict, check): caught, survives, same-code or no-compile."""
+    def try_mutant(self, file, text, checks=None):
+        """(verdict, check): caught, survives, same-code or no-compile. With these checks (all that can find it)."""
         path = self.folder / 'src' / file
         clean = path.read_text()
         affected = {u for u in self.units() if file in self.uses[u]}
@@ -271,7 +274,7 @@ class Workplace:
                 return 'no-compile', '-'
             if self.same_code(file):
                 return 'same-code', '-'
-            for check in self.checks_for(file):
+            for check in self.checks_for(file) if checks is None else checks:
                 how = self.run_check(check)
                 if how == 'no-compile':
                     return 'no-compile', '-'
@@ -291,8 +294,8 @@ def snapshot(root, folder):
         shutil.copytree(root / part, folder / part, ignore=shutil.ignore_patterns('__pycache__'))
 
 
-def make_workplaces(root, folder, n):
-    """n workplaces on a snapshot whose sources pass every check."""
-    base = Workplace(root, pathlib.Path(folder) / 'w0')
-    base.baseline()
-    return [base] + [Workplace(root, pathlib.Path(folder) / f'w{i}', base) for i in range(1, n)]
+def make_workplaces(root, folder, n, checks=None, patience=1):
+    """n workplaces on a snapshot whose sources pass these checks (all)."""
+    base = Workplace(root, pathlib.Path(folder) / 'w0', patience=patience)
+    base.baseline(checks)
+    return [base] + [Workplace(root, pathlib.Path(folder) / f'w{i}', base, patience) for i in range(1, n)]

@@ -3,7 +3,8 @@
 """mutate - each check of src/core removed, one at a time: something must notice (operators.py, harness.py).
 
   mutate.py full          all mutants; writes result.txt, also as far as it has come when it is interrupted
-  mutate.py again         on the sources of result.txt: those that have no verdict yet, or survived, as tests were added
+  mutate.py again         on the sources of result.txt, as tests were added: those that have no verdict yet, or survived
+                          and survivors.txt does not say why
   mutate.py ten           ten of them, chosen by the commit: each has the verdict that result.txt says
   mutate.py run WORD...   the mutants whose ids begin with one of the words; writes nothing
   mutate.py list          ids, and what each does
@@ -30,6 +31,7 @@ import operators
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 RESULT, SURVIVORS = HERE / 'result.txt', HERE / 'survivors.txt'
+PATIENCE = 4  # for `ten`, which runs wherever there is a commit: a machine that has much else to do is no mutant
 AGAIN = 'run: python3 tests/mutate/mutate.py full   (then commit tests/mutate/result.txt)'
 
 
@@ -89,21 +91,21 @@ def read_result():
     return sources, verdicts
 
 
-def try_all(folder, mutants, names, jobs, show):
-    """{id: (verdict, check)}, in the order of names."""
+def try_all(places, mutants, names, show, checks=None):
+    """{id: (verdict, check)}, in the order of names. checks: {id: those to be tried}; none: all."""
     verdicts = {}
     free = queue.Queue()
-    for place in harness.make_workplaces(folder / 'root', folder, jobs):
+    for place in places:
         free.put(place)
 
     def one(name):
         place = free.get()
         try:
-            return name, place.try_mutant(mutants[name][0], mutants[name][1])
+            return name, place.try_mutant(mutants[name][0], mutants[name][1], checks[name] if checks else None)
         finally:
             free.put(place)
 
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+    with concurrent.futures.ThreadPoolExecutor(len(places)) as pool:
         try:
             for done in concurrent.futures.as_completed([pool.submit(one, name) for name in names]):
                 name, verdict = done.result()
@@ -160,7 +162,7 @@ def full(folder, files, mutants, jobs, known):
             write_result(files, mutants, verdicts)
 
     try:
-        try_all(folder, mutants, names, jobs, show)
+        try_all(harness.make_workplaces(folder / 'root', folder, jobs), mutants, names, show)
     finally:
         write_result(files, mutants, verdicts)
     print(f'mutate: {len(names)} mutants in {time.monotonic() - start:.0f} s; result.txt is written')
@@ -171,7 +173,8 @@ def again(folder, files, mutants, jobs):
     sources, listed = read_result()
     if sources != hash_of(files):
         return finish([f'result.txt is of other sources; {AGAIN}'])
-    known = {name: listed[name] for name in mutants if listed.get(name, ('survives', ''))[0] != 'survives'}
+    survivors = read_survivors()
+    known = {name: listed[name] for name in mutants if name in listed and (listed[name][0] != 'survives' or name in survivors)}
     return full(folder, files, mutants, jobs, known)
 
 
@@ -181,25 +184,38 @@ def commit_hash(files):
     return done.stdout.strip() if done and done.returncode == 0 else hash_of(files)
 
 
-def ten(folder, files, mutants, jobs):
-    sources, listed = read_result()
+def stale(files, mutants, sources, listed):
+    """Why result.txt cannot be what a full run of these sources says."""
     if sources != hash_of(files):
-        return finish([f'result.txt is stale: it is of other sources than src/core has now; {AGAIN}'])
-    survivors = read_survivors()
+        return [f'result.txt is stale: it is of other sources than src/core has now; {AGAIN}']
     wrong = []
     if list(listed) != list(mutants):
         wrong.append(f'result.txt is stale: its mutants are not those that operators.py makes; {AGAIN}')
-    if {name for name, (verdict, _) in listed.items() if verdict == 'survives'} != set(survivors):
+    if {name for name, (verdict, _) in listed.items() if verdict == 'survives'} != set(read_survivors()):
         wrong.append(f'result.txt and survivors.txt do not name the same survivors; {AGAIN}')
+    return wrong
+
+
+def ten(folder, files, mutants, jobs, chosen=None):
+    """Those that a check caught are given to this check first. All others, and what it does not find now, to all."""
+    sources, listed = read_result()
+    wrong = stale(files, mutants, sources, listed)
     if wrong:
         return finish(wrong)
     seed = commit_hash(files)
-    chosen = sorted(random.Random(seed).sample(list(mutants), 10))
-    print(f'mutate: ten of {len(mutants)}, chosen by {seed}', flush=True)
-    verdicts = try_all(folder, mutants, chosen, jobs, lambda name, verdict, _: print(f'  {name} {" ".join(verdict)}', flush=True))
-    wrong = [f'{name} is listed as {listed[name][0]}, and is: {" ".join(verdict)} ({mutants[name][2]})'
-             for name, verdict in verdicts.items() if verdict[0] != listed[name][0]]
-    return finish(wrong)
+    chosen = chosen or sorted(random.Random(seed).sample(list(mutants), 10))
+    print(f'mutate: {len(chosen)} of {len(mutants)}, chosen by {seed}', flush=True)
+    checks = {name: [listed[name][1].split(':')[0]] if listed[name][0] == 'caught' else [] for name in chosen}
+    places = harness.make_workplaces(folder / 'root', folder, jobs, set().union(*checks.values()), PATIENCE)
+    verdicts = try_all(places, mutants, chosen, lambda *_: None, checks)
+    more = [name for name in chosen if verdicts[name][0] == 'survives']
+    if more:
+        places[0].baseline()
+        verdicts.update(try_all(places, mutants, more, lambda *_: None))
+    for name, verdict in verdicts.items():
+        print(f'  {name} {" ".join(verdict)}')
+    return finish([f'{name} is listed as {listed[name][0]}, and is: {" ".join(verdict)} ({mutants[name][2]})'
+                   for name, verdict in verdicts.items() if verdict[0] != listed[name][0]])
 
 
 def run_some(folder, mutants, words, jobs):
@@ -207,7 +223,8 @@ def run_some(folder, mutants, words, jobs):
     if not names:
         print('mutate: no such mutant')
         return 2
-    verdicts = try_all(folder, mutants, names, jobs, lambda name, verdict, _: print(
+    places = harness.make_workplaces(folder / 'root', folder, jobs)
+    verdicts = try_all(places, mutants, names, lambda name, verdict, _: print(
         f'{" ".join(verdict):<26} {name}  {mutants[name][2]}', flush=True))
     return finish(list(complaints(verdicts, mutants, read_survivors(), False)))
 

@@ -136,6 +136,27 @@ static void c4_3_a_wrong_put_says_where_the_right_one_was(void **state)
 	assert_non_null(strstr(said, "put without a reference: pgoff 0x9"));
 }
 
+/* What is dropped in a pgmap that is not tracked takes no place among what is remembered. */
+static void put_twice_among_many(void *arg)
+{
+	(void)arg;
+	struct folio *folio = take_here(tracked(), 9);
+	CHILD_CHECK(unsetenv("PGMAP_TRACK") == 0);
+	struct pgmap *other = make_generic(16);
+	drop_here(folio);
+	for (unsigned i = 0; i < 1000; i++)
+		folio_put(request(other, 9, 0));
+	folio_put(folio);
+}
+
+static void c4_3_a_pgmap_that_is_not_tracked_is_not_remembered(void **state)
+{
+	(void)state;
+	int status = in_child(put_twice_among_many, NULL, said, sizeof(said));
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	assert_int_equal(sites(said, "pgoff 0x9: a reference was dropped", drop_here), 1);
+}
+
 static void exit_holding(void *arg)
 {
 	struct pgmap *pgmap = tracked();
@@ -360,6 +381,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(c4_3_a_failed_drain_says_where_what_is_held_was_taken),
 		cmocka_unit_test(c4_3_a_wrong_put_says_where_the_right_one_was),
+		cmocka_unit_test(c4_3_a_pgmap_that_is_not_tracked_is_not_remembered),
 		cmocka_unit_test(c4_3_at_exit_it_says_what_is_still_held),
 		cmocka_unit_test(c4_3_a_forked_child_does_not_speak_for_its_parent),
 		cmocka_unit_test(c4_3_a_forked_child_speaks_for_its_own),
