@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * mc_folio.c - the operations on the tree, step by step as folio.c, pgmap.c, split.c and holder.c have them, with what is
- * checked in each.
+ * checked in each. copies.py compares the steps with theirs.
  *
  * Checked: no request succeeds over pages that are not idle; every -EBUSY ran while a word over its span was firm; a
  * lookup that answers -ENOENT ran while no held word covered its page, for a moment at least; what it finds covers the
@@ -171,21 +171,34 @@ static void release(word_t *word, uint64_t old, unsigned slot, bool keep)
 	finish_release(word, order, slot);
 }
 
-/* folio_put(), or (pin) folio_unpin(). */
-static void put(word_t *word, uint64_t pin, bool keep)
+/* put() of folio.c */
+static void put(word_t *word, bool keep)
 {
-	uint64_t old = word_put(word, 1, pin);
-	if (pin ? !word_put_ok(old, 1, 1) : !word_put_one_ok(old))
+	uint64_t old = word_put(word, 1, 0);
+	if (!word_put_one_ok(old))
 		fail("an illegal put");
 	if (word_put_last(old, 1))
-		release(word, old, pin ? LIVE_SHARED : (unsigned)self, keep);
+		release(word, old, (unsigned)self, keep);
+}
+
+/* folio_unpin() */
+static void unpin(word_t *word, bool keep)
+{
+	uint64_t old = word_put(word, 1, 1);
+	if (!word_put_ok(old, 1, 1))
+		fail("an illegal unpin");
+	if (word_put_last(old, 1))
+		release(word, old, LIVE_SHARED, keep);
 }
 
 void folio_put(const struct hold *h, bool keep)
 {
 	word_t *word = folio_find(h);
 	use(pages_of(h->page, 1));
-	put(word, h->pin, keep);
+	if (h->pin)
+		unpin(word, keep);
+	else
+		put(word, keep);
 }
 
 /* What a request may answer, and when. */
@@ -245,12 +258,14 @@ int folio_request_span(unsigned page, unsigned npages, struct hold *holds)
 	while ((r = claim_hold_span(&tree, &g.live, page, page + npages)) == CLAIM_AGAIN)
 		CLAIM_RELAX();
 	check_refusal(r);
+	if (r == 0) {
+		granted(pages_of(page, npages));
+		claim_publish_span(&tree, page, page + npages);
+	}
 	if (r) {
 		uncount((unsigned)self, npages);
 		return r;
 	}
-	granted(pages_of(page, npages));
-	claim_publish_span(&tree, page, page + npages);
 	for (unsigned at = page; at < page + npages; n++) {
 		unsigned order = claim_fit(at, page + npages - at);
 		holds[n] = (struct hold){at, order, 0, claim_head(&tree, at, order)};
@@ -276,7 +291,7 @@ bool folio_lookup(unsigned page, word_t **word)
 	folio_begin('L', page, 1);
 	int r;
 	while ((r = claim_lookup(&tree, page, true, word)) == CLAIM_AGAIN)
-		put(*word, 0, false);
+		put(*word, false);
 	if (r == -ENOENT && !g.run[self].bare)
 		fail("-ENOENT for a page that was held all the time");
 	if (r == 0 && !(g.held >> page & 1))
@@ -322,17 +337,18 @@ void folio_split(struct hold *holds, unsigned *nholds, unsigned order)
 	unsigned mine = 0, kept = 0;
 	for (unsigned i = 0; i < *nholds; i++)
 		mine += same_folio(&holds[i], &last);
-	uint64_t w = word_load(word);
-	uint64_t pgoff = pgoff_of(word), parts = (UINT64_C(1) << word_order(w)) >> order;
-	if (word_refs(w) != mine || word_pins(w) || order >= word_order(w) || *nholds - mine + parts * mine > HOLDS)
+	uint64_t held = word_load(word);
+	uint64_t pgoff = pgoff_of(word), parts = (UINT64_C(1) << word_order(held)) >> order;
+	if (word_refs(held) != mine || word_pins(held) || order >= word_order(held) ||
+	    *nholds - mine + parts * mine > HOLDS)
 		return;
 	struct claim_split words;
-	uint64_t own = w; /* a reference of the split's own, from before the parts to the decision */
-	if (!word_claim(word, &own, w + WORD_REF) || claim_split_begin(&words, &tree, pgoff, w, order) != 0)
+	uint64_t w = held; /* a reference of the split's own, from before the parts to the decision */
+	if (!word_claim(word, &w, held + WORD_REF) || claim_split_begin(&words, &tree, pgoff, held, order) != 0)
 		return;
-	if (!claim_split_decide(&words, w + WORD_REF)) {
+	if (!claim_split_decide(&words, held + WORD_REF)) {
 		claim_split_cancel(&words);
-		put(word, 0, false);
+		put(word, false);
 		return;
 	}
 	for (unsigned i = 0; i < *nholds; i++)
@@ -355,19 +371,26 @@ static void unlock(void)
 	atomic_store_explicit(&g.lock, 0, memory_order_release);
 }
 
+/* end_charge() of holder.c, of a charge with REMOTE pins */
+static uint64_t end_charge(word_t *word, uint64_t refs, uint64_t pins)
+{
+	if (!word_is_held(word_mark(word, WORD_FENCE)))
+		fail("a mark was not set on a folio that is held");
+	g.marked = word;
+	g.marked_span = pages_of_word(word, *(uint64_t *)word);
+	uint64_t old = word_put(word, refs, pins);
+	if (!word_put_ok(old, refs, pins) || !(old & WORD_FENCE))
+		fail("an illegal put of a holder's pin, or its mark is not there");
+	return old;
+}
+
 /* pgmap_holder_end(), of a holder with one REMOTE pin. */
 void folio_end_holder(const struct hold *h)
 {
 	word_t *word = folio_find(h);
 	use(pages_of(h->page, 1));
 	lock();
-	if (!word_is_held(word_mark(word, WORD_FENCE)))
-		fail("a mark was not set on a folio that is held");
-	g.marked = word;
-	g.marked_span = pages_of_word(word, *(uint64_t *)word);
-	uint64_t old = word_put(word, 1, 1);
-	if (!word_put_ok(old, 1, 1) || !(old & WORD_FENCE))
-		fail("an illegal put of a holder's pin, or its mark is not there");
+	uint64_t old = end_charge(word, 1, 1);
 	unlock();
 	if (word_put_last(old, 1))
 		release(word, old, (unsigned)self, false);

@@ -8,6 +8,7 @@
   run.py ROOT c11 [SCENARIOS [SEED]]      scenarios with C11's memory and the orders as written; with a number, random ones,
                                           and the long ones of three threads, as far as they get
   run.py ROOT mutants                     the checker's negative control: each planted bug must be found
+  run.py ROOT copies                      mc_folio.c has the operations of the core's files that it cannot include (copies.py)
   run.py ROOT orders                      each memory order weakened must be found, but for those in survivors.txt (orders.py)
 
 A mutant replaces one text, which must be there exactly once; it has survived if no shape finds it.
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 
+import copies
 import orders
 from scenarios import C11, MUTANTS, NAMED, PINS, SHAPES, TELLING
 
@@ -178,6 +180,8 @@ def main():
             c11(checker, number or 0, seed)
         elif what == "mutants":
             mutants(checker, number or 300, seed)
+        elif what == "copies":
+            sys.exit(copies.check(root))
         elif what == "orders":
             sys.exit(orders.check(checker, run))
         else:

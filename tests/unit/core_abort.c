@@ -324,11 +324,22 @@ static void put_of_a_tail(void *arg)
 	folio_put(map_folio(claim_word(&scene.pgmap->tree, 0, FOLIOS_PGOFF + 5)));
 }
 
+/* The block of the former folio is open, and has a larger folio than of one page: bits where a count would be. */
+static void charge_of_an_open_block(void *arg)
+{
+	(void)arg;
+	struct folio *block = request(scene.pgmap, 1024, PGMAP_ORDER_PMD);
+	folio_put(block);
+	(void)request(scene.pgmap, 1024, 3);
+	(void)folio_charge(block, scene.holder);
+}
+
 static void c3_17_stale_handles_and_tail_pages_abort(void **state)
 {
 	(void)state;
 	ABORTS(put_after_destroy, NULL, "no folio of any pgmap");
 	ABORTS(put_of_a_tail, NULL, "under-test", "0x20d", "idle");
+	ABORTS(charge_of_an_open_block, NULL, "charge without a reference", "0x400", "idle (open)", "mallory");
 }
 
 static void fill(uint64_t refs, uint64_t pins)
@@ -370,6 +381,23 @@ static void pin_beyond(void *arg)
 	(void)folio_pin(scene.folio, NULL, FOLIO_PIN_REMOTE);
 }
 
+/* A reference that is there already is charged: one more is not taken. */
+static void charge_at_the_maximum(void *arg)
+{
+	(void)arg;
+	fill(PGMAP_MAX_REFS, 0);
+	CHILD_CHECK(folio_charge(scene.folio, scene.holder) == 0);
+	CHILD_CHECK(folio_refs(scene.folio) == PGMAP_MAX_REFS);
+	CHILD_EXIT(0);
+}
+
+static void c4_1_at_the_maximum_a_reference_can_be_charged(void **state)
+{
+	char said[1024];
+	(void)state;
+	assert_int_equal(in_child(charge_at_the_maximum, NULL, said, sizeof(said)), 0);
+}
+
 static void c3_14_references_never_wrap_at_the_maximum_it_aborts(void **state)
 {
 	(void)state;
@@ -393,6 +421,7 @@ int main(void)
 		TEST(c3_17_addresses_around_the_words_are_no_folios),
 		TEST(c3_17_stale_handles_and_tail_pages_abort),
 		TEST(c3_14_references_never_wrap_at_the_maximum_it_aborts),
+		TEST(c4_1_at_the_maximum_a_reference_can_be_charged),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
