@@ -5,6 +5,8 @@
  */
 #include "core_between.h"
 
+#include "port/slot.h"
+
 static struct folio *second;
 
 /* The block of the first 512 pages is closed, and opened by somebody else: without the bit that a request has set there. */
@@ -144,6 +146,34 @@ static void c3_13_what_comes_while_it_is_looked_for_is_found_or_not(void **state
 	assert_int_not_equal(missed, 0);
 }
 
+static void unpin_it(void)
+{
+	folio_unpin(folio, NULL, FOLIO_PIN_LOCAL);
+}
+
+/* As a signal handler does that interrupts its thread in the middle of a plain count. */
+static void c3_24_the_last_unpin_may_come_between_the_steps_of_a_count(void **state)
+{
+	(void)state;
+	for (unsigned long n = 0;; n++) {
+		folio = request(pgmap, 8, 2);
+		unsigned own = port_slot_plus_one - 1;
+		assert_int_equal(folio_pin(folio, NULL, FOLIO_PIN_LOCAL), 0);
+		folio_put(folio);
+		come_between(n, unpin_it);
+		live_add_own(&pgmap->live, own, 1);
+		bool ran = it_came();
+		if (!ran)
+			unpin_it();
+		assert_int_equal(pgmap_live_pages(pgmap), 1);
+		live_add_own(&pgmap->live, own, -1);
+		if (!ran)
+			break;
+		came++;
+	}
+	assert_int_equal(came, 2);
+}
+
 static struct live live;
 
 static void kill_live(void)
@@ -219,6 +249,7 @@ int main(void)
 		TEST(c3_13_a_folio_that_goes_while_it_is_looked_for_is_not_found),
 		TEST(c3_13_a_folio_in_a_block_that_somebody_tries_to_close_is_found),
 		TEST(c3_13_what_comes_while_it_is_looked_for_is_found_or_not),
+		TEST(c3_24_the_last_unpin_may_come_between_the_steps_of_a_count),
 		cmocka_unit_test(c2_8_two_kills_and_two_revivals_at_once_are_one),
 		cmocka_unit_test(a_pin_between_the_steps_of_a_block_is_seen_by_it),
 	};
