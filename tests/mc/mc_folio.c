@@ -139,13 +139,6 @@ static void uncount(unsigned slot, uint64_t n)
 		(void)atomic_fetch_add_explicit(&g.wake, 1, memory_order_seq_cst);
 }
 
-static void free_pages(uint64_t span)
-{
-	if ((g.held & span) != span || (g.freed & span))
-		fail("folio_free of what is not held, or a second time");
-	g.freed |= span;
-}
-
 /* map_finish_release() */
 static void finish_release(word_t *word, unsigned order, unsigned slot)
 {
@@ -162,7 +155,9 @@ static void release(word_t *word, uint64_t old, unsigned slot, bool keep)
 	clear_referenced(span);
 	if ((old & WORD_FENCE) && word_claim(word, &releasing, word_make(WORD_QUARANTINED, order, WORD_FENCE)))
 		return;
-	free_pages(span);
+	if ((g.held & span) != span || (g.freed & span))
+		fail("folio_free of what is not held, or a second time");
+	g.freed |= span;
 	use_alone(span);
 	if (keep) {
 		word_store(word, word_make(WORD_QUARANTINED, order, 0));
@@ -195,10 +190,7 @@ void folio_put(const struct hold *h, bool keep)
 {
 	word_t *word = folio_find(h);
 	use(pages_of(h->page, 1));
-	if (h->pin)
-		unpin(word, keep);
-	else
-		put(word, keep);
+	h->pin ? unpin(word, keep) : put(word, keep);
 }
 
 /* What a request may answer, and when. */
@@ -485,13 +477,8 @@ void tree_drain(void)
 		return;
 	LIVE_HEAVY();
 	for (;;) {
-#ifdef OLD_DRAIN /* what pgmap.c had: a drainer can sleep through a revive */
-		uint64_t state = live_state(&g.live);
-		uint64_t wake = atomic_load_explicit(&g.wake, memory_order_seq_cst);
-#else
 		uint64_t wake = atomic_load_explicit(&g.wake, memory_order_seq_cst);
 		uint64_t state = live_state(&g.live);
-#endif
 		if (state >> 2 != entered >> 2)
 			return;
 		if (live_state_of(state) == LIVE_DEAD) {

@@ -3,8 +3,8 @@
 """mutate - each check of src/core removed, one at a time: something must notice (operators.py, harness.py).
 
   mutate.py full          all mutants; writes result.txt, also as far as it has come when it is interrupted
-  mutate.py again         on the sources of result.txt, as tests were added: those that have no verdict yet, or survived
-                          and survivors.txt does not say why
+  mutate.py again         on the sources of result.txt, as tests were added: those that have no verdict yet, or another one
+                          than survivors.txt says
   mutate.py ten           ten of them, chosen by the commit: each has the verdict that result.txt says
   mutate.py run WORD...   the mutants whose ids begin with one of the words; writes nothing
   mutate.py list          ids, and what each does
@@ -174,7 +174,7 @@ def again(folder, files, mutants, jobs):
     if sources != hash_of(files):
         return finish([f'result.txt is of other sources; {AGAIN}'])
     survivors = read_survivors()
-    known = {name: listed[name] for name in mutants if name in listed and (listed[name][0] != 'survives' or name in survivors)}
+    known = {name: listed[name] for name in mutants if name in listed and (listed[name][0] == 'survives') == (name in survivors)}
     return full(folder, files, mutants, jobs, known)
 
 

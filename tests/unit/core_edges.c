@@ -123,6 +123,28 @@ static void c3_4_the_short_ways_refuse_what_the_long_one_does(void **state)
 	assert_int_equal(pgmap_destroy(pgmap), 0);
 }
 
+/* Its block is open, and the page before the first one of the range is in it. */
+static void c3_3_the_short_ways_begin_where_the_first_range_does(void **state)
+{
+	(void)state;
+	for (uint64_t first = 1; first < 1024; first = 2 * first + 1) {
+		struct pgmap_range range = {first * PGMAP_PAGE_SIZE, 1024 * PGMAP_PAGE_SIZE};
+		struct pgmap_params params = {.params_bytes = sizeof(params),
+					      .type = PGMAP_GENERIC,
+					      .ranges = &range,
+					      .nranges = 1,
+					      .name = "late"};
+		struct pgmap *pgmap;
+		assert_int_equal(pgmap_create(&params, &pgmap), 0);
+		folio_put(request(pgmap, first, 0));
+		assert_int_equal(refused(pgmap, first - 1, 0), -ERANGE);
+		assert_int_equal(refused(pgmap, 0, PGMAP_ORDER_PMD), -ERANGE);
+		folio_put(request(pgmap, first + 1023, 0));
+		assert_int_equal(refused(pgmap, first + 1024, 0), -ERANGE);
+		end_pgmap(pgmap);
+	}
+}
+
 struct first {
 	struct pgmap *pgmap;
 	unsigned order;
@@ -164,6 +186,7 @@ int main(void)
 		cmocka_unit_test(c4_2_the_end_of_a_holder_that_is_ending_is_busy),
 		cmocka_unit_test(c7_5_a_fence_leaves_what_living_holders_have),
 		cmocka_unit_test(c3_4_the_short_ways_refuse_what_the_long_one_does),
+		cmocka_unit_test(c3_3_the_short_ways_begin_where_the_first_range_does),
 		cmocka_unit_test(c3_1_the_first_call_of_a_thread_may_be_a_request_of_any_order),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
