@@ -11,6 +11,7 @@ FAULT ?=
 HUGE_PAGES ?= 256
 SECONDS ?= 60
 SEED ?= any
+STORM_SECONDS ?= 3600
 
 demo_build = $(if $(FAULT),fault-$(FAULT),release)
 
@@ -31,7 +32,7 @@ test:
 
 test-long:
 	@scripts/deps build test
-	@scripts/with-hugepages --try $(HUGE_PAGES) scripts/test --long
+	@STORM_SECONDS=$(STORM_SECONDS) scripts/with-hugepages --try $(HUGE_PAGES) scripts/test --long
 
 torture:
 	@scripts/deps build
@@ -74,7 +75,7 @@ help:
 	@echo 'make                            build/release: libpgmap, pgmap, pgmapd'
 	@echo 'make demo [INPUT=PATH]          the demonstration on real files; FAULT=early|leak|stale|unwiped plants that bug'
 	@echo 'make test                       all that CI runs; last line: N passed, N failed'
-	@echo 'make test-long                  the same with longer storms and searches, and all mutations'
+	@echo 'make test-long STORM_SECONDS=   the same with longer storms and searches, and all mutations'
 	@echo 'make torture SECONDS= SEED=     the core by many threads against an oracle'
 	@echo 'make coverage                   what of src/core its tests reach'
 	@echo 'make bench                      the table of figures, and build/bench.json'

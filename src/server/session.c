@@ -374,6 +374,9 @@ int session_unmap(struct session *session, struct session_map *map, uint32_t inh
 	handles_remove(&session->maps, map->id);
 	map->nspans = 0;
 	TAILQ_REMOVE(&session->map_list, map, link);
+#ifdef PGMAP_FAULT_FORK /* the planted bug: a parent's word counts for its children too */
+	inherited = 0;
+#endif
 	if (inherited && leases_keep(session, map, inherited & PROTO_UNMAP_UNRENEWED))
 		TAILQ_INSERT_TAIL(&session->inherited, map, link);
 	else

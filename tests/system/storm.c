@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * storm.c - the kill storm's director: storm [SEED [KILLS [early|foreign|lost]]]. See storm.h for what it finds, and how.
- * The last argument is for builds with a planted bug: to find it is success then, exit code 0, and not to is 1.
+ * storm.c - the kill storm's director: storm [SEED [KILLS|TIMEs [early|foreign|lost]]]. See storm.h for what it finds, and
+ * how. 600s: for so long, however many that kills; long: for $STORM_SECONDS, or an hour. The last argument is for builds
+ * with a planted bug: to find it is success then, exit code 0, and not to is 1.
  *
- * The seed decides what the clients do, who is killed and when it is tried; the scheduler decides the rest. Exit code 0:
- * nothing was found; 1: a violation, which the last line names; 2: it could not run. $PGMAPD is the server.
+ * The seed decides what the clients do, who is killed or stopped and when it is tried; the scheduler decides the rest. Exit
+ * code 0: nothing was found; 1: a violation, which the last line names; 2: it could not run. $PGMAPD is the server, and
+ * $PGMAP the command that puts files.
  */
 #include "storm.h"
 
@@ -25,7 +27,7 @@
 
 #include <pgmap/client.h>
 
-enum { STUCK_SECONDS = 30, SETTLE_SECONDS = 20, QUARANTINED_MAX = 1024 };
+enum { STUCK_SECONDS = 30, SETTLE_SECONDS = 20, QUARANTINED_MAX = 1024, STOPPED_MAX = CLIENTS / 3 };
 
 /* A page that a dead client's REMOTE pin keeps. */
 struct kept {
@@ -38,8 +40,12 @@ struct storm {
 	struct pgmap_client *pool;
 	char dir[64], socket[96];
 	pid_t server, clients[CLIENTS];
+	bool stopped[CLIENTS];
+	unsigned nstopped;
 	const char *device; /* the server's memory, as a device that goes on reading after its user's death sees it */
-	uint64_t seed, random, kills;
+	uint64_t seed, random, kills, stops;
+	int64_t end_ns; /* 0: after so many kills */
+	const char *how_long;
 	_Atomic uint64_t killed, fenced, kept_checked; /* the watchdog reads them */
 	struct kept kept[QUARANTINED_MAX];
 	unsigned nkept;
@@ -132,6 +138,12 @@ static void start_server(struct storm *s)
 	(void)close(ready[0]);
 	if (pgmap_connect(s->socket, &s->pool))
 		cannot(s, "connect");
+	for (unsigned slot = 0; slot < CLIENTS; slot++) {
+		char path[STORM_PATH_MAX];
+		(void)snprintf(path, sizeof(path), STORM_HOME, slot);
+		if (pgmap_mkdir(s->pool, path))
+			cannot(s, "mkdir");
+	}
 }
 
 /* The server's memory through its open file: the one memfd that is as large as the pool. */
@@ -181,15 +193,70 @@ static void keep(struct storm *s, unsigned slot, pid_t pid)
 	atomic_store(&dead->pin, PIN_NONE);
 }
 
+static void go_on(struct storm *s, unsigned slot)
+{
+	(void)kill(s->clients[slot], SIGCONT);
+	s->stopped[slot] = false;
+	s->nstopped--;
+}
+
+/* Stopped in the middle of anything; it holds what it holds, until it goes on or is killed. */
+static void stop_or_go_on(struct storm *s)
+{
+	unsigned slot = (unsigned)(storm_random(&s->random) % CLIENTS);
+	if (s->stopped[slot]) {
+		go_on(s, slot);
+	} else if (s->nstopped < STOPPED_MAX) {
+		(void)kill(s->clients[slot], SIGSTOP);
+		s->stopped[slot] = true;
+		s->nstopped++;
+		s->stops++;
+	}
+}
+
+struct one_name {
+	const char *dir;
+	char path[STORM_PATH_MAX];
+	bool is_dir;
+};
+
+static int one_name(void *arg, const char *name, const struct pgmap_stat *st)
+{
+	struct one_name *one = arg;
+	(void)snprintf(one->path, sizeof(one->path), "%s/%s", one->dir, name);
+	one->is_dir = st->is_dir;
+	return 1;
+}
+
+/* All that is in a directory of the pool; what has gone meanwhile has gone. */
+static void remove_all(struct storm *s, const char *dir)
+{
+	struct one_name one = {.dir = dir};
+	while (pgmap_readdir(s->pool, *dir ? dir : "/", one_name, &one) == 1) {
+		if (one.is_dir)
+			remove_all(s, one.path);
+		int err = one.is_dir ? pgmap_rmdir(s->pool, one.path) : pgmap_unlink(s->pool, one.path);
+		if (err && err != -ENOENT) {
+			storm_found(s->table, FOUND_ERROR, "%s cannot be removed: %d", one.path, err);
+			return;
+		}
+	}
+}
+
 static void kill_one(struct storm *s)
 {
 	unsigned slot = (unsigned)(storm_random(&s->random) % CLIENTS);
+	char home[STORM_PATH_MAX];
 	pause_us(storm_random(&s->random) % 8000);
 	(void)kill(s->clients[slot], SIGKILL);
+	s->nstopped -= s->stopped[slot];
+	s->stopped[slot] = false;
 	if (waitpid(s->clients[slot], NULL, 0) != s->clients[slot])
 		storm_found(s->table, FOUND_ERROR, "client %u was not there to be killed", slot);
 	keep(s, slot, s->clients[slot]);
 	s->killed++;
+	(void)snprintf(home, sizeof(home), STORM_HOME, slot);
+	remove_all(s, home); /* what it had not finished */
 	spawn(s, slot);
 	while (waitpid(-1, NULL, WNOHANG) > 0) /* children of the dead */
 		;
@@ -245,23 +312,6 @@ static void look(struct storm *s)
 			    info.free, info.waiting, info.pages);
 }
 
-static int one_name(void *arg, const char *name, const struct pgmap_stat *st)
-{
-	(void)st;
-	(void)snprintf(arg, 300, "/%s", name);
-	return 1;
-}
-
-static void remove_all(struct storm *s)
-{
-	char path[300];
-	while (pgmap_readdir(s->pool, "/", one_name, path) == 1)
-		if (pgmap_unlink(s->pool, path)) {
-			storm_found(s->table, FOUND_ERROR, "%s cannot be removed", path);
-			return;
-		}
-}
-
 /* The whole pool as one file: every page can be had, and none holds anything. */
 static void check_whole_pool(struct storm *s)
 {
@@ -284,9 +334,12 @@ static void settle(struct storm *s)
 	struct pgmap_info info = {0};
 	int64_t end = now_ns() + (int64_t)SETTLE_SECONDS * 1000000000;
 	atomic_store(&s->table->stop, 1);
-	for (unsigned i = 0; i < CLIENTS; i++)
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		if (s->stopped[i])
+			go_on(s, i);
 		(void)waitpid(s->clients[i], NULL, 0);
-	remove_all(s);
+	}
+	remove_all(s, "");
 	while (now_ns() < end) {
 		while (waitpid(-1, NULL, WNOHANG) > 0)
 			;
@@ -310,10 +363,12 @@ static int verdict(struct storm *s)
 	uint64_t operations = 0, sum = 0;
 	for (unsigned i = 0; i < CLIENTS; i++)
 		operations += atomic_load(&t->slots[i].operations);
-	(void)printf("storm: seed=%" PRIu64 " killed=%" PRIu64 " children=%" PRIu64 " remote_pins=%" PRIu64
-		     " kept_checked=%" PRIu64 " fenced=%" PRIu64 " checks=%" PRIu64,
-		     s->seed, atomic_load(&s->killed), atomic_load(&t->children), atomic_load(&t->remote_pins),
-		     atomic_load(&s->kept_checked), atomic_load(&s->fenced), operations);
+	(void)printf("storm: seed=%" PRIu64 " killed=%" PRIu64 " stopped=%" PRIu64 " children=%" PRIu64
+		     " inherited=%" PRIu64 " puts=%" PRIu64 " remote_pins=%" PRIu64 " kept_checked=%" PRIu64
+		     " fenced=%" PRIu64 " checks=%" PRIu64,
+		     s->seed, atomic_load(&s->killed), s->stops, atomic_load(&t->children), atomic_load(&t->inherited),
+		     atomic_load(&t->puts), atomic_load(&t->remote_pins), atomic_load(&s->kept_checked),
+		     atomic_load(&s->fenced), operations);
 	bool found_planted = false;
 	for (unsigned i = 0; i < FOUND_KINDS; i++) {
 		uint64_t found = atomic_load(&t->found[i]);
@@ -323,8 +378,7 @@ static int verdict(struct storm *s)
 	}
 	(void)printf("\n");
 	if (sum)
-		(void)printf("storm: FAIL: %s (again: storm %" PRIu64 " %" PRIu64 ")\n", t->description, s->seed,
-			     s->kills);
+		(void)printf("storm: FAIL: %s (again: storm %" PRIu64 " %s)\n", t->description, s->seed, s->how_long);
 	else
 		(void)printf("storm: PASS\n");
 	if (s->planted)
@@ -339,6 +393,8 @@ static void end_all(struct storm *s)
 		if (s->clients[i] > 0 && atomic_load(&s->table->stop) == 0)
 			(void)kill(s->clients[i], SIGKILL);
 	(void)kill(s->server, SIGKILL);
+	(void)unlink(s->socket);
+	(void)strcat(s->socket, ".lock");
 	(void)unlink(s->socket);
 	(void)rmdir(s->dir);
 }
@@ -364,6 +420,22 @@ static void *watchdog(void *arg)
 	_exit(code);
 }
 
+/* A number of kills, a time, or "long". */
+static void read_length(struct storm *s, const char *text)
+{
+	const char *seconds = getenv("STORM_SECONDS");
+	uint64_t n = strtoull(text, NULL, 10);
+	s->how_long = text;
+	if (strcmp(text, "long") == 0)
+		n = seconds && *seconds ? strtoull(seconds, NULL, 10) : 3600;
+	else if (text[strlen(text) - 1] != 's') {
+		s->kills = n;
+		return;
+	}
+	s->kills = UINT64_MAX;
+	s->end_ns = now_ns() + (int64_t)n * 1000000000;
+}
+
 int main(int argc, char **argv)
 {
 	static struct storm storm;
@@ -371,10 +443,10 @@ int main(int argc, char **argv)
 	pthread_t thread;
 	bool any = argc < 2 || strcmp(argv[1], "any") == 0;
 	s->seed = any ? (uint64_t)now_ns() % 1000000007 : strtoull(argv[1], NULL, 10);
-	s->kills = argc > 2 ? strtoull(argv[2], NULL, 10) : 500;
+	read_length(s, argc > 2 ? argv[2] : "500");
 	s->planted = argc > 3 ? argv[3] : NULL;
 	s->random = s->seed;
-	(void)printf("storm: seed %" PRIu64 ", %" PRIu64 " kills\n", s->seed, s->kills);
+	(void)printf("storm: seed %" PRIu64 ", %s%s\n", s->seed, s->how_long, s->end_ns ? "" : " kills");
 	(void)fflush(stdout);
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
 	s->table = mmap(NULL, sizeof(*s->table), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -386,8 +458,10 @@ int main(int argc, char **argv)
 		spawn(s, i);
 	if (pthread_create(&thread, NULL, watchdog, s))
 		cannot(s, "a thread");
-	while (s->killed < s->kills) {
+	while (s->killed < s->kills && (!s->end_ns || now_ns() < s->end_ns)) {
 		kill_one(s);
+		if (storm_random(&s->random) % 4 == 0)
+			stop_or_go_on(s);
 		if (s->killed % 10 == 0)
 			look(s);
 	}

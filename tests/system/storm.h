@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * storm.h - the kill storm: a director (storm.c) sends SIGKILL at random moments to clients (storm_client.c) that map,
- * pin, truncate, unlink, rename and fork on the same few files of a real server.
+ * pin, truncate, unlink, rename, put and fork on the same few files of a real server, and stops and continues them.
  *
  * The oracle stands outside of the server. Every word of a written page follows from (id of the file, index of the page,
  * index of the word), so a page that lies says so by itself:
@@ -10,7 +10,8 @@
  *   lost:    pages that are not free when all have gone, all is fenced and all files are removed; or accounts that do
  *            not add up.
  * Files are written under a name of their own and renamed when they are whole; nobody writes to a file that has a public
- * name. So what a mapping held when it was made is what it must hold as long as it lasts.
+ * name. So what a mapping held when it was made is what it must hold as long as it lasts: in a child of fork(), too, long
+ * after its parent has unmapped it, and though the files' names and sizes have changed.
  *
  * The table is shared memory apart from the pool. A client's remote pin is written there in an order that a kill cannot
  * break: where the page is (device offset, contents), then, once the pin stands, STANDS; and NONE before the pin is taken
@@ -25,6 +26,8 @@
 #include <sys/types.h>
 
 enum { CLIENTS = 12, FILES = 48, PAGE = 4096, FILE_PAGES_MAX = 64, WORDS = PAGE / 8, POOL_PAGES = 4096 };
+enum { STORM_PATH_MAX = 300 };
+#define STORM_HOME "/s%02u" /* a client's own directory, by its slot: for what is not whole yet */
 enum storm_pin { PIN_NONE, PIN_STANDS };
 enum storm_found { FOUND_EARLY, FOUND_FOREIGN, FOUND_LOST, FOUND_ERROR, FOUND_KINDS };
 
@@ -41,7 +44,7 @@ struct storm_table {
 	char description[240];
 	_Atomic uint64_t
 		files; /* that were made: each has a number of its own, which a pid would not be in a long storm */
-	_Atomic uint64_t children, remote_pins;
+	_Atomic uint64_t children, inherited, puts, remote_pins; /* inherited: unmapped while a child looked at it */
 	struct storm_slot slots[CLIENTS];
 };
 

@@ -7,10 +7,13 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,6 +27,7 @@ struct held {
 	uint64_t id;                  /* of its written pages; 0: it has none */
 	bool written[FILE_PAGES_MAX]; /* else the page is zero, and stays so */
 	int pin;
+	bool inherited; /* a child looked at it when it was made */
 };
 
 struct client {
@@ -31,7 +35,8 @@ struct client {
 	struct storm_slot *slot;
 	struct pgmap_client *pool;
 	unsigned index;
-	bool has_children; /* then it unmaps nothing any more: what it says counts for its children's mappings too (c7.4) */
+	pid_t pid;
+	const char *socket, *put; /* put: the command */
 	uint64_t random;
 	struct held held[HELD];
 };
@@ -58,6 +63,7 @@ static void take_stock(struct client *c, struct held *held)
 {
 	held->id = 0;
 	held->pin = NO_PIN;
+	held->inherited = false;
 	held->pages = pgmap_mapping_bytes(held->mapping) / PAGE;
 	if (held->pages > FILE_PAGES_MAX)
 		held->pages = FILE_PAGES_MAX;
@@ -134,6 +140,7 @@ static void drop(struct client *c, struct held *held)
 		storm_found(c->table, FOUND_ERROR, "unpin of a pin that stands is refused");
 	if (pgmap_unmap(held->mapping))
 		storm_found(c->table, FOUND_ERROR, "unmap of a mapping without pins is refused");
+	atomic_fetch_add(&c->table->inherited, held->inherited);
 	held->mapping = NULL;
 }
 
@@ -155,12 +162,23 @@ static void map_some(struct client *c, struct held *held)
 	take_stock(c, held);
 }
 
+static uint64_t new_id(struct client *c)
+{
+	return UINT64_C(1) << 62 | atomic_fetch_add(&c->table->files, 1);
+}
+
+static void write_page(uint64_t *words, uint64_t id, uint64_t page)
+{
+	for (uint64_t w = 0; w < WORDS; w++)
+		words[w] = storm_word(id, page, w);
+}
+
 /* A new file: zero, then written, then public. It stays mapped, to be checked when it has lost its name. */
 static void make_one(struct client *c, struct held *held)
 {
 	char temp[64], path[32];
-	uint64_t pages = 1 + dice(c, FILE_PAGES_MAX), id = UINT64_C(1) << 62 | atomic_fetch_add(&c->table->files, 1);
-	(void)snprintf(temp, sizeof(temp), "/t%" PRIx64, id);
+	uint64_t pages = 1 + dice(c, FILE_PAGES_MAX), id = new_id(c);
+	(void)snprintf(temp, sizeof(temp), STORM_HOME "/t%" PRIx64, c->index, id);
 	int err = pgmap_open_map(c->pool, temp, PGMAP_O_CREATE | PGMAP_O_EXCL, pages * PAGE,
 				 PGMAP_MAP_READ | PGMAP_MAP_WRITE, &held->mapping);
 	if (err) {
@@ -174,8 +192,7 @@ static void make_one(struct client *c, struct held *held)
 		if (storm_page_is(words + i * WORDS, 0, 0) != 0)
 			storm_found(c->table, FOUND_FOREIGN, "page %" PRIu64 " of a new file is not zero: %" PRIx64, i,
 				    words[i * WORDS]);
-		for (uint64_t w = 0; w < WORDS; w++)
-			words[i * WORDS + w] = storm_word(id, i, w);
+		write_page(words + i * WORDS, id, i);
 	}
 	take_stock(c, held);
 	random_path(c, path);
@@ -223,14 +240,10 @@ static void renew_one(struct client *c)
 		storm_found(c->table, FOUND_ERROR, "unmap of a renewed file is refused");
 }
 
-/* A child that only maps: it has no socket, and its parent may be killed any moment. */
-static void leave_child(struct client *c)
+/* In a child, which only looks at what it has inherited, for as long as this takes or for a little longer than its parent. */
+static _Noreturn void look_on(struct client *c, unsigned rounds)
 {
 	struct timespec pause = {.tv_nsec = 500000};
-	unsigned rounds = 4 + dice(c, 60);
-	c->has_children = true;
-	if (fork())
-		return;
 	(void)prctl(PR_SET_PDEATHSIG, 0);
 	(void)close_range(3, ~0U, 0);
 	atomic_fetch_add(&c->table->children, 1);
@@ -243,6 +256,72 @@ static void leave_child(struct client *c)
 	_exit(0);
 }
 
+/* A child that only maps: it has no socket, its parent goes on, unmaps, and may be killed any moment. Some are daemons. */
+static void leave_child(struct client *c)
+{
+	unsigned rounds = 4 + dice(c, 60);
+	bool daemon = dice(c, 4) == 0;
+	pid_t pid = fork();
+	if (pid == 0) {
+		if (daemon) {
+			(void)setsid();
+			if (fork() != 0)
+				_exit(0);
+		}
+		look_on(c, rounds);
+	}
+	for (unsigned i = 0; i < HELD && pid > 0; i++)
+		c->held[i].inherited = c->held[i].mapping != NULL;
+	if (daemon)
+		(void)waitpid(pid, NULL, 0);
+}
+
+/* What a new file holds, in a descriptor of its own. */
+static int make_source(struct client *c)
+{
+	uint64_t page[WORDS], pages = 1 + dice(c, FILE_PAGES_MAX), id = new_id(c);
+	int fd = memfd_create("storm", MFD_CLOEXEC);
+	for (uint64_t i = 0; i < pages && fd >= 0; i++) {
+		write_page(page, id, i);
+		if (write(fd, page, PAGE) != PAGE) {
+			(void)close(fd);
+			fd = -1;
+		}
+	}
+	return fd;
+}
+
+/* The real command puts a file into its parent's directory; a kill of its parent is its own. */
+static _Noreturn void run_put(const struct client *c, int source, const char *path, bool stream)
+{
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != c->pid || lseek(source, 0, SEEK_SET) != 0 || dup2(source, 0) != 0)
+		_exit(1);
+	(void)close(2);
+	(void)execl(c->put, c->put, "--socket", c->socket, "put", stream ? "-" : "/dev/fd/0", path, (char *)NULL);
+	_exit(127);
+}
+
+/* A new file from outside, by the real command: under its own name only when it is whole. */
+static void put_one(struct client *c)
+{
+	char temp[64], path[32];
+	bool stream = dice(c, 2);
+	int status, source = make_source(c);
+	(void)snprintf(temp, sizeof(temp), STORM_HOME "/put", c->index);
+	random_path(c, path);
+	pid_t pid = source >= 0 ? fork() : -1;
+	if (pid == 0)
+		run_put(c, source, temp, stream);
+	(void)close(source);
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return;
+	if (!WIFEXITED(status) || WEXITSTATUS(status) > 1)
+		storm_found(c->table, FOUND_ERROR, "pgmap put ends with %x", (unsigned)status);
+	else if (WEXITSTATUS(status) == 0) /* 1: no room, mostly */
+		atomic_fetch_add(&c->table->puts, pgmap_rename(c->pool, temp, path) == 0);
+}
+
 static void step(struct client *c)
 {
 	struct held *held = &c->held[dice(c, HELD)];
@@ -253,7 +332,7 @@ static void step(struct client *c)
 		map_some(c, held);
 	else if (what < 55 && !held->mapping)
 		make_one(c, held);
-	else if (what < 55 && !c->has_children)
+	else if (what < 55)
 		drop(c, held);
 	else if (what < 65)
 		lose_one(c);
@@ -261,9 +340,11 @@ static void step(struct client *c)
 		resize_one(c);
 	else if (what < 75)
 		renew_one(c);
-	else if (what < 98 && held->mapping)
+	else if (what < 97 && held->mapping)
 		pin(c, held);
-	else if (what >= 98)
+	else if (what == 97)
+		put_one(c);
+	else if (what > 97)
 		leave_child(c);
 }
 
@@ -271,7 +352,15 @@ _Noreturn void storm_client(struct storm_table *table, const char *socket, unsig
 {
 	static struct client the_client;
 	struct client *c = &the_client;
-	*c = (struct client){.table = table, .slot = &table->slots[slot], .index = slot, .random = seed};
+	*c = (struct client){
+		.table = table,
+		.slot = &table->slots[slot],
+		.index = slot,
+		.random = seed,
+		.pid = getpid(),
+		.socket = socket,
+		.put = getenv("PGMAP"),
+	};
 	int err = pgmap_connect(socket, &c->pool);
 	if (err) {
 		storm_found(table, FOUND_ERROR, "connect answers %d", err);
@@ -279,10 +368,9 @@ _Noreturn void storm_client(struct storm_table *table, const char *socket, unsig
 	}
 	while (!atomic_load(&table->stop))
 		step(c);
-	for (unsigned i = 0; i < HELD && !c->has_children; i++)
+	for (unsigned i = 0; i < HELD; i++)
 		if (c->held[i].mapping)
 			drop(c, &c->held[i]);
-	if (!c->has_children)
-		(void)pgmap_disconnect(c->pool);
+	(void)pgmap_disconnect(c->pool);
 	_exit(0);
 }
