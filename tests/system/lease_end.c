@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* lease_end.c - when a holder ends, and when it does not: what ARCHITECTURE 4 says about the lease, through a real server. */
+/* lease_end.c - when a holder ends, and when it does not: what ARCHITECTURE 4 says about the lease, through a real server, on
+ * the device that sys_begin() makes. */
 #include "sys.h"
 
 #include <pthread.h>
@@ -7,12 +8,19 @@
 
 static struct sys_server server;
 static struct pgmap_client *watcher;
-enum { FILE_PAGES = 512, RW = PGMAP_MAP_READ | PGMAP_MAP_WRITE };
+enum { RW = PGMAP_MAP_READ | PGMAP_MAP_WRITE, PAGE = 4096 };
+static uint64_t granule; /* of the pool, in bytes */
+static uint64_t unit;    /* 1 MiB, or a granule if that is more */
+static uint64_t file_bytes;
+#define FILE_PAGES (file_bytes / PAGE)
 
 static int setup(void **state)
 {
 	(void)state;
 	watcher = sys_begin(&server);
+	granule = PAGE << sys_info(watcher).granule_order;
+	unit = granule > MIB ? granule : MIB;
+	file_bytes = 2 * unit;
 	return 0;
 }
 
@@ -51,7 +59,7 @@ static void look_when_told(const unsigned char *bytes, int said, int go)
 {
 	sys_say(said);
 	sys_await(go);
-	for (unsigned i = 0; i < FILE_PAGES * 4096; i++)
+	for (unsigned i = 0; i < file_bytes; i++)
 		CHILD_CHECK(bytes[i] == 0x5a);
 	sys_say(said);
 	sys_await(go);
@@ -60,7 +68,7 @@ static void look_when_told(const unsigned char *bytes, int said, int go)
 static void child_maps(const struct sys_server *s, int said, int go)
 {
 	struct pgmap_client *client;
-	(void)child_map(s, "/f", FILE_PAGES * 4096, &client);
+	(void)child_map(s, "/f", file_bytes, &client);
 	sys_say(said);
 	sys_await(go);
 }
@@ -81,7 +89,7 @@ static void c7_2_a_killed_process_holds_nothing(void **state)
 static void child_that_leaves_a_child(const struct sys_server *s, int said, int go)
 {
 	struct pgmap_client *client;
-	struct pgmap_mapping *mapping = child_map(s, "/f", FILE_PAGES * 4096, &client);
+	struct pgmap_mapping *mapping = child_map(s, "/f", file_bytes, &client);
 	if (fork() == 0) {
 		struct pgmap_info info;
 		const unsigned char *bytes = pgmap_mapping_address(mapping);
@@ -116,7 +124,7 @@ static void c7_3_a_forked_child_that_still_maps_keeps_the_holder(void **state)
 static void child_that_closes_everything(const struct sys_server *s, int said, int go)
 {
 	struct pgmap_client *client;
-	struct pgmap_mapping *mapping = child_map(s, "/f", FILE_PAGES * 4096, &client);
+	struct pgmap_mapping *mapping = child_map(s, "/f", file_bytes, &client);
 	const unsigned char *bytes = pgmap_mapping_address(mapping);
 	for (int fd = 3; fd < 256; fd++)
 		if (fd != said && fd != go)
@@ -139,12 +147,9 @@ static void c7_2_closing_all_descriptors_ends_nothing_that_is_mapped(void **stat
 /* The lease is the third descriptor from the one that a connection begins with; it is found by what it is. */
 static int find_lease(void)
 {
-	char path[40], name[64];
 	for (int fd = 3; fd < 256; fd++) {
-		(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-		ssize_t n = readlink(path, name, sizeof(name) - 1);
 		struct stat st;
-		if (n > 0 && strncmp(name, "/memfd:", 7) == 0 && fstat(fd, &st) == 0 && st.st_size == 64 << 20)
+		if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 64 << 20)
 			return fd;
 	}
 	return -1;
@@ -155,7 +160,7 @@ static int sent_on[2];
 static void child_that_sends_its_lease(const struct sys_server *s, int said, int go)
 {
 	struct pgmap_client *client;
-	(void)child_map(s, "/f", FILE_PAGES * 4096, &client);
+	(void)child_map(s, "/f", file_bytes, &client);
 	int fd = find_lease();
 	CHILD_CHECK(fd >= 0);
 	CHILD_CHECK(sys_send_fd(sent_on[1], &(char){0}, 1, fd) == 1);
@@ -174,18 +179,19 @@ static void c7_3_a_lease_that_was_sent_on_keeps_the_holder(void **state)
 	sys_kill_child(&child);
 	sys_until_state(watcher, child.pid, PGMAP_WHO_MAPPING);
 	/* Mapped, and the descriptor closed: still held. */
-	void *at = mmap(NULL, 4096, PROT_READ, MAP_SHARED, lease, 0);
+	void *at = mmap(NULL, granule, PROT_READ, MAP_SHARED, lease, 0);
 	assert_ptr_not_equal(at, MAP_FAILED);
 	assert_int_equal(close(lease), 0);
 	assert_never_reused();
 	assert_int_equal(sys_who(watcher, NULL, child.pid).state, PGMAP_WHO_MAPPING);
-	assert_int_equal(munmap(at, 4096), 0);
+	assert_int_equal(munmap(at, granule), 0);
 	sys_until_live(watcher, 0);
 	(void)close(sent_on[0]);
 	(void)close(sent_on[1]);
 }
 
-enum { THREADS = 32, THREAD_BYTES = FILE_PAGES * 4096 / THREADS };
+enum { THREADS = 32 };
+#define THREAD_BYTES (file_bytes / THREADS)
 static _Atomic int threads_up;
 
 static void *touch_for_ever(void *arg)
@@ -201,7 +207,7 @@ static void child_with_threads(const struct sys_server *s, int said, int go)
 {
 	struct pgmap_client *client;
 	pthread_t thread;
-	struct pgmap_mapping *mapping = child_map(s, "/f", FILE_PAGES * 4096, &client);
+	struct pgmap_mapping *mapping = child_map(s, "/f", file_bytes, &client);
 	for (size_t i = 0; i < THREADS; i++) {
 		unsigned char *own = (unsigned char *)pgmap_mapping_address(mapping) + i * THREAD_BYTES;
 		CHILD_CHECK(pthread_create(&thread, NULL, touch_for_ever, own) == 0);
@@ -233,15 +239,16 @@ static void c6_8_a_kill_of_many_threads_frees_nothing_early(void **state)
 
 static void child_with_20000_mappings(const struct sys_server *s, int said, int go)
 {
-	enum { MAPPINGS = 20000, PAGES = 1000 };
+	enum { MAPPINGS = 20000 };
+	const unsigned granules = granule > MIB ? 16 : 1000;
 	struct pgmap_client *client;
 	struct pgmap_file *file;
 	struct pgmap_mapping *mapping;
 	CHILD_CHECK(pgmap_connect(s->path, &client) == 0);
 	CHILD_CHECK(pgmap_open(client, "/many", PGMAP_O_CREATE, &file) == 0);
-	CHILD_CHECK(pgmap_truncate(file, PAGES * 4096) == 0);
+	CHILD_CHECK(pgmap_truncate(file, granules * granule) == 0);
 	for (unsigned i = 0; i < MAPPINGS; i++) {
-		CHILD_CHECK(pgmap_map(file, i % PAGES * 4096, 4096, RW, &mapping) == 0);
+		CHILD_CHECK(pgmap_map(file, i % granules * granule, granule, RW, &mapping) == 0);
 		*(volatile char *)pgmap_mapping_address(mapping) = 1;
 	}
 	sys_say(said);
@@ -275,7 +282,7 @@ __attribute__((no_sanitize("thread"))) static void share_address_space(int said,
 static void child_that_shares_its_address_space(const struct sys_server *s, int said, int go)
 {
 	struct pgmap_client *client;
-	(void)child_map(s, "/f", FILE_PAGES * 4096, &client);
+	(void)child_map(s, "/f", file_bytes, &client);
 	share_address_space(said, go);
 	_exit(93); /* it should have been killed in there */
 }
@@ -298,7 +305,7 @@ static void child_with_a_stray_close(const struct sys_server *s, int said, int g
 {
 	struct pgmap_client *client;
 	struct pgmap_info info;
-	struct pgmap_mapping *mapping = child_map(s, "/f", FILE_PAGES * 4096, &client);
+	struct pgmap_mapping *mapping = child_map(s, "/f", file_bytes, &client);
 	for (int fd = 3; fd < 256; fd++) {
 		struct stat st;
 		if (fd != said && fd != go && fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode))
@@ -331,16 +338,17 @@ static void a_mapping_outlives_its_connection(void **state)
 {
 	(void)state;
 	struct pgmap_client *client = sys_connect(&server);
-	struct pgmap_mapping *mapping = sys_map(client, "/f", FILE_PAGES * 4096);
+	struct pgmap_mapping *mapping = sys_map(client, "/f", file_bytes);
 	struct pgmap_mapping *other = sys_map(client, "/other", 4096);
 	assert_int_equal(pgmap_disconnect(client), 0);
 	sys_until_state(watcher, getpid(), PGMAP_WHO_MAPPING);
-	memset(pgmap_mapping_address(mapping), 1, FILE_PAGES * 4096);
+	memset(pgmap_mapping_address(mapping), 1, file_bytes);
 	assert_int_equal(pgmap_pin(mapping, 0, 1, PGMAP_PIN_LOCAL), 0);
 	assert_int_equal(pgmap_unmap(mapping), -EBUSY);
 	assert_int_equal(pgmap_unpin(mapping, 0, 1, PGMAP_PIN_LOCAL), 0);
 	assert_int_equal(pgmap_unmap(mapping), 0);
-	assert_int_equal(sys_info(watcher).live_pages, FILE_PAGES + 1); /* nobody has told the server of the one */
+	assert_int_equal(sys_info(watcher).live_pages,
+			 FILE_PAGES + granule / PAGE); /* nobody has told the server of the one */
 	assert_int_equal(pgmap_unmap(other), 0);
 	sys_until_live(watcher, 0);
 	assert_int_equal(pgmap_unlink(watcher, "/f"), 0);
@@ -350,9 +358,9 @@ static void a_mapping_outlives_its_connection(void **state)
 static void child_with_remote_pins(const struct sys_server *s, int said, int go)
 {
 	struct pgmap_client *client;
-	struct pgmap_mapping *mapping = child_map(s, "/f", 3 * MIB, &client);
-	CHILD_CHECK(pgmap_pin(mapping, 0, 1, PGMAP_PIN_REMOTE) == 0);      /* of 2 MiB and 1 MiB: the first */
-	CHILD_CHECK(pgmap_pin(mapping, 2 * MIB, 1, PGMAP_PIN_LOCAL) == 0); /* ends with the process */
+	struct pgmap_mapping *mapping = child_map(s, "/f", 3 * unit, &client);
+	CHILD_CHECK(pgmap_pin(mapping, 0, 1, PGMAP_PIN_REMOTE) == 0); /* of two folios, 2 units and 1: the first */
+	CHILD_CHECK(pgmap_pin(mapping, 2 * unit, 1, PGMAP_PIN_LOCAL) == 0); /* ends with the process */
 	sys_say(said);
 	sys_await(go);
 }

@@ -96,7 +96,8 @@ struct sys_server {
 
 static inline void sys_new_dir(struct sys_server *server)
 {
-	(void)snprintf(server->dir, sizeof(server->dir), "/tmp/pgmap-test-XXXXXX");
+	const char *parent = getenv("SYS_DIR");
+	(void)snprintf(server->dir, sizeof(server->dir), "%s/pgmap-test-XXXXXX", parent ? parent : "/tmp");
 	assert_non_null(mkdtemp(server->dir));
 	(void)snprintf(server->path, sizeof(server->path), "%s/s", server->dir);
 }
@@ -157,8 +158,10 @@ static inline void sys_errors(struct sys_server *server, char *buf, size_t buf_b
 
 static inline void sys_remove_dir(struct sys_server *server)
 {
-	char lock[112];
+	char lock[112], pool[112];
 	(void)snprintf(lock, sizeof(lock), "%s.lock", server->path);
+	(void)snprintf(pool, sizeof(pool), "%s/pool", server->dir);
+	(void)unlink(pool);
 	(void)unlink(server->path);
 	(void)unlink(lock);
 	(void)rmdir(server->dir);
@@ -182,10 +185,20 @@ static inline void sys_stop(struct sys_server *server)
 	sys_remove_dir(server);
 }
 
-/* A server of 64 MiB, and a client of it to look and to ask. */
+/* A server of 64 MiB, and a client of it to look and to ask. $SYS_DEVICE: "file", one in the server's folder (in $SYS_DIR);
+ * "hugetlb", in pages of 2 MiB; without it plain memory. */
 static inline struct pgmap_client *sys_begin(struct sys_server *server)
 {
-	sys_start(server, "memfd:size=64M,page=4K");
+	const char *kind = getenv("SYS_DEVICE");
+	char device[128];
+	sys_new_dir(server);
+	if (!kind)
+		(void)snprintf(device, sizeof(device), "memfd:size=64M,page=4K");
+	else if (strcmp(kind, "file") == 0)
+		(void)snprintf(device, sizeof(device), "file:%s/pool,size=64M,create", server->dir);
+	else
+		(void)snprintf(device, sizeof(device), "%s:size=64M,page=2M", kind);
+	assert_true(sys_start_at(server, device));
 	return sys_connect(server);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A lease lasts exactly as long as some process can reach the device by it (c7.2, c7.3), however the mapping travelled.
+ * A lease lasts exactly as long as some process can reach the device by it (c7.2, c7.3), however the mapping travelled; on
+ * every kind of device.
  *
  * Every case: a child takes the lease to some corner and says so on a pipe; the parent finds the byte taken; the child
  * lets go, or dies; dev_lease_wait() returns and the byte is free. Pipes and waitpid are the only clock.
@@ -25,7 +26,21 @@
 
 #include <cmocka.h>
 
-enum { BYTE = 7, DEV_BYTES = 1 << 20, PAGE = 4096, MANY = 20000, THREADS = 32 };
+enum { BYTE = 7, DEV_PAGES = 32, MANY = 20000, THREADS = DEV_PAGES };
+
+/* Of DEV_PAGES pages each. again opens them again: null, the descriptor, as a memfd. folder: where a file's folder is made. */
+static const struct {
+	const char *name, *spec, *again, *folder;
+} devices[] = {
+	{"memfd", "memfd:size=128K,page=4K", NULL, NULL},
+	{"hugetlb", "hugetlb:size=64M,page=2M", NULL, NULL},
+	{"file here", "file:pool,size=128K,create", "file:pool,overwrite", "."},
+	{"file on tmpfs", "file:pool,size=128K,create", "file:pool,overwrite", "/dev/shm"},
+};
+static unsigned device; /* the one in hand */
+static size_t page_bytes;
+static char folder[64]; /* of the device in hand, if it is a file: the working directory */
+static int came_from;
 
 static struct dev *the_dev;
 static int up[2], down[2]; /* child to parent, parent to child */
@@ -45,9 +60,9 @@ static void await(void)
 		_exit(4);
 }
 
-static void *map_page(int fd, off_t offset)
+static void *map_page(int fd, unsigned page)
 {
-	void *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset);
+	void *p = mmap(NULL, page_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)(page * page_bytes));
 	if (p == MAP_FAILED) {
 		say('x');
 		_exit(5);
@@ -113,13 +128,30 @@ static int open_all(void **state)
 {
 	(void)state;
 	char why[DEV_WHY_MAX];
-	return dev_open("memfd:size=1M,page=4K", &the_dev, why) || pipe2(up, O_CLOEXEC) || pipe2(down, O_CLOEXEC);
+	if (devices[device].folder) {
+		(void)snprintf(folder, sizeof(folder), "%s/pgmap-test-XXXXXX", devices[device].folder);
+		assert_non_null(mkdtemp(folder));
+		assert_true((came_from = open(".", O_PATH | O_CLOEXEC)) >= 0);
+		assert_int_equal(chdir(folder), 0);
+	}
+	if (dev_open(devices[device].spec, &the_dev, why) != 0) {
+		(void)fprintf(stderr, "%s: %s\n", devices[device].spec, why);
+		return 1;
+	}
+	page_bytes = PGMAP_PAGE_SIZE << the_dev->granule_order;
+	return pipe2(up, O_CLOEXEC) || pipe2(down, O_CLOEXEC);
 }
 
 static int close_all(void **state)
 {
 	(void)state;
 	dev_close(the_dev);
+	if (devices[device].folder) {
+		assert_int_equal(unlink("pool"), 0);
+		assert_int_equal(fchdir(came_from), 0);
+		assert_int_equal(close(came_from), 0);
+		assert_int_equal(rmdir(folder), 0);
+	}
 	return close(up[0]) | close(up[1]) | close(down[0]) | close(down[1]);
 }
 
@@ -149,7 +181,7 @@ static void map_then_close(int lease)
 	(void)close(lease);
 	say('m');
 	await();
-	(void)munmap(p, PAGE);
+	(void)munmap(p, page_bytes);
 	say('u');
 	await();
 }
@@ -265,7 +297,7 @@ static void c7_3_a_descriptor_sent_on_keeps_it(void **state)
 	if (stranger == 0) {
 		leave_the_parents_behind();
 		int lease = receive_fd(sockets[1]);
-		(void)map_page(lease, PAGE);
+		(void)map_page(lease, 1);
 		(void)close(lease);
 		say('m');
 		await();
@@ -303,7 +335,7 @@ static void many_threads(int lease)
 {
 	for (int i = 0; i < THREADS; i++) {
 		pthread_t thread;
-		if (pthread_create(&thread, NULL, touch_for_ever, map_page(lease, (off_t)i * PAGE)) != 0)
+		if (pthread_create(&thread, NULL, touch_for_ever, map_page(lease, (unsigned)i)) != 0)
 			_exit(9);
 	}
 	(void)close(lease);
@@ -326,15 +358,15 @@ static void many_mappings(int lease)
 {
 	static void *at[MANY];
 	for (int i = 0; i < MANY; i++) /* neighbours in memory are not neighbours in the file: no two merge */
-		at[i] = map_page(lease, (off_t)(i * 3 % (DEV_BYTES / PAGE)) * PAGE);
+		at[i] = map_page(lease, (unsigned)i * 3 % DEV_PAGES);
 	(void)close(lease);
 	say('m');
 	await();
 	for (int i = 1; i < MANY; i++)
-		(void)munmap(at[i], PAGE);
+		(void)munmap(at[i], page_bytes);
 	say('1');
 	await();
-	(void)munmap(at[0], PAGE);
+	(void)munmap(at[0], page_bytes);
 	say('u');
 	await();
 }
@@ -435,47 +467,52 @@ static void c7_3_another_process_with_the_address_space_keeps_it(void **state)
 	assert_gone();
 }
 
+/* A spec that opens the device of this descriptor again. */
+static const char *spec_again(int fd)
+{
+	static char spec[32];
+	if (devices[device].again)
+		return devices[device].again;
+	(void)snprintf(spec, sizeof(spec), "memfd:fd=%d", fd);
+	return spec;
+}
+
 static void c7_12_a_second_server_is_refused(void **state)
 {
 	(void)state;
 	struct dev *second = NULL;
-	char spec[32], why[DEV_WHY_MAX], byte = 0;
-	assert_int_equal(pwrite(the_dev->fd, "k", 1, 0), 1);
-	(void)snprintf(spec, sizeof(spec), "memfd:fd=%d", the_dev->fd);
-	assert_int_equal(dev_open(spec, &second, why), -EBUSY);
+	char why[DEV_WHY_MAX];
+	char *bytes = map_page(the_dev->fd, 0);
+	bytes[0] = 'k';
+	assert_int_equal(dev_open(spec_again(the_dev->fd), &second, why), -EBUSY);
 	assert_non_null(strstr(why, "another server has it"));
-	assert_int_equal(pread(the_dev->fd, &byte, 1, 0), 1);
-	assert_int_equal(byte, 'k');
+	assert_int_equal(bytes[0], 'k');
+	assert_int_equal(munmap(bytes, page_bytes), 0);
 }
 
+/* The last one: what it leaves is the successor's device. */
 static void c7_12_a_successor_waits_for_the_clients_of_the_dead(void **state)
 {
 	(void)state;
-	char spec[32], why[DEV_WHY_MAX], byte = 0;
-	int fd = memfd_create("survivor", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	char why[DEV_WHY_MAX];
+	int fd = dup(the_dev->fd);
 	assert_true(fd >= 0);
-	assert_int_equal(ftruncate(fd, DEV_BYTES), 0);
-	(void)snprintf(spec, sizeof(spec), "memfd:fd=%d", fd);
-	struct dev *mine = the_dev;
-	assert_int_equal(dev_open(spec, &the_dev, why), 0);
-	assert_int_equal(pwrite(fd, "k", 1, 0), 1);
+	char *bytes = map_page(fd, 0);
+	bytes[0] = 'k';
 	pid_t pid = child_with_lease(map_then_close);
 	assert_int_equal(hear(), 'm');
 	dev_close(the_dev); /* the server's death */
-	assert_int_equal(dev_open(spec, &the_dev, why), -EBUSY);
+	assert_int_equal(dev_open(spec_again(fd), &the_dev, why), -EBUSY);
 	assert_non_null(strstr(why, "dead server still map it"));
-	assert_int_equal(pread(fd, &byte, 1, 0), 1);
-	assert_int_equal(byte, 'k'); /* not touched */
+	assert_int_equal(bytes[0], 'k'); /* not touched */
 	tell();
 	assert_int_equal(hear(), 'u');
 	tell();
 	reap(pid);
-	assert_int_equal(dev_open(spec, &the_dev, why), 0);
-	assert_int_equal(pread(fd, &byte, 1, 0), 1);
-	assert_int_equal(byte, 0);
-	dev_close(the_dev);
-	the_dev = mine;
-	(void)close(fd);
+	assert_int_equal(dev_open(spec_again(fd), &the_dev, why), 0);
+	assert_int_equal(bytes[0], 0);
+	assert_int_equal(munmap(bytes, page_bytes), 0);
+	assert_int_equal(close(fd), 0);
 }
 
 int main(void)
@@ -495,5 +532,8 @@ int main(void)
 		cmocka_unit_test(c7_12_a_second_server_is_refused),
 		cmocka_unit_test(c7_12_a_successor_waits_for_the_clients_of_the_dead),
 	};
-	return cmocka_run_group_tests(tests, open_all, close_all);
+	int failed = 0;
+	for (device = 0; device < sizeof(devices) / sizeof(devices[0]); device++)
+		failed |= cmocka_run_group_tests_name(devices[device].name, tests, open_all, close_all);
+	return failed;
 }
