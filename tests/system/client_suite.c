@@ -5,6 +5,7 @@
 
 static struct sys_suite suite;
 static struct pgmap_client *client;
+static uint64_t granule; /* of the pool, in bytes */
 enum { POOL_MIB = 64, RW = PGMAP_MAP_READ | PGMAP_MAP_WRITE };
 
 static int setup(void **state)
@@ -12,6 +13,8 @@ static int setup(void **state)
 	(void)state;
 	int err = sys_suite_begin(&suite);
 	client = suite.client;
+	if (!err)
+		granule = UINT64_C(4096) << sys_info(client).granule_order;
 	return err;
 }
 
@@ -70,6 +73,46 @@ static void a_file_has_the_size_that_it_was_given(void **state)
 	assert_int_equal(st.nlink, 0);
 	assert_int_equal(pgmap_close(file), 0);
 	assert_int_equal(sys_info(client).used, 0);
+}
+
+/* Whatever the granule is. */
+static void a_file_has_whole_granules(void **state)
+{
+	(void)state;
+	struct pgmap_file *file;
+	struct pgmap_mapping *mapping;
+	struct pgmap_stat st;
+	uint64_t before = sys_info(client).free, pages = granule / 4096;
+	mapping = sys_map(client, "/f", 1);
+	assert_int_equal(sys_info(client).free, before - pages);
+	assert_int_equal(*(char *)pgmap_mapping_address(mapping), 0);
+	memset(pgmap_mapping_address(mapping), 'x', 1);
+	assert_int_equal(pgmap_unmap(mapping), 0);
+	assert_int_equal(pgmap_open(client, "/f", 0, &file), 0);
+	assert_int_equal(pgmap_truncate(file, 3 * granule), 0);
+	assert_int_equal(pgmap_fstat(file, &st), 0);
+	assert_int_equal(st.blocks, 3 * pages);
+	assert_int_equal(pgmap_map(file, granule / 2, granule, RW, &mapping), -EINVAL);
+	assert_int_equal(pgmap_map(file, granule, granule, RW, &mapping), 0);
+	char *bytes = pgmap_mapping_address(mapping);
+	for (uint64_t at = 0; at < granule; at += 512)
+		assert_int_equal(bytes[at], 0);
+	memset(bytes, 'y', granule);
+	assert_int_equal(pgmap_unmap(mapping), 0);
+	assert_int_equal(pgmap_truncate(file, 1), 0);
+	assert_int_equal(sys_info(client).free, before - pages);
+	/* All that there is, and not one granule more; and no byte of it is an old one. */
+	assert_int_equal(pgmap_open_map(client, "/g", PGMAP_O_CREATE, before * 4096, RW, &mapping), -ENOSPC);
+	mapping = sys_map(client, "/g", (before - pages) * 4096);
+	bytes = pgmap_mapping_address(mapping);
+	for (uint64_t at = 0; at < (before - pages) * 4096; at += 512)
+		assert_int_equal(bytes[at], 0);
+	assert_int_equal(pgmap_truncate(file, granule + 1), -ENOSPC);
+	assert_int_equal(pgmap_unmap(mapping), 0);
+	assert_int_equal(pgmap_unlink(client, "/g"), 0);
+	assert_int_equal(pgmap_unlink(client, "/f"), 0);
+	assert_int_equal(pgmap_close(file), 0);
+	assert_int_equal(sys_info(client).free, before);
 }
 
 static void map_answers_for_what_does_not_lie_in_the_file(void **state)
@@ -406,9 +449,18 @@ static void connect_says_why_it_fails(void **state)
 
 int main(void)
 {
+	const struct CMUnitTest any_granule[] = {
+		cmocka_unit_test(open_says_why_it_fails),
+		cmocka_unit_test(a_file_has_whole_granules),
+		cmocka_unit_test(names_are_listed_moved_and_removed),
+		cmocka_unit_test(a_drain_waits_for_ones_own_mappings_and_can_be_called_off),
+		cmocka_unit_test(fence_knows_the_dead_from_the_living),
+		cmocka_unit_test(connect_says_why_it_fails),
+	};
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(open_says_why_it_fails),
 		cmocka_unit_test(a_file_has_the_size_that_it_was_given),
+		cmocka_unit_test(a_file_has_whole_granules),
 		cmocka_unit_test(map_answers_for_what_does_not_lie_in_the_file),
 		cmocka_unit_test(two_mappings_of_a_file_show_the_same_bytes),
 		cmocka_unit_test(open_map_makes_grows_and_leaves_nothing_when_it_fails),
@@ -422,5 +474,8 @@ int main(void)
 		cmocka_unit_test(fence_knows_the_dead_from_the_living),
 		cmocka_unit_test(connect_says_why_it_fails),
 	};
+	const char *kind = getenv("SYS_DEVICE");
+	if (kind && strcmp(kind, "hugetlb") == 0) /* the others count in pages of 4 KiB */
+		return cmocka_run_group_tests(any_granule, setup, teardown);
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -185,19 +185,25 @@ static inline void sys_stop(struct sys_server *server)
 	sys_remove_dir(server);
 }
 
-/* A server of 64 MiB, and a client of it to look and to ask. $SYS_DEVICE: "file", one in the server's folder (in $SYS_DIR);
- * "hugetlb", in pages of 2 MiB; without it plain memory. */
-static inline struct pgmap_client *sys_begin(struct sys_server *server)
+/* A device of 64 MiB: as $SYS_DEVICE says, "file", one in the server's folder (in $SYS_DIR), "hugetlb", in pages of 2 MiB;
+ * without it plain memory. */
+static inline void sys_device(const struct sys_server *server, char *spec, size_t spec_bytes)
 {
 	const char *kind = getenv("SYS_DEVICE");
+	if (!kind)
+		(void)snprintf(spec, spec_bytes, "memfd:size=64M,page=4K");
+	else if (strcmp(kind, "file") == 0)
+		(void)snprintf(spec, spec_bytes, "file:%s/pool,size=64M,create", server->dir);
+	else
+		(void)snprintf(spec, spec_bytes, "%s:size=64M,page=2M", kind);
+}
+
+/* A server of 64 MiB, and a client of it to look and to ask. */
+static inline struct pgmap_client *sys_begin(struct sys_server *server)
+{
 	char device[128];
 	sys_new_dir(server);
-	if (!kind)
-		(void)snprintf(device, sizeof(device), "memfd:size=64M,page=4K");
-	else if (strcmp(kind, "file") == 0)
-		(void)snprintf(device, sizeof(device), "file:%s/pool,size=64M,create", server->dir);
-	else
-		(void)snprintf(device, sizeof(device), "%s:size=64M,page=2M", kind);
+	sys_device(server, device, sizeof(device));
 	assert_true(sys_start_at(server, device));
 	return sys_connect(server);
 }
@@ -208,7 +214,8 @@ static inline void sys_end(struct sys_server *server, struct pgmap_client *clien
 	sys_stop(server);
 }
 
-/* The client of a suite that runs on whatever $SUITE_TARGET names: "socket", a server of its own, or an embedded pool. */
+/* The client of a suite that runs on whatever $SUITE_TARGET names: "socket", a server of its own; "embedded", a pool on the
+ * device that sys_device() says; or an embedded pool. */
 struct sys_suite {
 	struct sys_server server; /* its pid is 0 when embedded */
 	struct pgmap_client *client;
@@ -217,7 +224,13 @@ struct sys_suite {
 static inline int sys_suite_begin(struct sys_suite *suite)
 {
 	const char *target = sys_env("SUITE_TARGET");
-	suite->server.pid = 0;
+	char own[160] = "embedded:";
+	*suite = (struct sys_suite){.server = {.err_fd = -1}};
+	if (strcmp(target, "embedded") == 0) {
+		sys_new_dir(&suite->server);
+		sys_device(&suite->server, own + strlen(own), sizeof(own) - strlen(own));
+		target = own;
+	}
 	if (strcmp(target, "socket") != 0)
 		return pgmap_connect(target, &suite->client);
 	suite->client = sys_begin(&suite->server);
@@ -226,8 +239,12 @@ static inline int sys_suite_begin(struct sys_suite *suite)
 
 static inline int sys_suite_end(struct sys_suite *suite)
 {
-	if (!suite->server.pid)
-		return pgmap_disconnect(suite->client);
+	if (!suite->server.pid) {
+		int err = pgmap_disconnect(suite->client);
+		if (suite->server.dir[0])
+			sys_remove_dir(&suite->server);
+		return err;
+	}
 	sys_end(&suite->server, suite->client);
 	return 0;
 }
