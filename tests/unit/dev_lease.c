@@ -6,25 +6,13 @@
  * Every case: a child takes the lease to some corner and says so on a pipe; the parent finds the byte taken; the child
  * lets go, or dies; dev_lease_wait() returns and the byte is free. Pipes and waitpid are the only clock.
  */
-#include "dev/dev.h"
+#include "dev_fd.h"
+#include "dev_util.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 enum { BYTE = 7, DEV_PAGES = 32, MANY = 20000, THREADS = DEV_PAGES };
 
@@ -243,42 +231,6 @@ static void c7_2_close_range_does_not_end_it(void **state)
 	tell();
 	reap(pid);
 	assert_gone();
-}
-
-static void send_fd(int socket, int fd)
-{
-	char byte = 'f';
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-	struct cmsghdr *head = CMSG_FIRSTHDR(&msg);
-	head->cmsg_level = SOL_SOCKET;
-	head->cmsg_type = SCM_RIGHTS;
-	head->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(head), &fd, sizeof(int));
-	if (sendmsg(socket, &msg, 0) != 1)
-		_exit(7);
-}
-
-static int receive_fd(int socket)
-{
-	char byte;
-	int fd = -1;
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec iov = {.iov_base = &byte, .iov_len = 1};
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-	if (recvmsg(socket, &msg, 0) != 1 || !CMSG_FIRSTHDR(&msg))
-		_exit(8);
-	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(int));
-	return fd;
 }
 
 static int sockets[2];
