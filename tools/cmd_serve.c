@@ -13,7 +13,7 @@
 #include "text.h"
 #include "who.h"
 
-enum { SERVE_DEVICE, SERVE_QUIET, SERVE_READY, SERVE_KEEP, SERVE_WIPE };
+enum { SERVE_DEVICE, SERVE_OTHERS, SERVE_QUIET, SERVE_READY, SERVE_KEEP, SERVE_WIPE };
 
 static int run_serve(struct cli *cli)
 {
@@ -28,6 +28,8 @@ static int run_serve(struct cli *cli)
 		return cli_usage(cli, "%s: no size (say 512M)", cli->option[SERVE_KEEP]);
 	if (cli->option[SERVE_WIPE] && option_parse_percent(cli->option[SERVE_WIPE], &options.wipe_percent))
 		return cli_usage(cli, "%s: no share in percent, 0 to 100", cli->option[SERVE_WIPE]);
+	if (cli->option[SERVE_OTHERS] && server_parse_others(cli->option[SERVE_OTHERS], &options.others))
+		return cli_usage(cli, "%s: others may: none, read or write", cli->option[SERVE_OTHERS]);
 	if (cli->option[SERVE_READY] && option_parse_fd(cli->option[SERVE_READY], &options.ready_fd))
 		return cli_usage(cli, "%s: no descriptor's number", cli->option[SERVE_READY]);
 	return server_run(&options);
@@ -108,6 +110,7 @@ static int run_stop(struct cli *cli)
 
 static const struct cli_option serve_options[] = {
 	{'d', "device", "SPEC", "the memory of the pool (default: memfd, half of the free memory)"},
+	{0, "others", "MAY", "none, read or write: what other users may do; sets the socket's mode"},
 	{'q', "quiet", NULL, "say nothing but errors"},
 	{0, "ready-fd", "N", "write one byte to this descriptor once clients may connect"},
 	{0, "keep", "SIZE", "free memory that is not given back to the system (default: 0)"},
@@ -122,7 +125,7 @@ static const struct cli_option stop_options[] = {
 
 const struct cli_command cmd_serve = {
 	.name = "serve",
-	.synopsis = "[--device SPEC] [--keep SIZE] [--wipe PERCENT] [--quiet]",
+	.synopsis = "[--device SPEC] [--others MAY] [--keep SIZE] [--wipe PERCENT] [--quiet]",
 	.summary = "run a pool server in the foreground",
 	.text = "Serves until the pool is drained: by pgmap stop, SIGINT or SIGTERM; a second signal ends it at once. "
 		"Whatever "

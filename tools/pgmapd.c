@@ -14,6 +14,7 @@ enum { FAILED = 1, USAGE = 2 };
 static const struct cli_option options[] = {
 	{'d', "device", "SPEC", "the memory of the pool, as memfd:size=4G,page=2M (default: half of the free memory)"},
 	{'s', "socket", "PATH", "default: $PGMAP_SOCKET, $XDG_RUNTIME_DIR/pgmap/pgmapd.sock or /run/pgmap/pgmapd.sock"},
+	{'o', "others", "MAY", "none, read or write: what other users may do; sets the socket's mode"},
 	{'r', "ready-fd", "N", "write one byte to this descriptor once clients may connect, and close it"},
 	{'k', "keep", "SIZE", "free memory that is not given back to the system (default: 0)"},
 	{'w', "wipe", "PERCENT", "of a CPU, to wipe free memory ahead of its use (default: 25; 0: when it is needed)"},
@@ -26,7 +27,7 @@ enum { NOPTIONS = sizeof(options) / sizeof(options[0]) - 1 };
 
 static const char summary[] = "the pool server: device memory with an owner that can be trusted";
 static const char synopsis[] =
-	"[--device SPEC] [--socket PATH] [--ready-fd N] [--keep SIZE] [--wipe PERCENT] [--quiet]";
+	"[--device SPEC] [--socket PATH] [--others MAY] [--ready-fd N] [--keep SIZE] [--wipe PERCENT] [--quiet]";
 static const char description[] =
 	"Serves the files of one pool of device memory to the processes that connect to its socket: they map them with "
 	"no copy, and it knows who holds which pages, since when. It stays in the foreground, and needs no root. What "
@@ -35,11 +36,14 @@ static const char description[] =
 	"however long that takes; pgmap who names who is in the way, pgmap stop --cancel calls it off. A second signal "
 	"ends the server at once. What clients have mapped stays theirs in any case, also when the server is killed: a "
 	"new server refuses a device that somebody still maps.";
-static const char files[] = "Beside the socket PATH lies PATH.lock, which a server locks for as long as it serves: a "
-			    "second one for the same "
-			    "socket is refused, and a dead one's socket is taken over. Whoever may connect to the "
-			    "socket may read, write and "
-			    "remove every file of the pool: its directory is what keeps others out.";
+static const char files[] =
+	"Beside the socket PATH lies PATH.lock, which a server locks for as long as it serves: a "
+	"second one for the same "
+	"socket is refused, and a dead one's socket is taken over. The server's user and root may do all "
+	"that there is. Other users who may connect to the socket may read, write and remove every "
+	"file of the pool, or with --others read, only read; they cannot drain it, nor end a "
+	"quarantine. What keeps them out is the mode of the socket, which --others sets, and its "
+	"directory, which the server makes for its user alone where it is not there.";
 static const char exit_codes[] = "0 drained: nothing was held when it ended; 1 it could not start, or was ended by a "
 				 "second signal: one line on stderr says what, which, why; 2 wrong usage.";
 
@@ -119,6 +123,9 @@ static int take(int c, struct server_options *server)
 		return 0;
 	case 'r':
 		return option_parse_fd(optarg, &server->ready_fd) ? wrong(optarg, "no descriptor's number") : 0;
+	case 'o':
+		return server_parse_others(optarg, &server->others) ? wrong(optarg, "others may: none, read or write")
+								    : 0;
 	case 'k':
 		return dev_parse_size(optarg, &server->keep_bytes) ? wrong(optarg, "no size (say 512M)") : 0;
 	case 'w':

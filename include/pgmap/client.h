@@ -51,10 +51,12 @@ int pgmap_disconnect(struct pgmap_client *client);
 enum {
 	PGMAP_O_CREATE = 1, /* make it if it is not there */
 	PGMAP_O_EXCL = 2,   /* with CREATE: -EEXIST if it is */
-	PGMAP_O_TRUNC = 4   /* to size 0 */
+	PGMAP_O_TRUNC = 4,  /* to size 0 */
+	PGMAP_O_RDONLY = 8  /* it cannot be truncated or mapped for writing through this handle */
 };
 /* pgmap_open, pgmap_close - a handle on a file of the pool, and its end. Open: -ENOENT, -EEXIST, -EISDIR, -ENOTDIR,
- * -ENAMETOOLONG, -EINVAL, -ENOSPC. Paths: see fsdax.h. Close: 0 always. */
+ * -ENAMETOOLONG, -EINVAL (RDONLY with CREATE or TRUNC, too), -ENOSPC; -EACCES this user may only read. Paths: see
+ * fsdax.h. Close: 0 always. */
 int pgmap_open(struct pgmap_client *client, const char *path, unsigned flags, struct pgmap_file **out);
 int pgmap_close(struct pgmap_file *file); /* its mappings stay */
 
@@ -71,14 +73,16 @@ struct pgmap_stat {
 	uint32_t reserved;
 };
 /* pgmap_fstat, pgmap_truncate - what an open file is, and what size it shall have. -EINVAL; truncate: -ENOSPC, -EFBIG,
- * -ENOMEM. */
+ * -ENOMEM, -EACCES opened for reading. */
 int pgmap_fstat(struct pgmap_file *file, struct pgmap_stat *out);
 int pgmap_truncate(struct pgmap_file *file, uint64_t size_bytes); /* as fsdax_truncate(): allocated, zeroed, deferred */
 
 enum { PGMAP_MAP_READ = 1, PGMAP_MAP_WRITE = 2 };
 /*
  * pgmap_map - map [offset, offset + len) of a file at one contiguous address range; len 0: to the end. offset is a multiple
- * of the pool's granule. The range must lie within the file. -EINVAL, -ERANGE, -EACCES; -E2BIG more pieces than this
+ * of the pool's granule. The range must lie within the file. Who never maps for writing never gets a descriptor of the
+ * device that could be written through. -EINVAL, -ERANGE; -EACCES WRITE of a file that was opened for reading, or by a user
+ * who may only read; -E2BIG more pieces than this
  * process may map (before any effect); -ENODEV the pool is draining; -EBUSY quarantined; -EUSERS a page is mapped a
  * million times; -ENOMEM.
  */
@@ -88,7 +92,7 @@ int pgmap_map(struct pgmap_file *file, uint64_t offset_bytes, uint64_t len_bytes
  * pgmap_open_map - open, size when size_bytes is not 0 and the file is shorter, and map all of it, in one message; the
  * mapping keeps the file, and pgmap_unmap() takes one message. With PGMAP_O_TRUNC the file has size_bytes, all of it zero:
  * its first pages stay, wiped, as far as nobody maps them; only what follows needs room beside the old pages.
- * Errors of all three. It is one step: what the server refuses (-ENOSPC, ...) has changed nothing, no byte of a file that was
+ * Errors of all three; RDONLY goes with no other flag and no size. It is one step: what the server refuses (-ENOSPC, ...) has changed nothing, no byte of a file that was
  * to be truncated. Only where this process then has no room for the mapping (-ENOMEM, -E2BIG, -EMFILE) the file stays
  * as it was made, sized or emptied.
  */
@@ -121,7 +125,7 @@ int pgmap_unpin(struct pgmap_mapping *mapping, uint64_t offset_bytes, uint64_t l
 
 /* Names in the pool: what they lead to, and their changes, as the fsdax_ calls of the same names. -ENOENT, -ENOTDIR,
  * -ENAMETOOLONG, -EINVAL; unlink: -EISDIR; mkdir: -EEXIST; rmdir: -ENOTEMPTY, -EBUSY the root; rename: -EISDIR,
- * -ENOTEMPTY, -EINVAL into its own child. */
+ * -ENOTEMPTY, -EINVAL into its own child. All but stat and readdir: -EACCES this user may only read. */
 int pgmap_stat(struct pgmap_client *client, const char *path, struct pgmap_stat *out);
 int pgmap_unlink(struct pgmap_client *client, const char *path);
 int pgmap_rename(struct pgmap_client *client, const char *from, const char *to);
@@ -178,14 +182,14 @@ int pgmap_who(struct pgmap_client *client, const char *path, int (*fn)(void *arg
 	      void *arg);
 
 /* pgmap_fence - the operator's word that nothing moves data any more for this quarantined holder (c7.5).
- * -ENOENT no such holder, -EBUSY it is not dead. */
+ * -ENOENT no such holder, -EBUSY it is not dead, -EPERM neither the server's user nor root. */
 int pgmap_fence(struct pgmap_client *client, uint64_t holder_id);
 
 /*
  * pgmap_drain_pool - take the pool out of use: no new mappings; wait until nothing is held, then the server ends (an embedded pool only becomes
  * DEAD). The caller's own mappings count. -ETIMEDOUT: they are still held, and the pool is still draining: wait again,
- * or cancel. -ECANCELED somebody cancelled it. timeout_ms < 0: for ever. May be called again while it drains.
- * pgmap_drain_cancel - call a drain off: -ENODEV too late, 0 otherwise.
+ * or cancel. -ECANCELED somebody cancelled it. -EPERM neither the server's user nor root. timeout_ms < 0: for ever. May be called again while it drains.
+ * pgmap_drain_cancel - call a drain off: -ENODEV too late, -EPERM as above, 0 otherwise.
  */
 int pgmap_drain_pool(struct pgmap_client *client, int64_t timeout_ms);
 int pgmap_drain_cancel(struct pgmap_client *client);

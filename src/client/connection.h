@@ -44,6 +44,7 @@ struct pgmap_client {
 struct pgmap_file {
 	struct pgmap_client *client;
 	uint64_t id;
+	bool read_only;
 };
 
 static inline bool client_is_ours(const struct pgmap_client *client)

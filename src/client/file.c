@@ -22,9 +22,9 @@ static_assert((int)PGMAP_O_CREATE == (int)FSDAX_CREATE && (int)PGMAP_O_EXCL == (
 
 PGMAP_PUBLIC int pgmap_open(struct pgmap_client *client, const char *path, unsigned flags, struct pgmap_file **out)
 {
-	struct proto_req req = {.type = PROTO_OPEN, .flags = flags};
+	struct proto_req req = {.type = PROTO_OPEN, .flags = flags & ~(unsigned)PGMAP_O_RDONLY};
 	struct proto_rep rep;
-	if (!client || !out)
+	if (!client || !out || ((flags & PGMAP_O_RDONLY) && (flags & (PGMAP_O_CREATE | PGMAP_O_TRUNC))))
 		return -EINVAL;
 	int err = connection_set_path(req.path, path);
 	if (err)
@@ -40,6 +40,7 @@ PGMAP_PUBLIC int pgmap_open(struct pgmap_client *client, const char *path, unsig
 	connection_get(client);
 	file->client = client;
 	file->id = rep.handle;
+	file->read_only = flags & PGMAP_O_RDONLY;
 	*out = file;
 	return 0;
 }
@@ -75,6 +76,8 @@ PGMAP_PUBLIC int pgmap_truncate(struct pgmap_file *file, uint64_t size_bytes)
 	struct proto_req req = {.type = PROTO_TRUNCATE, .len_bytes = size_bytes};
 	if (!file)
 		return -EINVAL;
+	if (file->read_only)
+		return -EACCES;
 	req.handle = file->id;
 	return connection_ask(file->client, &req, NULL);
 }

@@ -160,6 +160,8 @@ PGMAP_PUBLIC int pgmap_map(struct pgmap_file *file, uint64_t offset_bytes, uint6
 	struct proto_req req = {.type = PROTO_MAP, .offset_bytes = offset_bytes, .len_bytes = len_bytes, .prot = prot};
 	if (!file || !out || check_prot(prot) != 0)
 		return -EINVAL;
+	if (file->read_only && (prot & PGMAP_MAP_WRITE))
+		return -EACCES;
 	req.handle = file->id;
 	return map_with(file->client, &req, out);
 }
@@ -170,6 +172,13 @@ PGMAP_PUBLIC int pgmap_open_map(struct pgmap_client *client, const char *path, u
 	struct proto_req req = {.type = PROTO_OPEN_MAP, .flags = flags, .len_bytes = size_bytes, .prot = prot};
 	if (!client || !out || check_prot(prot) != 0)
 		return -EINVAL;
+	if (flags & PGMAP_O_RDONLY) {
+		if (flags != PGMAP_O_RDONLY || size_bytes)
+			return -EINVAL;
+		if (prot & PGMAP_MAP_WRITE)
+			return -EACCES;
+		req.flags = 0;
+	}
 	int err = connection_set_path(req.path, path);
 	return err ? err : map_with(client, &req, out);
 }

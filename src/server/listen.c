@@ -140,6 +140,11 @@ int listener_open(struct listener *listener, const char *path, char why[LISTEN_W
 	return err;
 }
 
+int listener_set_mode(const struct listener *listener, mode_t mode)
+{
+	return chmod(listener->addr.sun_path, mode) == 0 ? 0 : -errno;
+}
+
 void listener_close(struct listener *listener)
 {
 	(void)unlink(listener->addr.sun_path);

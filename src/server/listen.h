@@ -3,6 +3,7 @@
 #ifndef PGMAP_SERVER_LISTEN_H
 #define PGMAP_SERVER_LISTEN_H
 
+#include <sys/types.h>
 #include <sys/un.h>
 
 #include "dev/dev.h"
@@ -17,6 +18,8 @@ struct listener {
 
 /* listener_open - path null: the default. -EADDRINUSE a live server has it; why gets the clause for an error line. */
 int listener_open(struct listener *listener, const char *path, char why[LISTEN_WHY_MAX]);
+/* Who may connect: those who may write to the socket. Until then, what the umask left. */
+int listener_set_mode(const struct listener *listener, mode_t mode);
 void listener_close(struct listener *listener); /* the socket's name goes, too */
 
 #endif

@@ -58,6 +58,8 @@ enum proto_type {
 /* A connection that holds nothing: no holder, no lease, no segment; it may ask about the pool and drain it. */
 enum { PROTO_HELLO_CONTROL = 1 };
 
+enum { PROTO_PROT_READ = 1, PROTO_PROT_WRITE = 2 };
+
 /* NEXT: a new lease, for whatever is mapped from now on; the descriptors of the last stay good for nothing but to be closed. */
 enum { PROTO_LEASE_NEXT = 1, PROTO_LEASE_WRITE = 2 };
 

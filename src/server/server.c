@@ -152,6 +152,29 @@ static void loop_exit(struct loop *loop)
 		(void)service_destroy(loop->service);
 }
 
+int server_parse_others(const char *text, enum service_role *out)
+{
+	static const struct {
+		const char *text;
+		enum service_role role;
+	} roles[] = {{"none", SERVICE_NOBODY}, {"read", SERVICE_READER}, {"write", SERVICE_WRITER}};
+	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) {
+		if (strcmp(text, roles[i].text) == 0) {
+			*out = roles[i].role;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static int admit_others(struct loop *loop, enum service_role others)
+{
+	if (others == SERVICE_UNSAID)
+		return 0;
+	service_set_others(loop->service, others);
+	return listener_set_mode(&loop->listener, others == SERVICE_NOBODY ? 0600 : 0666);
+}
+
 /* Started with descriptors 0 to 2 closed, the device would get one of them, and what is said to stderr be said to it. */
 static void have_standard_descriptors(void)
 {
@@ -181,6 +204,11 @@ int server_run(const struct server_options *options)
 		return complain("device", options->device ? options->device : "default", why);
 	}
 	(void)service_set_wiping(loop->service, options->keep_bytes, options->wipe_percent);
+	err = admit_others(loop, options->others);
+	if (err) {
+		listener_close(&loop->listener);
+		return complain("socket", loop->listener.addr.sun_path, strerror(-err));
+	}
 	if (!loop_init(loop)) {
 		err = errno;
 		listener_close(&loop->listener);

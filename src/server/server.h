@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "server/service.h"
+
 enum { SERVER_WIPE_PERCENT = 25 }; /* for whoever has no wish */
 
 struct server_options {
@@ -15,7 +17,11 @@ struct server_options {
 	bool quiet;              /* nothing on stderr but errors */
 	uint64_t keep_bytes;     /* free memory that is not given back to the system */
 	unsigned wipe_percent;   /* of one CPU, to wipe free memory ahead of its next owner; 0: whoever needs it does */
+	enum service_role others; /* the socket's mode is 0600 for NOBODY, else 0666; UNSAID: as the umask has it */
 };
+
+/* server_parse_others - "none", "read" or "write": what users may do who are neither the server's own nor root. 0 or -EINVAL. */
+int server_parse_others(const char *text, enum service_role *out);
 
 /*
  * server_run - serve until the pool has been drained (a client's drain, or SIGTERM or SIGINT, which drain with no

@@ -85,6 +85,7 @@ int service_create(const char *spec, struct service **out, char why[DEV_WHY_MAX]
 	struct service *service = calloc(1, sizeof(*service));
 	if (!service)
 		return -ENOMEM;
+	service->others = SERVICE_WRITER;
 	TAILQ_INIT(&service->sessions);
 	(void)pthread_mutex_init(&service->lock, NULL);
 	int err = open_device(service, spec, why);
@@ -121,6 +122,11 @@ int service_destroy(struct service *service)
 	return 0;
 }
 
+void service_set_others(struct service *service, enum service_role role)
+{
+	service->others = role;
+}
+
 struct session *service_connect(struct service *service, pid_t pid, uid_t uid)
 {
 	struct session *session = calloc(1, sizeof(*session));
@@ -130,6 +136,7 @@ struct session *service_connect(struct service *service, pid_t pid, uid_t uid)
 	session->event_fd = -1;
 	session->pid = pid;
 	session->uid = uid;
+	session->role = uid == 0 || uid == geteuid() ? SERVICE_OWNER : service->others;
 	TAILQ_INIT(&session->map_list);
 	TAILQ_INIT(&session->inherited);
 	TAILQ_INIT(&session->leases);
@@ -193,7 +200,8 @@ static int request_drain_cancel(struct session *session, const struct proto_req 
 	return drain_cancel(session->service);
 }
 
-enum { OPEN_FLAGS = FSDAX_CREATE | FSDAX_EXCL | FSDAX_TRUNC, NEEDS_HOLDER = 1, NEEDS_PROT = 2 };
+enum { OPEN_FLAGS = FSDAX_CREATE | FSDAX_EXCL | FSDAX_TRUNC };
+enum { NEEDS_HOLDER = 1, NEEDS_PROT = 2, NEEDS_WRITER = 4, NEEDS_OWNER = 8 };
 
 static const struct {
 	request_fn *fn;
@@ -205,22 +213,22 @@ static const struct {
 	[PROTO_OPEN] = {request_open, OPEN_FLAGS, 1, NEEDS_HOLDER},
 	[PROTO_CLOSE] = {request_close, 0, 0, NEEDS_HOLDER},
 	[PROTO_FSTAT] = {request_fstat, 0, 0, NEEDS_HOLDER},
-	[PROTO_TRUNCATE] = {request_truncate, 0, 0, NEEDS_HOLDER},
+	[PROTO_TRUNCATE] = {request_truncate, 0, 0, NEEDS_HOLDER | NEEDS_WRITER},
 	[PROTO_MAP] = {request_map, 0, 0, NEEDS_HOLDER | NEEDS_PROT},
 	[PROTO_OPEN_MAP] = {request_open_map, OPEN_FLAGS, 1, NEEDS_HOLDER | NEEDS_PROT},
 	[PROTO_UNMAP] = {request_unmap, PROTO_UNMAP_INHERITED | PROTO_UNMAP_UNRENEWED, 0, NEEDS_HOLDER},
 	[PROTO_LEASE] = {request_lease, PROTO_LEASE_NEXT | PROTO_LEASE_WRITE, 0, NEEDS_HOLDER},
 	[PROTO_STAT] = {request_stat, 0, 1, 0},
-	[PROTO_UNLINK] = {request_unlink, 0, 1, 0},
-	[PROTO_RENAME] = {request_rename, 0, 2, 0},
-	[PROTO_MKDIR] = {request_mkdir, 0, 1, 0},
-	[PROTO_RMDIR] = {request_rmdir, 0, 1, 0},
+	[PROTO_UNLINK] = {request_unlink, 0, 1, NEEDS_WRITER},
+	[PROTO_RENAME] = {request_rename, 0, 2, NEEDS_WRITER},
+	[PROTO_MKDIR] = {request_mkdir, 0, 1, NEEDS_WRITER},
+	[PROTO_RMDIR] = {request_rmdir, 0, 1, NEEDS_WRITER},
 	[PROTO_READDIR] = {request_readdir, 0, 1, 0},
 	[PROTO_INFO] = {request_info, 0, 0, 0},
 	[PROTO_WHO] = {request_who, 0, 1, 0},
-	[PROTO_FENCE] = {request_fence, 0, 0, 0},
-	[PROTO_DRAIN] = {request_drain, 0, 0, 0},
-	[PROTO_DRAIN_CANCEL] = {request_drain_cancel, 0, 0, 0},
+	[PROTO_FENCE] = {request_fence, 0, 0, NEEDS_OWNER},
+	[PROTO_DRAIN] = {request_drain, 0, 0, NEEDS_OWNER},
+	[PROTO_DRAIN_CANCEL] = {request_drain_cancel, 0, 0, NEEDS_OWNER},
 };
 
 static void begin_reply(struct service_reply *out, const struct proto_req *req)
@@ -253,6 +261,32 @@ static bool path_ends(const char path[PROTO_PATH_MAX])
 	return memchr(path, 0, PROTO_PATH_MAX) != NULL;
 }
 
+/* Whether a request that is well formed would write: to names, or through what is mapped. */
+static bool writes(const struct proto_req *req)
+{
+	switch (req->type) {
+	case PROTO_OPEN:
+		return req->flags & (FSDAX_CREATE | FSDAX_TRUNC);
+	case PROTO_OPEN_MAP:
+		return req->flags & (FSDAX_CREATE | FSDAX_TRUNC) || req->len_bytes || req->prot & PROTO_PROT_WRITE;
+	case PROTO_MAP:
+		return req->prot & PROTO_PROT_WRITE;
+	case PROTO_LEASE:
+		return req->flags & PROTO_LEASE_WRITE;
+	default:
+		return requests[req->type].needs & NEEDS_WRITER;
+	}
+}
+
+static int check_role(const struct session *session, const struct proto_req *req)
+{
+	if (session->role == SERVICE_NOBODY)
+		return -EACCES;
+	if (session->role == SERVICE_READER && writes(req))
+		return -EACCES;
+	return session->role < SERVICE_OWNER && requests[req->type].needs & NEEDS_OWNER ? -EPERM : 0;
+}
+
 static int check(const struct session *session, const struct proto_req *req)
 {
 	if (req->type >= PROTO_NTYPES || !requests[req->type].fn)
@@ -266,7 +300,7 @@ static int check(const struct session *session, const struct proto_req *req)
 		return -EPERM;
 	if ((requests[req->type].needs & NEEDS_PROT) && (req->prot == 0 || req->prot > 3))
 		return -EINVAL;
-	return 0;
+	return check_role(session, req);
 }
 
 static void close_fds(struct service_reply *out)

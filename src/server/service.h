@@ -37,6 +37,11 @@ int service_destroy(struct service *service);
 enum { SERVICE_WIPE_PERCENT = 25 };
 int service_set_wiping(struct service *service, uint64_t keep_bytes, unsigned cpu_percent);
 
+/* What a user may do here. The server's own user and root are owners: they alone fence and drain. What others may do, the
+ * server's user says (default: write, for those who can reach the socket). */
+enum service_role { SERVICE_UNSAID, SERVICE_NOBODY, SERVICE_READER, SERVICE_WRITER, SERVICE_OWNER };
+void service_set_others(struct service *service, enum service_role role); /* before the first session */
+
 /* A session that has not said HELLO: small, and without a descriptor. Null: no memory. */
 struct session *service_connect(struct service *service, pid_t pid, uid_t uid);
 

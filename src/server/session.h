@@ -22,6 +22,7 @@
 #include "server/leases.h"
 #include "server/protocol.h"
 #include "server/segment.h"
+#include "server/service.h"
 
 enum { SESSION_COMMAND_MAX = 64 };
 
@@ -38,6 +39,7 @@ struct service {
 	uint32_t holders;
 	uint32_t quarantined; /* holders */
 	bool draining;
+	enum service_role others;
 };
 
 /* The last word on a mapping that is complete, but not there yet: other than 0 is its error, and nothing has happened. */
@@ -77,6 +79,7 @@ struct session {
 	struct service *service;
 	uint64_t id; /* the holder's, and the byte of its first lease; 0 without a holder */
 	bool greeted;
+	enum service_role role;
 	enum proto_who_state state;
 	struct pgmap_holder *holder;
 	struct segment segment;

@@ -216,6 +216,29 @@ static void forks_beside_maps_and_unmaps_leave_nothing(void **state)
 	}
 }
 
+static void a_file_opened_for_reading_is_only_read(void **state)
+{
+	(void)state;
+	struct pgmap_file *file;
+	struct pgmap_mapping *mapping;
+	assert_int_equal(pgmap_unmap(map_filled("/a", 'a')), 0);
+	assert_int_equal(pgmap_open(client, "/a", PGMAP_O_RDONLY | PGMAP_O_TRUNC, &file), -EINVAL);
+	assert_int_equal(pgmap_open(client, "/new", PGMAP_O_RDONLY | PGMAP_O_CREATE, &file), -EINVAL);
+	assert_int_equal(pgmap_open(client, "/a", PGMAP_O_RDONLY, &file), 0);
+	assert_int_equal(pgmap_truncate(file, 0), -EACCES);
+	assert_int_equal(pgmap_map(file, 0, 0, RW, &mapping), -EACCES);
+	assert_int_equal(pgmap_map(file, 0, 0, PGMAP_MAP_WRITE, &mapping), -EACCES);
+	assert_int_equal(pgmap_map(file, 0, 0, PGMAP_MAP_READ, &mapping), 0);
+	assert_true(is_all(pgmap_mapping_address(mapping), 'a'));
+	assert_int_equal(pgmap_unmap(mapping), 0);
+	assert_int_equal(pgmap_close(file), 0);
+	assert_int_equal(pgmap_open_map(client, "/a", PGMAP_O_RDONLY, 4096, PGMAP_MAP_READ, &mapping), -EINVAL);
+	assert_int_equal(pgmap_open_map(client, "/a", PGMAP_O_RDONLY, 0, RW, &mapping), -EACCES);
+	assert_int_equal(pgmap_open_map(client, "/a", PGMAP_O_RDONLY, 0, PGMAP_MAP_READ, &mapping), 0);
+	assert_int_equal(pgmap_unmap(mapping), 0);
+	assert_int_equal(pgmap_unlink(client, "/a"), 0);
+}
+
 static void what_is_mapped_to_be_read_cannot_be_written(void **state)
 {
 	(void)state;
@@ -275,6 +298,7 @@ int main(void)
 		A_TEST(a_child_that_execs_keeps_nothing),
 		A_TEST(what_moves_can_be_used_meanwhile),
 		A_TEST(forks_beside_maps_and_unmaps_leave_nothing),
+		A_TEST(a_file_opened_for_reading_is_only_read),
 		A_TEST(what_is_mapped_to_be_read_cannot_be_written),
 		A_TEST(who_only_reads_gets_nothing_to_write_through),
 	};

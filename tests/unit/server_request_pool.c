@@ -159,6 +159,7 @@ static void who_has_a_row_for_each_mapping(void **state)
 static void c7_5_a_quarantine_is_listed_until_its_fence(void **state)
 {
 	(void)state;
+	me.session->role = SERVICE_OWNER; /* who fences is the operator */
 	struct client other = join(0);
 	uint64_t id = other.session->id;
 	assert_int_equal(open_map(&other, "/f", FSDAX_CREATE, 3 * PAGE), 0);

@@ -118,7 +118,8 @@ static inline int ask_handle(const struct client *client, enum proto_type type, 
 
 static inline struct client join(uint32_t flags)
 {
-	struct client client = {.session = service_connect(service, getpid(), CLIENT_UID)};
+	uid_t uid = flags & PROTO_HELLO_CONTROL ? geteuid() : CLIENT_UID; /* who looks may do all */
+	struct client client = {.session = service_connect(service, getpid(), uid)};
 	struct proto_req req = request(PROTO_HELLO);
 	req.flags = flags;
 	assert_non_null(client.session);
