@@ -62,7 +62,10 @@ const struct cli_command *cli_find(const char *name);
 /* Help (help.c), all from the table. */
 void cli_help(FILE *out);
 void cli_command_help(FILE *out, const struct cli_command *command);
-void cli_man(FILE *out);
+void cli_man(FILE *out);                                            /* pgmap(1) */
+void cli_command_man(FILE *out, const struct cli_command *command); /* pgmap-COMMAND(1) */
+/* What the shell's completion knows of the commands (completion.c): words of bash. */
+void cli_completion(FILE *out);
 
 /* "pgmap CMD: ..." on stderr, one line; answers CLI_FAILED. cli_usage adds where to read on, and answers CLI_USAGE. */
 int cli_fail(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));

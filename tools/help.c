@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * help.c - `pgmap --help`, `pgmap CMD --help` and the man page, all made from the table of commands: what one of them
+ * help.c - `pgmap --help`, `pgmap CMD --help` and the man pages, all made from the table of commands: what one of them
  * says, all of them say.
  */
 #include "cli.h"
@@ -84,23 +84,48 @@ void cli_command_help(FILE *out, const struct cli_command *command)
 	fprintf(out, "\nexit codes: %s\n", exit_codes);
 }
 
-static void roff_command(FILE *out, const struct cli_command *command)
+static void roff_options(FILE *out, const struct cli_option *options, bool version)
 {
-	fprintf(out, ".SS \"pgmap %s %s\"\n", command->name, command->synopsis);
+	for (const struct cli_option *o = options; o && o->name; o++)
+		if (version || o->letter != 'V')
+			option_roff(out, o);
+}
+
+/* What is the same on every page. */
+static void roff_tail(FILE *out)
+{
+	fputs(".SH ENVIRONMENT\n", out);
+	roff(out, socket_text);
+	fputs("\n.SH EXIT STATUS\n", out);
+	roff(out, exit_codes);
+	fputs("\n.SH SEE ALSO\n", out);
+}
+
+void cli_command_man(FILE *out, const struct cli_command *command)
+{
+	fputs(".TH PGMAP\\-", out);
+	for (const char *c = command->name; *c; c++)
+		fputc(*c >= 'a' && *c <= 'z' ? *c - 'a' + 'A' : *c, out);
+	fprintf(out, " 1 \"\" \"pgmap " PGMAP_VERSION "\" \"User Commands\"\n.SH NAME\npgmap\\-%s \\- ", command->name);
 	roff(out, command->summary);
-	fputs(".\n.PP\n", out);
+	fprintf(out, "\n.SH SYNOPSIS\n\\fBpgmap\\fR [\\fB\\-s\\fR \\fISOCKET\\fR] \\fB%s\\fR ", command->name);
+	roff(out, command->synopsis);
+	fputs("\n.SH DESCRIPTION\n", out);
 	roff_paragraphs(out, command->text);
-	for (const struct cli_option *o = command->options; o && o->name; o++)
-		option_roff(out, o);
-	if (!takes_spec(command))
-		return;
-	for (size_t i = 0; dev_kind_at(i); i++) {
+	fputs(".SH OPTIONS\n", out);
+	roff_options(out, command->options, true);
+	roff_options(out, cli_global_options, false);
+	if (takes_spec(command))
+		fputs(".SH DEVICES\n", out);
+	for (size_t i = 0; takes_spec(command) && dev_kind_at(i); i++) {
 		fputs(".TP\n", out);
 		roff(out, dev_kind_at(i)->name);
 		fputc('\n', out);
 		roff(out, dev_kind_at(i)->usage);
 		fputc('\n', out);
 	}
+	roff_tail(out);
+	fputs("\\fBpgmap\\fR(1), \\fBpgmapd\\fR(8)\n", out);
 }
 
 void cli_man(FILE *out)
@@ -110,18 +135,21 @@ void cli_man(FILE *out)
 	      ".B pgmap\n[\\fB\\-s\\fR \\fISOCKET\\fR] \\fICOMMAND\\fR [\\fIOPTION\\fR]... [\\fIARGUMENT\\fR]...\n"
 	      ".SH DESCRIPTION\n"
 	      "The files of a pool of device memory, that many processes map with no copy; and who holds which of its "
-	      "pages.\n"
+	      "pages.\nEach command has a page of its own.\n"
 	      ".SH OPTIONS\n",
 	      out);
-	for (const struct cli_option *o = cli_global_options; o->name; o++)
-		option_roff(out, o);
+	roff_options(out, cli_global_options, true);
 	fputs(".SH COMMANDS\n", out);
+	for (const struct cli_command *const *c = cli_commands; *c; c++) {
+		if ((*c)->hidden)
+			continue;
+		fprintf(out, ".TP\n\\fBpgmap\\-%s\\fR(1)\n", (*c)->name);
+		roff(out, (*c)->summary);
+		fputc('\n', out);
+	}
+	roff_tail(out);
 	for (const struct cli_command *const *c = cli_commands; *c; c++)
 		if (!(*c)->hidden)
-			roff_command(out, *c);
-	fputs(".SH ENVIRONMENT\n", out);
-	roff(out, socket_text);
-	fputs("\n.SH EXIT STATUS\n", out);
-	roff(out, exit_codes);
-	fputs("\n", out);
+			fprintf(out, "\\fBpgmap\\-%s\\fR(1),\n", (*c)->name);
+	fputs("\\fBpgmapd\\fR(8), \\fBpgmap\\-client\\fR(7)\n", out);
 }

@@ -134,15 +134,26 @@ static int parse_command(struct cli *cli, int argc, char **argv)
 	return -1;
 }
 
+/* The page of a command, or of all of them. */
+static int print_man(struct cli *cli, const char *name)
+{
+	const struct cli_command *command = name ? cli_find(name) : NULL;
+	if (name && !command)
+		return cli_usage(cli, "%s: no such command", name);
+	if (command)
+		cli_command_man(stdout, command);
+	else
+		cli_man(stdout);
+	return cli_flush(cli);
+}
+
 /* Options before the command. Answers an exit code, or -1 with *first the command's index in argv. */
 static int parse_global(struct cli *cli, int argc, char **argv, int *first)
 {
 	static const struct option longs[] = {
-		{"socket", required_argument, NULL, 's'},
-		{"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},
-		{"man", no_argument, NULL, 'M'},
-		{NULL, 0, NULL, 0},
+		{"socket", required_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},      {"man", no_argument, NULL, 'M'},
+		{"completion", no_argument, NULL, 'C'},   {NULL, 0, NULL, 0},
 	};
 	char text[64];
 	opterr = 0;
@@ -158,7 +169,9 @@ static int parse_global(struct cli *cli, int argc, char **argv, int *first)
 			puts("pgmap " PGMAP_VERSION);
 			return cli_flush(cli);
 		case 'M':
-			cli_man(stdout);
+			return print_man(cli, argv[optind]);
+		case 'C':
+			cli_completion(stdout);
 			return cli_flush(cli);
 		case ':':
 			return cli_usage(cli, "%s: its argument is missing", option_text(text, argv));

@@ -168,7 +168,7 @@ def paragraphs(lines, names):
             out.append('.PP')
     if literal:
         out.append('.fi\n.RE')
-    return [line for i, line in enumerate(out) if not (line.startswith('.PP') and line == '.PP' and i == 0)]
+    return out
 
 
 def general(header, headers):
@@ -198,7 +198,7 @@ def section_errors(page, items):
     for errors, meaning in items:
         out += ['.TP', '\\fB' + roff(errors).removeprefix('\\&') + '\\fR', roff(one_line(meaning)) or 'see above']
     if rest:
-        out += ['.PP', 'When: see above:', '.BR ' + ' ", " '.join(roff('-' + name) for name in rest) + ' .']
+        out += (['.PP'] if items else []) + ['When: see above:', '.BR ' + ' ", " '.join(roff('-' + name) for name in rest) + ' .']
     return out
 
 
@@ -214,10 +214,11 @@ def man_page(page, headers, known, version):
     out += ['.SH LIBRARY', 'libpgmap (pkg\\-config libpgmap, \\fB\\-lpgmap\\fR)', '.SH SYNOPSIS', '.nf',
             f'\\fB#include <pgmap/{page.header.name}>\\fR', '.PP']
     out += [roff(function.prototype) for function in page.functions] + ['.fi']
-    out += ['.SH DESCRIPTION', *paragraphs(text, names)]
+    about = paragraphs(text, names)
     for function in page.functions:
         if function.aside:
-            out += ['.PP', f'\\fB{function.name}\\fR(): ' + roff(function.aside).removeprefix('\\&')]
+            about += ['.PP', f'\\fB{function.name}\\fR(): ' + roff(function.aside).removeprefix('\\&')]
+    out += ['.SH DESCRIPTION', '\n'.join(about).removeprefix('.PP\n')]  # a section begins a paragraph by itself
     out += section_errors(page, items)
     common = general(page.header, headers)
     if common:

@@ -31,16 +31,23 @@ def test_every_command_has_help(_pool):
         assert max(len(line) for line in text.splitlines()) <= 120, f'{name}: a line is too long'
 
 
-def test_man_page_comes_from_the_same_table(_pool):
-    man = plain(cli.run('--man')[0].decode())
+def test_man_pages_come_from_the_same_table(_pool):
+    overview = plain(cli.run('--man')[0].decode())
     for name in COMMANDS:
+        man = plain(cli.run('--man', name)[0].decode())
         help_text = cli.run(name, '--help')[0].decode()
         synopsis = re.search(r'usage: pgmap \[-s SOCKET\] (.*)', help_text).group(1)
         summary = help_text.splitlines()[0].split(' - ', 1)[1]
-        assert synopsis in man, f'{name}: {synopsis}'
-        assert summary in man
+        assert f'pgmap [-s SOCKET] {synopsis}' in man, f'{name}: {synopsis}'
+        assert f'pgmap-{name} - {summary}' in man
+        assert f'pgmap-{name}(1)\n{summary}\n' in overview
         for option in re.findall(r'^ +(?:-\w, )?--([a-z-]+)', help_text, re.M):
             assert f'--{option}' in man, f'{name}: --{option}'
+        words = re.sub(r'\s+', ' ', man.replace('.PP', ''))
+        for line in help_text.split('\n\n', 2)[2].split('options:')[0].splitlines():
+            assert line.strip() in words, f'{name}: {line}'
+    assert 'memfd:size=' in plain(cli.run('--man', 'serve')[0].decode())
+    cli.run('--man', 'nonsense', code=2)
 
 
 def pgmapd(*args):

@@ -62,6 +62,15 @@ static const char *help_of(const struct cli_command *command)
 	return text;
 }
 
+static const char *man_of(const struct cli_command *command)
+{
+	FILE *out = fmemopen(text, sizeof(text), "w");
+	assert_non_null(out);
+	cli_command_man(out, command);
+	assert_int_equal(fclose(out), 0);
+	return text;
+}
+
 static const char *man(void)
 {
 	FILE *out = fmemopen(text, sizeof(text), "w");
@@ -134,28 +143,46 @@ static void long_text_is_broken_between_words(void **state)
 	assert_string_equal(back, words);
 }
 
-static void the_man_page_has_all_of_it_and_no_request_by_accident(void **state)
+static void the_man_page_leads_to_every_command_s(void **state)
 {
 	(void)state;
 	const char *page = man();
 	assert_memory_equal(page, ".TH PGMAP 1 ", 12);
-	assert_in(page, ".SS \"pgmap frob [-l SIZE] PATH...\"\nfrobs a thing.\n");
+	assert_in(page, ".TP\n\\fBpgmap\\-frob\\fR(1)\nfrobs a thing\n");
+	assert_in(page, ".SH EXIT STATUS\n");
+	assert_in(page, ".SH SEE ALSO\n\\fBpgmap\\-frob\\fR(1),\n\\fBpgmap\\-serve\\fR(1),\n");
+	assert_null(strstr(page, "hidden"));
+}
+
+static void a_command_s_page_has_all_of_it_and_no_request_by_accident(void **state)
+{
+	(void)state;
+	const char *page = man_of(&cmd_frob);
+	assert_memory_equal(page, ".TH PGMAP\\-FROB 1 ", 18);
+	assert_in(page, ".SH NAME\npgmap\\-frob \\- frobs a thing\n");
+	assert_in(page, "\\fBfrob\\fR [\\-l SIZE] PATH...\n");
 	assert_in(page, "\n\\&.begins with a dot\n.PP\n\\&'begins with a quote, has a \\ebackslash and two "
 			"words\\-with\\-hyphens\n");
 	assert_in(page, ".TP\n\\fB\\-l\\fR, \\fB\\-\\-long\\-one\\fR \\fISIZE\\fR\nhow .much\n");
 	assert_in(page, ".TP\n\\fB\\-\\-quiet\\fR\nsay nothing\n");
-	assert_in(page, ".TP\nmemfd\n");
+	assert_in(page, "\\-\\-socket");
+	assert_null(strstr(page, "version\\fR"));
+	assert_null(strstr(page, ".SH DEVICES"));
 	assert_in(page, ".SH EXIT STATUS\n");
-	assert_null(strstr(page, "hidden"));
+	assert_in(man_of(&cmd_serve), ".SH DEVICES\n.TP\n");
+	assert_in(text, ".TP\nmemfd\n");
 }
 
 /* Every line that begins with a dot is a request that man(7) has. */
 static void every_request_is_one_that_man_has(void **state)
 {
 	(void)state;
-	static const char *const known[] = {".TH ", ".SH ", ".SS ", ".TP", ".PP", ".B "};
-	(void)man();
-	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+	static const char *const known[] = {".TH ", ".SH ", ".TP", ".PP", ".B "};
+	size_t len = strlen(man());
+	char all[sizeof(text)];
+	memcpy(all, text, len);
+	(void)snprintf(all + len, sizeof(all) - len, "%s", man_of(&cmd_frob));
+	for (char *line = strtok(all, "\n"); line; line = strtok(NULL, "\n")) {
 		size_t k = 0;
 		if (line[0] == '\'')
 			fail_msg("a request: %s", line);
@@ -174,7 +201,8 @@ int main(void)
 		cmocka_unit_test(a_command_s_help_has_its_options_and_the_common_ones),
 		cmocka_unit_test(the_command_that_takes_a_device_lists_the_kinds),
 		cmocka_unit_test(long_text_is_broken_between_words),
-		cmocka_unit_test(the_man_page_has_all_of_it_and_no_request_by_accident),
+		cmocka_unit_test(the_man_page_leads_to_every_command_s),
+		cmocka_unit_test(a_command_s_page_has_all_of_it_and_no_request_by_accident),
 		cmocka_unit_test(every_request_is_one_that_man_has),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
