@@ -113,7 +113,7 @@ static const struct cli_option serve_options[] = {
 	{0, "others", "MAY", "none, read or write: what other users may do; sets the socket's mode"},
 	{'q', "quiet", NULL, "say nothing but errors"},
 	{0, "ready-fd", "N", "write one byte to this descriptor once clients may connect"},
-	{0, "keep", "SIZE", "free memory that is not given back to the system (default: 0)"},
+	{0, "keep", "SIZE", "free memory that is kept ready, and not given back to the system (default: 0)"},
 	{0, "wipe", "PERCENT", "of a CPU, to wipe free memory ahead of its use (default: 25; 0: when it is needed)"},
 	{0, NULL, NULL, NULL},
 };

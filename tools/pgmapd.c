@@ -16,7 +16,7 @@ static const struct cli_option options[] = {
 	{'s', "socket", "PATH", "default: $PGMAP_SOCKET, $XDG_RUNTIME_DIR/pgmap/pgmapd.sock or /run/pgmap/pgmapd.sock"},
 	{'o', "others", "MAY", "none, read or write: what other users may do; sets the socket's mode"},
 	{'r', "ready-fd", "N", "write one byte to this descriptor once clients may connect, and close it"},
-	{'k', "keep", "SIZE", "free memory that is not given back to the system (default: 0)"},
+	{'k', "keep", "SIZE", "free memory that is kept ready, and not given back to the system (default: 0)"},
 	{'w', "wipe", "PERCENT", "of a CPU, to wipe free memory ahead of its use (default: 25; 0: when it is needed)"},
 	{'q', "quiet", NULL, "say nothing but errors"},
 	{'h', "help", NULL, "say what there is, and end"},

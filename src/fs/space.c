@@ -9,6 +9,9 @@
 
 #include <pgmap/folio.h>
 
+/* Of blocks, or of runs in a block, look at so many. */
+enum { LOOK_AT = 16 };
+
 int space_init(struct space *space, struct dax_device *dax, const struct dax_span *span)
 {
 	memset(space, 0, sizeof(*space));
@@ -310,6 +313,41 @@ bool space_piece_begin(struct space *space, enum stock_state state, uint64_t fro
 		/* Taken, and being made ready. */
 		from = at + stock_run(&space->stock, at, space->base + space->pages, &state);
 	}
+}
+
+/* The first run without memory in this block, if one comes soon. */
+static bool begin_absent_in(struct space *space, const struct block *block, uint64_t most_pages)
+{
+	uint64_t at = block->off, end = block_end(block);
+	for (int i = 0; i < LOOK_AT && at < end; i++) {
+		enum stock_state state;
+		uint64_t n = stock_run(&space->stock, at, end, &state);
+		if (state == STOCK_ABSENT) {
+			space->wiping = at;
+			space->wiping_pages = n < most_pages ? n : most_pages;
+			return true;
+		}
+		at += n;
+	}
+	return false;
+}
+
+bool space_piece_begin_absent(struct space *space, uint64_t most_pages)
+{
+	unsigned order = 63 - (unsigned)__builtin_clzll(most_pages);
+	int there = buddy_max_order(&space->buddy);
+	if (space->wiping_pages || space->nstopped || there < 0)
+		return false;
+	struct block *block = buddy_fit(&space->buddy, (unsigned)there < order ? (unsigned)there : order);
+	while (block) {
+		order = block->order;
+		for (int i = 0; i < LOOK_AT && block; i++, block = block_next(block)) {
+			if (begin_absent_in(space, block, most_pages))
+				return true;
+		}
+		block = buddy_fit(&space->buddy, order + 1);
+	}
+	return false;
 }
 
 void space_piece_end(struct space *space, enum stock_state state)

@@ -77,6 +77,7 @@ struct space {
 	uint64_t taken_now, taken_before, low, surplus;
 	pthread_cond_t work; /* something became dirty while the wiper slept, or the wiper shall end */
 	bool asleep;
+	bool no_memory; /* the wiper has asked in this period, and there is none */
 	bool stop;
 	uint64_t wiped_ahead, wiped_late; /* pages ever: by the wiper, by space_alloc() */
 };
@@ -119,6 +120,7 @@ uint64_t space_discard(struct space *space, uint64_t npages);
 /* The piece that the wiper works on, at this page or behind it: free pages, all in one state. Under the lock; false: none
  * in that state, or somebody waits. space_piece_end: they are in this state now (dirty: it could not be done). */
 bool space_piece_begin(struct space *space, enum stock_state state, uint64_t from, uint64_t most_pages);
+bool space_piece_begin_absent(struct space *space, uint64_t most_pages); /* where an allocation would look */
 void space_piece_end(struct space *space, enum stock_state state);
 
 /* space_wait_for_piece - until nobody works on a piece; under the lock, which it lets go meanwhile.

@@ -10,7 +10,11 @@
 static const int64_t SECOND_NS = 1000000000;
 static const int64_t PERIOD_NS = 1000000000; /* how long memory lies unused before it goes back */
 static const int64_t TICK_NS = 10000000;     /* how often it looks, while there is something to come */
-enum { PIECE_PAGES = 512 };                  /* 2 MiB, or a granule if that is more */
+enum {
+	PIECE_PAGES = 512,   /* 2 MiB, or a granule if that is more */
+	AHEAD_PAGES = 32768, /* the demand that is provided for: at most 128 MiB, */
+	AHEAD_SHARE = 8      /* and an eighth of the pool */
+};
 
 static int64_t now_ns(clockid_t clock)
 {
@@ -19,17 +23,19 @@ static int64_t now_ns(clockid_t clock)
 	return (int64_t)now.tv_sec * SECOND_NS + now.tv_nsec;
 }
 
-/* Under the lock: so many clean pages may be asked for soon. */
+/* Under the lock: so many free pages shall have memory, and be clean. */
 static uint64_t wanted(const struct space *space)
 {
 	uint64_t demand = space->taken_now > space->taken_before ? space->taken_now : space->taken_before;
-	return space->keep > UINT64_MAX - demand ? UINT64_MAX : space->keep + demand;
+	uint64_t most = space->pages / AHEAD_SHARE < AHEAD_PAGES ? space->pages / AHEAD_SHARE : AHEAD_PAGES;
+	demand = demand < most ? demand : most;
+	return space->keep > space->pages ? space->pages : space->keep + demand;
 }
 
 /* Under the lock: pages to give back now. */
 static uint64_t excess(const struct space *space)
 {
-	uint64_t there = space_populated(space), over = there > space->keep ? there - space->keep : 0;
+	uint64_t there = space_populated(space), most = wanted(space), over = there > most ? there - most : 0;
 	return space->surplus < over ? space->surplus : over;
 }
 
@@ -38,50 +44,67 @@ static uint64_t clean_pages(const struct space *space)
 	return (space->stock.clean << space->granule_order) - space->taken.clean;
 }
 
-/* Under the lock. *discard: what to do with the piece that was begun. */
-static bool begin(struct space *space, uint64_t *cursor, bool *discard)
+enum job { NOTHING, DISCARD, WIPE, POPULATE };
+
+/* Under the lock: what is to be done, on the piece that is begun. */
+static enum job begin(struct space *space, uint64_t *cursor)
 {
 	uint64_t granule = UINT64_C(1) << space->granule_order, over = excess(space) / granule * granule;
-	uint64_t most = PIECE_PAGES > granule ? PIECE_PAGES : granule;
-	*discard = over != 0;
-	if (*discard) {
+	uint64_t most = PIECE_PAGES > granule ? PIECE_PAGES : granule, clean = clean_pages(space);
+	if (over) {
 		most = over < most ? over : most;
 		return space_piece_begin(space, STOCK_DIRTY, *cursor, most) ||
-		       space_piece_begin(space, STOCK_CLEAN, space->base, most);
+				       space_piece_begin(space, STOCK_CLEAN, space->base, most)
+			       ? DISCARD
+			       : NOTHING;
 	}
-	return clean_pages(space) < wanted(space) && space_piece_begin(space, STOCK_DIRTY, *cursor, most);
+	if (clean >= wanted(space))
+		return NOTHING;
+	if (space_piece_begin(space, STOCK_DIRTY, *cursor, most))
+		return WIPE;
+	uint64_t lacks = (wanted(space) - space_populated(space)) / granule * granule;
+	if (space_populated(space) >= wanted(space) || !lacks || space->no_memory)
+		return NOTHING;
+	return space_piece_begin_absent(space, lacks < most ? lacks : most) ? POPULATE : NOTHING;
 }
 
-static enum stock_state work_on(struct space *space, uint64_t at, uint64_t npages, bool discard)
+/* What the pages are then. */
+static enum stock_state work_on(struct space *space, uint64_t at, uint64_t npages, enum job job)
 {
-	enum stock_state state = STOCK_ABSENT;
+	enum stock_state state;
+	switch (job) {
+	case DISCARD:
+		return dax_discard(space->dax, at - space->base, npages) == 0 ? STOCK_ABSENT : STOCK_DIRTY;
+	case POPULATE:
+		return dax_populate(space->dax, at - space->base, npages) == 0 ? STOCK_CLEAN : STOCK_ABSENT;
+	default:
 #ifdef PGMAP_FAULT_UNWIPED /* the planted bug: what the wiper calls clean is not */
-	if (!discard)
 		return STOCK_CLEAN;
 #endif
-	int err = discard ? dax_discard(space->dax, at - space->base, npages) : space_wipe(space, at, npages, &state);
-	return err ? STOCK_DIRTY : state;
+		return space_wipe(space, at, npages, &state) == 0 ? state : STOCK_DIRTY;
+	}
 }
 
 uint64_t wiper_work(struct space *space, uint64_t *cursor)
 {
-	bool discard;
 	(void)pthread_mutex_lock(&space->lock);
-	bool some = begin(space, cursor, &discard);
+	enum job job = begin(space, cursor);
 	uint64_t at = space->wiping, npages = space->wiping_pages;
 	(void)pthread_mutex_unlock(&space->lock);
-	if (!some) {
+	if (job == NOTHING) {
 		*cursor = space->base;
 		return 0;
 	}
-	enum stock_state state = work_on(space, at, npages, discard);
+	enum stock_state state = work_on(space, at, npages, job);
 	(void)pthread_mutex_lock(&space->lock);
 	space_piece_end(space, state);
 	if (state == STOCK_DIRTY)
 		*cursor = at + npages; /* not this one again, before all the others */
-	else if (!discard)
+	else if (job == WIPE)
 		space->wiped_ahead += npages;
-	if (discard)
+	if (job == POPULATE && state == STOCK_ABSENT)
+		space->no_memory = true;
+	if (job == DISCARD)
 		space->surplus -= npages < space->surplus ? npages : space->surplus;
 	(void)pthread_mutex_unlock(&space->lock);
 	return npages;
@@ -92,9 +115,11 @@ void wiper_end_period(struct space *space)
 	(void)pthread_mutex_lock(&space->lock);
 	uint64_t there = space_populated(space);
 	uint64_t low = space->low < there ? space->low : there;
-	space->surplus = low > space->keep ? low - space->keep : 0;
 	space->taken_before = space->taken_now;
 	space->taken_now = 0;
+	uint64_t most = wanted(space);
+	space->surplus = low > most ? low - most : 0;
+	space->no_memory = false;
 	space->low = there;
 	(void)pthread_mutex_unlock(&space->lock);
 }
@@ -103,7 +128,7 @@ void wiper_end_period(struct space *space)
 static bool has_something_to_come(const struct space *space)
 {
 	return space->taken_now || space->taken_before || space_populated(space) > space->keep ||
-	       (space->stock.dirty && clean_pages(space) < wanted(space));
+	       clean_pages(space) < (wanted(space) < space->buddy.nfree ? wanted(space) : space->buddy.nfree);
 }
 
 /* Sleep for so long, or until woken where there is nothing to come. False: it shall end. */

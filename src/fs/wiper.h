@@ -3,11 +3,10 @@
  * wiper.h - a thread that wipes a pool's free pages ahead of their next owner, and gives memory back that nobody needs.
  *
  * What it does, it reads off the accounts once a period (PERIOD_NS in wiper.c):
- *   - what lay free with memory all through a period, above the watermark (space.keep), goes back to the system: dirty
- *     pages before clean ones. So a pool that empties costs no memory a moment later, and one that is filled and
- *     emptied in turn keeps what it needs.
- *   - dirty pages are wiped as long as fewer are clean than the watermark and the demand, which is what was taken in
- *     this period or in the last one. More than that would be wiped only to be given back.
+ *   - wanted are as many clean pages as the watermark (space.keep) says, and the demand: what was taken in this period or
+ *     in the last one, within bounds. Dirty pages are wiped for it, and where there are none, others get memory.
+ *   - what lay free with memory all through a period, and is more than that, goes back to the system: dirty pages before
+ *     clean ones. So a pool that nobody uses costs no memory a moment later but the watermark.
  * Its share of a CPU is bounded: after each piece it sleeps for as long as its own CPU time demands. It holds the space's
  * lock for no piece, but to choose it and to say that it is done.
  *
