@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "port/polling.h"
 #include "server/sockpath.h"
 
 /* The most that the kernel passes with one message: so a list that it cuts short found no place in this process. */
@@ -25,6 +27,7 @@ struct socket_transport {
 	struct transport transport;
 	struct sockaddr_un addr;
 	struct forkfd socket;
+	struct polling polling;
 	bool hung_up; /* under the connection's lock, as every call is */
 };
 
@@ -171,14 +174,30 @@ static bool belongs(const struct proto_req *req, const struct proto_rep *rep)
 	return rep->seq == req->seq || (rep->seq == 0 && rep->error && req->type == PROTO_HELLO);
 }
 
-static int exchange(int fd, const struct proto_req *req, struct transport_reply *reply, struct forkfd *keep)
+/* There is something to read, or it takes longer than it pays to poll. */
+static void poll_for_reply(int fd, struct polling *polling)
+{
+	struct pollfd ready = {.fd = fd, .events = POLLIN};
+	while (polling_goes_on(polling) && poll(&ready, 1, 0) == 0)
+		(void)sched_yield();
+}
+
+/* polling: or null, for a request that is answered when something has happened. */
+static int exchange(int fd, const struct proto_req *req, struct transport_reply *reply, struct forkfd *keep,
+		    struct polling *polling)
 {
 	reply->nfds = 0;
 	int sent = send_request(fd, req);
 	if (sent && sent != -EPIPE)
 		return sent;
+	if (polling) {
+		polling_begin(polling);
+		poll_for_reply(fd, polling);
+	}
 	/* A server that turned us away may have said why before it closed. */
 	int n = receive_reply(fd, reply, keep);
+	if (polling)
+		polling_end(polling);
 	int err = n < 0 ? n : 0;
 	if (sent && err)
 		err = sent;
@@ -194,7 +213,9 @@ static int exchange(int fd, const struct proto_req *req, struct transport_reply 
 static int socket_call(struct transport *transport, const struct proto_req *req, struct transport_reply *reply)
 {
 	reply->nfds = 0;
-	return of(transport)->hung_up ? -EPIPE : exchange(of(transport)->socket.fd, req, reply, transport->keep);
+	return of(transport)->hung_up
+		       ? -EPIPE
+		       : exchange(of(transport)->socket.fd, req, reply, transport->keep, &of(transport)->polling);
 }
 
 static int control_call(int fd, struct proto_req *req)
@@ -202,7 +223,7 @@ static int control_call(int fd, struct proto_req *req)
 	struct transport_reply reply;
 	req->magic = PROTO_MAGIC;
 	req->version = PROTO_VERSION;
-	int err = exchange(fd, req, &reply, NULL);
+	int err = exchange(fd, req, &reply, NULL, NULL);
 	drop_fds(&reply, NULL);
 	return err ? err : reply.rep.error;
 }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "port/polling.h"
 #include "server/leases.h"
 #include "server/listen.h"
 #include "server/service.h"
@@ -40,6 +41,7 @@ TAILQ_HEAD(conn_list, conn);
 
 struct loop {
 	struct service *service;
+	struct polling polling;
 	struct listener listener;
 	struct watch listener_watch, signal_watch, answers_watch;
 	int epoll_fd, signal_fd, answers_fd, spare_fd;

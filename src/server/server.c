@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -108,12 +109,27 @@ static void dispatch(struct loop *loop, struct watch *watch)
 	}
 }
 
+/* Events, as epoll_wait() gives them. A client that asks and asks is answered without a sleep in between. */
+static int wait_for_events(struct loop *loop, struct epoll_event *events)
+{
+	polling_begin(&loop->polling);
+	int n = epoll_wait(loop->epoll_fd, events, EVENTS_PER_ROUND, 0);
+	while (n == 0 && polling_goes_on(&loop->polling)) {
+		(void)sched_yield();
+		n = epoll_wait(loop->epoll_fd, events, EVENTS_PER_ROUND, 0);
+	}
+	if (n == 0)
+		n = epoll_wait(loop->epoll_fd, events, EVENTS_PER_ROUND, waiting_timeout_ms(loop));
+	polling_end(&loop->polling);
+	return n;
+}
+
 static void run(struct loop *loop)
 {
 	struct epoll_event events[EVENTS_PER_ROUND];
 	uint64_t next_retry = 0; /* once a second, however many messages come */
 	while (!loop->ended) {
-		int n = epoll_wait(loop->epoll_fd, events, EVENTS_PER_ROUND, waiting_timeout_ms(loop));
+		int n = wait_for_events(loop, events);
 		for (int i = 0; i < n && !loop->ended; i++)
 			dispatch(loop, events[i].data.ptr);
 		if (!TAILQ_EMPTY(&loop->unwatched) && pgmap_deadline_in(0) >= next_retry) {
