@@ -29,6 +29,8 @@ class Figure:
     warm: bool = False  # each round comes after one that does not count: what another left in the caches is no part of it
     scale: bool = False  # ours: how many times faster than `limit` two threads are; the limit is 2
     fixed_peer: Optional[tuple] = None  # (name, value): published, not measured here
+    rounds: Optional[int] = None  # no more than that: a round takes long
+    report: Optional[str] = None  # a key of what its programs print, once each, instead of a number a round
     may_lack: bool = False  # its device, or memory like it, cannot be had everywhere: then the table says why
 
 
@@ -59,7 +61,24 @@ def human(value, unit):
     steps = {'ns': [(1e9, 's'), (1e6, 'ms'), (1e3, 'us'), (1, 'ns')],
              'B': [(1 << 30, 'GiB'), (1 << 20, 'MiB'), (1 << 10, 'KiB'), (1, 'B')]}.get(unit, [(1, unit)])
     scale, name = next((step for step in steps if value >= step[0]), steps[-1])
-    return f'{value / scale:.3g} {name}' if value / scale < 1000 else f'{value / scale:.0f} {name}'
+    return (f'{value / scale:.3g} {name}' if value / scale < 1000 else f'{value / scale:.0f} {name}').strip()
+
+
+def matrix(entries):
+    """Figures with the same peers as rows, one column for ours and one for each peer."""
+    peers = list(dict.fromkeys(entry['peer_name'] for entry in entries))
+    rows = [['fair fight', 'pgmap', *peers, 'target', 'met']]
+    for name in dict.fromkeys(entry['name'] for entry in entries):
+        mine = {entry['peer_name']: entry for entry in entries if entry['name'] == name}
+        first = next(iter(mine.values()))
+        verdicts = [entry['met'] for entry in mine.values()]
+        met = next((verdict for verdict in verdicts if isinstance(verdict, str)), None)
+        if met is None:
+            met = '-' if None in verdicts else 'met' if all(verdicts) else 'NOT MET'
+        rows.append([name, human(first['ours'], first['unit']),
+                     *(human(mine[peer]['peer'], first['unit']) if peer in mine else '-' for peer in peers),
+                     first['target'] or '-', met])
+    return rows
 
 
 @dataclass
@@ -70,6 +89,7 @@ class Device:
     page_kib: str
     mib: str = '{mib}'  # of the file that is mapped
     may_lack: bool = True
+    aim: bool = True  # False: the system writes to the disk meanwhile, and what is measured is not ours alone
 
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -80,6 +100,9 @@ DEVICES = [
     Device('', BIG, '{page_kib}', may_lack=False),
     Device('.4k', 'memfd:size={pool_mib}M,page=4K', '4', may_lack=False),
     Device('.1g', 'memfd:size=1G,page=1G', '1048576', mib='1024'),
+    Device('.hugetlb', 'hugetlb:size={pool_mib}M,page=2M', '2048'),
+    Device('.tmpfs', 'file:{tmpfs_file},size={pool_mib}M,create', '4'),
+    Device('.disk', 'file:{disk_file},size={pool_mib}M,create', '4', aim=False),
 ]
 
 
@@ -124,19 +147,23 @@ def device_figures(device):
     """What a client does with a file, on each device."""
     mib, page, on = device.mib, device.page_kib, {'pool': device.spec, 'may_lack': device.may_lack}
     first = not device.suffix
+
+    def aim(target):
+        return target if device.aim else None
+
     yield Figure(f'client.map{device.suffix}', f'client map {mib}', limit=f'limits map {mib} {page}',
-                 peers={'memfd by hand': f'limits file_map {mib} {page}'}, target=of_limit(1.5), **on)
+                 peers={'memfd by hand': f'limits file_map {mib} {page}'}, target=aim(of_limit(1.5)), **on)
     # Only where the pages are bigger than tmpfs's is there a reason why it should be slower.
     faster = Target('<= 1.03 x limit, faster than tmpfs', lambda ours, limit, peer: limit <= 1.03 and peer < 1)
     yield Figure(f'client.random_read{device.suffix}', f'client read {mib}', limit=f'client read_by_hand {mib}',
-                 peers={'tmpfs': f'limits read {mib} 4'}, target=faster if page != '4' else of_limit(1.03), warm=True, **on)
+                 peers={'tmpfs': f'limits read {mib} 4'}, target=aim(faster if page != '4' else of_limit(1.03)), warm=True, **on)
     if first:
         # The limit against itself: how far apart two processes that do the very same are in this run.
         yield Figure('client.random_read.control', f'client read_by_hand {mib}', limit=f'client read_by_hand {mib}', warm=True,
                      **on)
     yield Figure(f'client.copy{device.suffix}', 'copy pool {mib_256} {page_kib}', unit='GB/s', warm=True,
                  limit=f'copy memory {{mib_256}} {{page_kib}} {page}', peers={'write to tmpfs': 'copy write {mib_256} {page_kib}'},
-                 target=of_rate(0.97), **on)
+                 target=aim(of_rate(0.97)), **on)
     if first:
         yield Figure('client.copy.control', 'copy memory {mib_256} {page_kib} {page_kib}', unit='GB/s', warm=True,
                      limit='copy memory {mib_256} {page_kib} {page_kib}', **on)
@@ -154,7 +181,7 @@ def command_figures():
     as_cp = Target('as fast as cp', lambda ours, limit, peer: peer >= 1)
     for name, cpus in (('', False), ('.two_cpus', True)):
         for way in ('put', 'get'):
-            yield Figure(f'tools.{way}{name}', f'transfer {way} {{mib}} {{pgmap}}', unit='GB/s', pool=BIG, two_cpus=cpus,
+            yield Figure(f'tools.{way}{name}', f'transfer {way} {{mib}} {{pgmap}}', unit='GB/s', pool=BIG, two_cpus=cpus, rounds=7,
                          peers={'cp, tmpfs to tmpfs': 'transfer cp {mib}'}, target=as_cp)
 
 
@@ -185,8 +212,8 @@ def growth_figures():
     for mib in (64, 256, 1024):
         yield Figure(f'client.random_read@{mib}MiB', f'client read {{mib_{mib}}}', limit=f'client read_by_hand {{mib_{mib}}}',
                      pool=BIG, warm=True)
-    for mib in (64, 256, 1024):
-        yield Figure(f'tools.put@{mib}MiB', f'transfer put {{mib_{mib}}} {{pgmap}}', unit='GB/s', pool=BIG,
+    for mib in (64, 256):
+        yield Figure(f'tools.put@{mib}MiB', f'transfer put {{mib_{mib}}} {{pgmap}}', unit='GB/s', pool=BIG, rounds=7,
                      peers={'cp, tmpfs to tmpfs': f'transfer cp {{mib_{mib}}}'})
     for folios in (10**3, 10**4, 10**5):
         yield Figure(f'holder.kill9@{folios}', f'kill9 kill {folios}', pool=SMALL_PAGES)
@@ -194,5 +221,21 @@ def growth_figures():
         yield Figure(f'holder.who@{holders}', f'who command {{holders_{holders}}} {{files}} {{pgmap}}', pool=SMALL_PAGES)
 
 
+FAIR_POOL = 'memfd:size=16M,page=4K'  # bench/fair.h: 64 blocks of 256 KiB
+LEASES = {'lease 0.1 s': 100, 'lease 0.5 s': 500, 'lease 1 s': 1000, 'lease 5 s': 5000}
+
+
+def fair_figures():
+    """The same workload on the pool and on leases that end by timeout: bench/fair.h says what is counted."""
+    none = Target('0', lambda ours, limit, peer: ours == 0)
+    less = Target('less than leases', lambda ours, limit, peer: ours == 0 or (peer is not None and peer < 1))
+    for key, unit, target in (('early', '', none), ('corrupted', '', none), ('leaked', 'MiB s', less), ('kept', 'B', none),
+                              ('told', '', None), ('refused', '', None), ('takes', '', None), ('kills', '', None),
+                              ('stops', '', None), ('outlived', '', None)):
+        yield Figure(f'fair.{key}', 'fair pgmap {fair_s}', unit=unit, report=key, target=target, pool=FAIR_POOL,
+                     peers={name: f'fair lease {{fair_s}} {ms}' for name, ms in LEASES.items()})
+
+
 FIGURES = [*request_figures(), *space_figures(), *client_figures(), *command_figures(), *holder_figures()]
 GROWTH = list(growth_figures())
+FAIR = list(fair_figures())
