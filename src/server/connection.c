@@ -15,8 +15,11 @@
 #include <sys/epoll.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "server/log.h"
 
 enum { REPLIES_IN_FLIGHT_BYTES = 16384 };
 
@@ -24,6 +27,18 @@ static int watch_fd(struct loop *loop, int fd, uint32_t events, struct watch *wa
 {
 	struct epoll_event event = {.events = events, .data = {.ptr = watch}};
 	return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
+}
+
+/* Once, until somebody finds room again: who asks and asks shall not fill the log. */
+static void say_full(struct loop *loop, unsigned nothers)
+{
+	struct rlimit limit = {0};
+	if (loop->said_full)
+		return;
+	loop->said_full = true;
+	(void)getrlimit(RLIMIT_NOFILE, &limit);
+	log_line("a client is turned away: %u connections, at most %llu descriptors (raise it: ulimit -Hn)", nothers,
+		 (unsigned long long)limit.rlim_cur);
 }
 
 /* Out of descriptors: the spare one lets us take the next client, tell it so, and let it go. */
@@ -66,6 +81,7 @@ static struct conn *conn_new(struct loop *loop, int fd)
 		return NULL;
 	}
 	TAILQ_INSERT_TAIL(&loop->conns, conn, link);
+	loop->nconns++;
 	return conn;
 }
 
@@ -73,8 +89,10 @@ void conn_accept(struct loop *loop)
 {
 	int fd = accept4(loop->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0) {
-		if (errno == EMFILE || errno == ENFILE)
+		if (errno == EMFILE || errno == ENFILE) {
+			say_full(loop, loop->nconns);
 			turn_away(loop);
+		}
 		return;
 	}
 	if (!conn_new(loop, fd))
@@ -93,6 +111,7 @@ void conn_drop(struct loop *loop, struct conn *conn)
 	(void)close(conn->fd);
 	conn->fd = -1;
 	TAILQ_REMOVE(&loop->conns, conn, link);
+	loop->nconns--;
 	TAILQ_INSERT_TAIL(&loop->dropped, conn, link);
 	if (!service_disconnect(conn->session))
 		waiting_leases(loop, conn->session);
@@ -166,6 +185,10 @@ static void handle(struct loop *loop, struct conn *conn, const struct proto_req 
 		waiting_drain(loop, conn, req);
 		return;
 	}
+	if (req->type == PROTO_HELLO && reply.rep.error == -EMFILE)
+		say_full(loop, loop->nconns - 1);
+	else if (req->type == PROTO_HELLO && reply.rep.error == 0)
+		loop->said_full = false;
 	waiting_leases(loop, conn->session);
 	if (!greeted && !watch_pins(loop, conn))
 		next = SERVICE_CLOSE;

@@ -45,7 +45,8 @@ struct loop {
 	struct listener listener;
 	struct watch listener_watch, signal_watch, answers_watch;
 	int epoll_fd, signal_fd, answers_fd, spare_fd;
-	bool quiet, ended, drain_thread;
+	bool quiet, ended, drain_thread, said_full;
+	unsigned nconns;
 	int signals;
 	int exit_code;
 	struct conn_list conns, dropped;
