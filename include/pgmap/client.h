@@ -77,14 +77,39 @@ struct pgmap_stat {
 int pgmap_fstat(struct pgmap_file *file, struct pgmap_stat *out);
 int pgmap_truncate(struct pgmap_file *file, uint64_t size_bytes); /* as fsdax_truncate(): allocated, zeroed, deferred */
 
+/* What becomes of pages that a file is to lose and somebody holds (c6.7). */
+enum {
+	PGMAP_DEFER = 0, /* the file loses them now, and they are reused only after their last put */
+	PGMAP_WAIT = 1,  /* wait until nobody holds them */
+	PGMAP_FAIL = 2   /* -EBUSY at once */
+};
+/*
+ * pgmap_truncate_how, pgmap_punch, pgmap_unlink_how - take pages away from a file in one of these ways: see fsdax.h for what
+ * holds a page. When WAIT or FAIL answers 0, all that the file lost is free; what answers anything else has changed nothing.
+ * While one waits, new mappings of the range answer -EAGAIN, and new pins too (c7.9). timeout_ms says something to WAIT
+ * only: 0 looks once, below 0 waits for ever. The connection can be used meanwhile; what waits ends with it.
+ * pgmap_punch leaves a hole: the file keeps its size, the hole has no pages, and reads as zero when it is mapped, which
+ * gives it new ones. offset_bytes and len_bytes are multiples of the pool's granule; the range may go beyond the end.
+ *   -EBUSY      FAIL: somebody holds some of it; an unlink: or has the file open; pgmap_who() says who
+ *   -ETIMEDOUT  WAIT: somebody still does          -ENODEV  WAIT and FAIL: the pool is draining
+ *   -ENOENT     unlink: no such file, or the path leads elsewhere since
+ *   -EUSERS     64 requests of this connection wait     -EMFILE, -ENFILE  WAIT: no descriptor to wait with
+ *   -EACCES     the file was opened for reading, or this user may only read
+ *   -EINVAL, -ENOMEM, -EPIPE, and those of pgmap_truncate() and pgmap_unlink()
+ * The caller's own mappings count; its open files count for its unlink.
+ */
+int pgmap_truncate_how(struct pgmap_file *file, uint64_t size_bytes, int mode, int64_t timeout_ms);
+int pgmap_punch(struct pgmap_file *file, uint64_t offset_bytes, uint64_t len_bytes, int mode, int64_t timeout_ms);
+int pgmap_unlink_how(struct pgmap_client *client, const char *path, int mode, int64_t timeout_ms);
+
 enum { PGMAP_MAP_READ = 1, PGMAP_MAP_WRITE = 2 };
 /*
  * pgmap_map - map [offset, offset + len) of a file at one contiguous address range; len 0: to the end. offset is a multiple
  * of the pool's granule. The range must lie within the file. Who never maps for writing never gets a descriptor of the
  * device that could be written through. -EINVAL, -ERANGE; -EACCES WRITE of a file that was opened for reading, or by a user
  * who may only read; -E2BIG more pieces than this
- * process may map (before any effect); -ENODEV the pool is draining; -EBUSY quarantined; -EUSERS a page is mapped a
- * million times; -ENOMEM.
+ * process may map (before any effect); -ENODEV the pool is draining; -EBUSY quarantined; -EAGAIN somebody waits to take
+ * the range away; -ENOSPC it has a hole, and there is no room for its pages; -EUSERS a page is mapped a million times; -ENOMEM.
  */
 int pgmap_map(struct pgmap_file *file, uint64_t offset_bytes, uint64_t len_bytes, unsigned prot,
 	      struct pgmap_mapping **out);

@@ -98,6 +98,20 @@ static int embedded_drain(struct transport *transport, int64_t timeout_ms)
 	return err == -EINVAL ? -ECANCELED : err; /* revived between the two calls */
 }
 
+/* Nothing is needed: it is this thread that waits, in the service. */
+static int embedded_await_open(struct transport *transport, struct forkfd *control)
+{
+	(void)transport;
+	(void)control;
+	return 0;
+}
+
+static int embedded_await(struct transport *transport, const struct forkfd *control, uint64_t handle)
+{
+	(void)control;
+	return service_await(of(transport)->service, handle);
+}
+
 static int embedded_close(struct transport *transport)
 {
 	struct embedded_transport *t = of(transport);
@@ -116,7 +130,8 @@ static void embedded_hang_up(struct transport *transport)
 		   (void *)of(transport)->session);
 }
 
-static const struct transport_ops embedded_ops = {embedded_call, embedded_drain, embedded_close, embedded_hang_up};
+static const struct transport_ops embedded_ops = {embedded_call,  embedded_drain, embedded_await_open,
+						  embedded_await, embedded_close, embedded_hang_up};
 
 int transport_embedded_open(const char *spec, struct transport **out)
 {

@@ -2,8 +2,8 @@
 /*
  * transport_socket.c - requests through the server's socket: one out, one back.
  *
- * A drain waits for long, and other threads must be able to unmap meanwhile, so it has a connection of its own, which says
- * that it will hold nothing (PROTO_HELLO_CONTROL).
+ * A drain waits for long, and so may a truncate, and other threads must be able to unmap meanwhile, so each such wait has a
+ * connection of its own, which says that it will hold nothing (PROTO_HELLO_CONTROL).
  */
 #include "client/transport.h"
 
@@ -228,15 +228,31 @@ static int control_call(int fd, struct proto_req *req)
 	return err ? err : reply.rep.error;
 }
 
-static int socket_drain(struct transport *transport, int64_t timeout_ms)
+static int socket_await_open(struct transport *transport, struct forkfd *control)
 {
 	struct proto_req hello = {.type = PROTO_HELLO, .flags = PROTO_HELLO_CONTROL};
-	struct proto_req drain = {.type = PROTO_DRAIN, .timeout_ms = timeout_ms};
-	struct forkfd control = {.fd = -1};
-	int err = connect_to(&of(transport)->addr, &control);
+	int err = connect_to(&of(transport)->addr, control);
 	if (err)
 		return err == -ENOENT || err == -ECONNREFUSED ? -EPIPE : err;
-	err = control_call(control.fd, &hello);
+	err = control_call(control->fd, &hello);
+	if (err)
+		forkfd_close(control);
+	return err;
+}
+
+static int socket_await(struct transport *transport, const struct forkfd *control, uint64_t handle)
+{
+	struct proto_req req = {.type = PROTO_AWAIT, .handle = handle};
+	(void)transport;
+	int err = control_call(control->fd, &req);
+	return err == -EBADF ? -EPIPE : err; /* it is another server that answers there */
+}
+
+static int socket_drain(struct transport *transport, int64_t timeout_ms)
+{
+	struct proto_req drain = {.type = PROTO_DRAIN, .timeout_ms = timeout_ms};
+	struct forkfd control = {.fd = -1};
+	int err = socket_await_open(transport, &control);
 	if (!err)
 		err = control_call(control.fd, &drain);
 	forkfd_close(&control);
@@ -258,7 +274,8 @@ static void socket_hang_up(struct transport *transport)
 	(void)shutdown(of(transport)->socket.fd, SHUT_RDWR);
 }
 
-static const struct transport_ops socket_ops = {socket_call, socket_drain, socket_close, socket_hang_up};
+static const struct transport_ops socket_ops = {socket_call,  socket_drain, socket_await_open,
+						socket_await, socket_close, socket_hang_up};
 
 int transport_socket_open(const char *path, struct transport **out)
 {

@@ -103,8 +103,7 @@ void conn_drop(struct loop *loop, struct conn *conn)
 {
 	if (conn->fd < 0)
 		return;
-	if (conn->drain_deadline_ns)
-		LIST_REMOVE(conn, waiting);
+	waiting_stop(loop, conn);
 	int event_fd = service_session_event(conn->session);
 	if (event_fd >= 0)
 		(void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, event_fd, NULL);
@@ -182,7 +181,10 @@ static void handle(struct loop *loop, struct conn *conn, const struct proto_req 
 	bool greeted = service_session_event(conn->session) >= 0;
 	enum service_next next = service_handle(conn->session, req, len, &reply);
 	if (next == SERVICE_WAIT) {
-		waiting_drain(loop, conn, req);
+		if (req->type == PROTO_AWAIT)
+			waiting_await(loop, conn, req);
+		else
+			waiting_drain(loop, conn, req);
 		return;
 	}
 	if (req->type == PROTO_HELLO && reply.rep.error == -EMFILE)
@@ -212,8 +214,8 @@ void conn_readable(struct loop *loop, struct conn *conn)
 		conn_drop(loop, conn);
 		return;
 	}
-	/* Too long, with descriptors, or a second request while a drain is waited for: no client of ours does that. */
-	if ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || conn->drain_deadline_ns) {
+	/* Too long, with descriptors, or a second request while something is waited for: no client of ours does that. */
+	if ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || conn->drain_deadline_ns || conn->awaits) {
 		struct service_reply reply;
 		service_refuse(&reply, (size_t)n >= PROTO_HEADER_BYTES ? &req : NULL, -EPROTO);
 		conn_reply(loop, conn, &reply);

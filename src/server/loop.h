@@ -33,6 +33,7 @@ struct conn {
 	LIST_ENTRY(conn) waiting; /* in loop.drains while drain_deadline_ns is not 0 */
 	struct session *session;
 	uint64_t drain_deadline_ns; /* of CLOCK_MONOTONIC; 0: it waits for no drain */
+	uint64_t awaits;            /* the request whose end it waits for; 0: none. Then it is in loop.awaits */
 	struct proto_req drain_req; /* only its header: what the reply repeats */
 	int fd;                     /* -1: it has gone, and is freed when this round of events is over */
 };
@@ -51,7 +52,9 @@ struct loop {
 	int exit_code;
 	struct conn_list conns, dropped;
 	LIST_HEAD(, conn) drains;
-	struct lease_list unwatched; /* no thread could be made: asked again, once a second */
+	LIST_HEAD(, conn) awaits;
+	uint64_t pending_deadline_ns; /* service_check_pending() */
+	struct lease_list unwatched;  /* no thread could be made: asked again, once a second */
 	pthread_mutex_t answers_lock;
 	struct lease_list answers; /* whose threads are done */
 	bool drain_answer;
@@ -73,5 +76,8 @@ void waiting_drain(struct loop *loop, struct conn *conn, const struct proto_req 
 void waiting_start_drain(struct loop *loop);  /* a thread that waits for the pool's death, unless there is one */
 void waiting_check_drains(struct loop *loop); /* after anything happened: who can be answered, who is waited for */
 int waiting_timeout_ms(struct loop *loop);
+void waiting_await(struct loop *loop, struct conn *conn, const struct proto_req *req);
+void waiting_check_awaits(struct loop *loop);            /* after anything happened, and before the drains */
+void waiting_stop(struct loop *loop, struct conn *conn); /* the connection goes: it waits for nothing any more */
 
 #endif

@@ -5,7 +5,7 @@
  * SOCK_SEQPACKET; every request is a struct proto_req and every reply a struct proto_rep, whole, in the byte order of
  * the machine (both ends run on it). The first 16 bytes of both keep their meaning in every version, so that a client of
  * another version can be told so. The first request is HELLO; a client sends one request and reads its reply before it
- * sends the next; the reply to DRAIN may come after other clients' replies, so DRAIN has a connection of its own.
+ * sends the next; the replies to DRAIN and AWAIT may come after other clients' replies, so these have a connection of their own.
  *
  * Descriptors travel only from the server to a client: three with the reply to HELLO (a lease that can be read through,
  * pin segment, eventfd), one or two with that to LEASE, one
@@ -36,12 +36,12 @@ enum proto_type {
 	PROTO_OPEN,      /* path, flags -> handle */
 	PROTO_CLOSE,     /* handle */
 	PROTO_FSTAT,     /* handle -> stat */
-	PROTO_TRUNCATE,  /* handle, len */
+	PROTO_TRUNCATE,  /* handle, len, flags: PROTO_HOW_..., timeout_ms -> handle (of AWAIT) */
 	PROTO_MAP,       /* handle, offset, len, prot -> handle, map */
 	PROTO_OPEN_MAP,  /* path, flags, len (size), prot -> handle, map */
 	PROTO_UNMAP,     /* handle, flags: PROTO_UNMAP_... */
 	PROTO_STAT,      /* path -> stat */
-	PROTO_UNLINK,    /* path */
+	PROTO_UNLINK,    /* path, flags and answer as TRUNCATE */
 	PROTO_RENAME,    /* path, path2 */
 	PROTO_MKDIR,     /* path */
 	PROTO_RMDIR,     /* path */
@@ -52,8 +52,14 @@ enum proto_type {
 	PROTO_DRAIN,     /* timeout_ms; the reply comes when it has ended */
 	PROTO_DRAIN_CANCEL,
 	PROTO_LEASE, /* flags: PROTO_LEASE_... -> lease descriptors: for reading, with NEXT; writable, with WRITE */
+	PROTO_PUNCH, /* handle, offset, len, flags and answer as TRUNCATE */
+	PROTO_AWAIT, /* handle; the reply comes when the request that got this number has ended, and says how */
 	PROTO_NTYPES
 };
+
+/* What becomes of pages that somebody holds (clause 6.7); neither: deferred. WAIT: the reply comes at once, with a handle
+ * when something has to be waited for: until then, or timeout_ms (below 0: for ever), or the end of this connection. */
+enum { PROTO_HOW_WAIT = 1, PROTO_HOW_FAIL = 2 };
 
 /* A connection that holds nothing: no holder, no lease, no segment; it may ask about the pool and drain it. */
 enum { PROTO_HELLO_CONTROL = 1 };

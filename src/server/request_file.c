@@ -5,7 +5,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "server/pending.h"
 #include "server/records.h"
+
+static_assert((int)PROTO_HOW_WAIT == (int)FSDAX_WAIT && (int)PROTO_HOW_FAIL == (int)FSDAX_FAIL,
+	      "the modes travel as they are");
 
 static struct proto_stat wire_stat(const struct fsdax_stat *st)
 {
@@ -55,11 +59,53 @@ int request_fstat(struct session *session, const struct proto_req *req, struct s
 	return err;
 }
 
+/* The taking was prepared, or not. */
+static int begin_taking(struct pending *pending, int err, const struct proto_req *req, struct service_reply *out)
+{
+	if (!err)
+		return pending_begin(pending, (enum fsdax_mode)req->flags, req->timeout_ms, &out->rep.handle);
+	pending_free(pending);
+	return err;
+}
+
+/* A mode, that is. */
+static int check_how(const struct proto_req *req)
+{
+	return req->flags == (PROTO_HOW_WAIT | PROTO_HOW_FAIL) ? -EINVAL : 0;
+}
+
 int request_truncate(struct session *session, const struct proto_req *req, struct service_reply *out)
 {
-	(void)out;
+	struct pending *pending;
 	struct fsdax_file *file = handles_get(&session->files, req->handle);
-	return file ? fsdax_truncate(file, req->len_bytes) : -EBADF;
+	if (!file)
+		return -EBADF;
+	if (!req->flags)
+		return fsdax_truncate(file, req->len_bytes);
+	int err = check_how(req);
+	if (!err)
+		err = pending_new(session, &pending);
+	return err ? err : begin_taking(pending, taking_size(&pending->taking, file, req->len_bytes), req, out);
+}
+
+int request_punch(struct session *session, const struct proto_req *req, struct service_reply *out)
+{
+	struct pending *pending;
+	struct fsdax_file *file = handles_get(&session->files, req->handle);
+	int err = file ? check_how(req) : -EBADF;
+	if (!err)
+		err = pending_new(session, &pending);
+	if (err)
+		return err;
+	err = taking_punch(&pending->taking, file, req->offset_bytes, req->len_bytes);
+	return begin_taking(pending, err, req, out);
+}
+
+int request_await(struct session *session, const struct proto_req *req, struct service_reply *out)
+{
+	(void)out;
+	(void)pending_check(session->service);
+	return pending_result(session->service, req->handle);
 }
 
 int request_stat(struct session *session, const struct proto_req *req, struct service_reply *out)
@@ -73,8 +119,14 @@ int request_stat(struct session *session, const struct proto_req *req, struct se
 
 int request_unlink(struct session *session, const struct proto_req *req, struct service_reply *out)
 {
-	(void)out;
-	return fsdax_unlink(session->service->fs, req->path);
+	struct pending *pending;
+	if (!req->flags)
+		return fsdax_unlink(session->service->fs, req->path);
+	int err = check_how(req);
+	if (!err)
+		err = pending_new(session, &pending);
+	return err ? err
+		   : begin_taking(pending, taking_unlink(&pending->taking, session->service->fs, req->path), req, out);
 }
 
 int request_rename(struct session *session, const struct proto_req *req, struct service_reply *out)

@@ -61,6 +61,8 @@ static bool loop_init(struct loop *loop)
 	TAILQ_INIT(&loop->unwatched);
 	TAILQ_INIT(&loop->answers);
 	LIST_INIT(&loop->drains);
+	LIST_INIT(&loop->awaits);
+	loop->pending_deadline_ns = PGMAP_NO_DEADLINE;
 	(void)pthread_mutex_init(&loop->answers_lock, NULL);
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	loop->signal_fd = open_signals();
@@ -136,6 +138,7 @@ static void run(struct loop *loop)
 			waiting_retry(loop);
 			next_retry = pgmap_deadline_in(1000);
 		}
+		waiting_check_awaits(loop);
 		if (loop->exit_code == 0)
 			waiting_check_drains(loop);
 		conn_free_dropped(loop);

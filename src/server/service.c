@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "server/pending.h"
 #include "server/requests.h"
 
 /* Half of the memory that is available, in whole 2 MiB. */
@@ -76,7 +77,20 @@ static int open_pool(struct service *service)
 	if (!err)
 		(void)fsdax_set_wiping(service->fs, 0,
 				       SERVICE_WIPE_PERCENT); /* without a thread, by those who need it */
+	if (!err)
+		fsdax_on_taking(service->fs, session_taking);
 	return err;
+}
+
+static void init_waiting(struct service *service)
+{
+	pthread_condattr_t attr;
+	TAILQ_INIT(&service->pendings);
+	(void)pthread_mutex_init(&service->lock, NULL);
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&service->pending_cond, &attr);
+	(void)pthread_condattr_destroy(&attr);
 }
 
 int service_create(const char *spec, struct service **out, char why[DEV_WHY_MAX])
@@ -87,7 +101,7 @@ int service_create(const char *spec, struct service **out, char why[DEV_WHY_MAX]
 		return -ENOMEM;
 	service->others = SERVICE_WRITER;
 	TAILQ_INIT(&service->sessions);
-	(void)pthread_mutex_init(&service->lock, NULL);
+	init_waiting(service);
 	int err = open_device(service, spec, why);
 	if (!err)
 		err = open_pool(service);
@@ -117,6 +131,7 @@ int service_destroy(struct service *service)
 	if (service->base)
 		(void)munmap(service->base, service->dev->size_bytes);
 	dev_close(service->dev);
+	(void)pthread_cond_destroy(&service->pending_cond);
 	(void)pthread_mutex_destroy(&service->lock);
 	free(service);
 	return 0;
@@ -171,6 +186,7 @@ static void drain_begin(struct service *service)
 	service->draining = true;
 	TAILQ_FOREACH (session, &service->sessions, link)
 		session_block_all(session, PINWORD_GOING);
+	pending_drain(service);
 }
 
 static int drain_cancel(struct service *service)
@@ -200,7 +216,7 @@ static int request_drain_cancel(struct session *session, const struct proto_req 
 	return drain_cancel(session->service);
 }
 
-enum { OPEN_FLAGS = FSDAX_CREATE | FSDAX_EXCL | FSDAX_TRUNC };
+enum { OPEN_FLAGS = FSDAX_CREATE | FSDAX_EXCL | FSDAX_TRUNC, HOW_FLAGS = PROTO_HOW_WAIT | PROTO_HOW_FAIL };
 enum { NEEDS_HOLDER = 1, NEEDS_PROT = 2, NEEDS_WRITER = 4, NEEDS_OWNER = 8 };
 
 static const struct {
@@ -213,13 +229,13 @@ static const struct {
 	[PROTO_OPEN] = {request_open, OPEN_FLAGS, 1, NEEDS_HOLDER},
 	[PROTO_CLOSE] = {request_close, 0, 0, NEEDS_HOLDER},
 	[PROTO_FSTAT] = {request_fstat, 0, 0, NEEDS_HOLDER},
-	[PROTO_TRUNCATE] = {request_truncate, 0, 0, NEEDS_HOLDER | NEEDS_WRITER},
+	[PROTO_TRUNCATE] = {request_truncate, HOW_FLAGS, 0, NEEDS_HOLDER | NEEDS_WRITER},
 	[PROTO_MAP] = {request_map, 0, 0, NEEDS_HOLDER | NEEDS_PROT},
 	[PROTO_OPEN_MAP] = {request_open_map, OPEN_FLAGS, 1, NEEDS_HOLDER | NEEDS_PROT},
 	[PROTO_UNMAP] = {request_unmap, PROTO_UNMAP_INHERITED | PROTO_UNMAP_UNRENEWED, 0, NEEDS_HOLDER},
 	[PROTO_LEASE] = {request_lease, PROTO_LEASE_NEXT | PROTO_LEASE_WRITE, 0, NEEDS_HOLDER},
 	[PROTO_STAT] = {request_stat, 0, 1, 0},
-	[PROTO_UNLINK] = {request_unlink, 0, 1, NEEDS_WRITER},
+	[PROTO_UNLINK] = {request_unlink, HOW_FLAGS, 1, NEEDS_WRITER},
 	[PROTO_RENAME] = {request_rename, 0, 2, NEEDS_WRITER},
 	[PROTO_MKDIR] = {request_mkdir, 0, 1, NEEDS_WRITER},
 	[PROTO_RMDIR] = {request_rmdir, 0, 1, NEEDS_WRITER},
@@ -229,6 +245,8 @@ static const struct {
 	[PROTO_FENCE] = {request_fence, 0, 0, NEEDS_OWNER},
 	[PROTO_DRAIN] = {request_drain, 0, 0, NEEDS_OWNER},
 	[PROTO_DRAIN_CANCEL] = {request_drain_cancel, 0, 0, NEEDS_OWNER},
+	[PROTO_PUNCH] = {request_punch, HOW_FLAGS, 0, NEEDS_HOLDER | NEEDS_WRITER},
+	[PROTO_AWAIT] = {request_await, 0, 0, 0},
 };
 
 static void begin_reply(struct service_reply *out, const struct proto_req *req)
@@ -336,11 +354,13 @@ bool service_disconnect(struct session *session)
 {
 	struct service *service = session->service;
 	bool ended = true;
+	(void)pthread_mutex_lock(&service->lock);
+	pending_cancel_all(session);
 	if (!session->holder) {
+		(void)pthread_mutex_unlock(&service->lock);
 		session_free(session);
 		return true;
 	}
-	(void)pthread_mutex_lock(&service->lock);
 	service->connections--;
 	session_close_files(session); /* nobody can name them any more */
 	session->state = PROTO_WHO_MAPPING;
@@ -352,6 +372,48 @@ bool service_disconnect(struct session *session)
 		session_close_event(session); /* nobody listens to its unpins but the lease */
 	(void)pthread_mutex_unlock(&service->lock);
 	return ended;
+}
+
+uint64_t service_check_pending(struct service *service)
+{
+	(void)pthread_mutex_lock(&service->lock);
+	uint64_t deadline_ns = pending_check(service);
+	(void)pthread_mutex_unlock(&service->lock);
+	return deadline_ns;
+}
+
+int service_pending_result(struct service *service, uint64_t id)
+{
+	(void)pthread_mutex_lock(&service->lock);
+	int err = pending_result(service, id);
+	(void)pthread_mutex_unlock(&service->lock);
+	return err;
+}
+
+void service_pending_cancel(struct service *service, uint64_t id)
+{
+	(void)pthread_mutex_lock(&service->lock);
+	pending_cancel(service, id);
+	(void)pthread_mutex_unlock(&service->lock);
+}
+
+int service_await(struct service *service, uint64_t id)
+{
+	int err;
+	(void)pthread_mutex_lock(&service->lock);
+	for (;;) {
+		uint64_t ns = pending_check(service);
+		const struct timespec until = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+		err = pending_result(service, id);
+		if (err != -EINPROGRESS)
+			break;
+		if (ns == PGMAP_NO_DEADLINE)
+			(void)pthread_cond_wait(&service->pending_cond, &service->lock);
+		else
+			(void)pthread_cond_timedwait(&service->pending_cond, &service->lock, &until);
+	}
+	(void)pthread_mutex_unlock(&service->lock);
+	return err;
 }
 
 struct lease *service_lease_wanted(struct session *session)
@@ -391,6 +453,7 @@ bool service_end_embedded(struct session *session)
 	(void)pthread_mutex_lock(&service->lock);
 	bool idle = !session_holds(session);
 	if (idle) {
+		pending_cancel_all(session);
 		service->connections--;
 		session_end(session);
 	}

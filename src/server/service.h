@@ -48,7 +48,7 @@ struct session *service_connect(struct service *service, pid_t pid, uid_t uid);
 enum service_next {
 	SERVICE_REPLY = 0, /* send the reply */
 	SERVICE_CLOSE = 1, /* send it, then end the connection: it does not speak this protocol */
-	SERVICE_WAIT = 2   /* a drain has begun: reply when pgmap_drain() answers, with service_drained() */
+	SERVICE_WAIT = 2   /* DRAIN: reply when pgmap_drain() answers; AWAIT: with service_pending_result() */
 };
 /* service_handle - do what the message says. It may be anything: len_bytes of what came. */
 enum service_next service_handle(struct session *session, const void *msg, size_t len_bytes, struct service_reply *out);
@@ -64,6 +64,17 @@ void service_lease_gone(struct lease *lease);
 /* The same for an embedded pool, where the kernel need not be asked. False, nothing changed: it maps. */
 bool service_end_embedded(struct session *session);
 int service_session_event(const struct session *session); /* the eventfd, or -1 before HELLO */
+
+/*
+ * Requests that wait for pages (pending.h), by the number that is the handle of their reply.
+ * service_check_pending - after anything happened: those that can end do; the answer is the deadline at which it is to be
+ * called again. service_pending_result - how it ended, once; -EINPROGRESS; -EBADF. service_pending_cancel - it shall not be.
+ * service_await - wait for it, where no loop does.
+ */
+uint64_t service_check_pending(struct service *service);
+int service_pending_result(struct service *service, uint64_t id);
+void service_pending_cancel(struct service *service, uint64_t id);
+int service_await(struct service *service, uint64_t id);
 
 /* service_drain - no new folios, no new pins (c7.9); then pgmap_drain(service_pgmap()) says when nothing is held. */
 void service_drain(struct service *service);

@@ -412,6 +412,15 @@ void session_gone(void *cookie, uint64_t first_span, uint64_t nspans)
 	}
 }
 
+void session_taking(void *cookie, uint64_t span, int taken)
+{
+	struct session_map *map = cookie;
+	if (!map || span >= map->nspans || is_stale(map, span))
+		return;
+	enum pinword_reason reason = map->session->service->draining ? PINWORD_GOING : PINWORD_OPEN;
+	(void)pinword_block(&map->session->segment.words[map->first_word + span], taken ? PINWORD_WAIT : reason);
+}
+
 void session_block_all(struct session *session, enum pinword_reason reason)
 {
 	struct session_map *map;

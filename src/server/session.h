@@ -40,6 +40,8 @@ struct service {
 	uint32_t quarantined; /* holders */
 	bool draining;
 	enum service_role others;
+	TAILQ_HEAD(, pending) pendings;
+	pthread_cond_t pending_cond; /* of lock: some of them may have ended */
 };
 
 /* The last word on a mapping that is complete, but not there yet: other than 0 is its error, and nothing has happened. */
@@ -122,6 +124,7 @@ int session_unmap(struct session *session, struct session_map *map, uint32_t inh
 void session_lease_fallen(struct session *session); /* what waited for it ends */
 bool session_holds(const struct session *session);  /* a mapping, its own or its children's */
 void session_gone(void *cookie, uint64_t first_span, uint64_t nspans);
+void session_taking(void *cookie, uint64_t span, int taken);
 
 void session_block_all(struct session *session, enum pinword_reason reason); /* but for stale spans */
 void session_count_pins(const struct session_map *map, uint64_t *local, uint64_t *remote);

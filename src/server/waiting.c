@@ -8,6 +8,8 @@
  *
  * A drain: one thread blocks in pgmap_drain(). Its answer only wakes the loop, which looks at the pgmap's state itself, so
  * an answer of a drain that was cancelled meanwhile is harmless. Deadlines of those who wait are the loop's timeout.
+ *
+ * A request that takes pages away (pending.h): all that can end it passes through the loop, which looks after each round.
  */
 #include "server/loop.h"
 
@@ -143,13 +145,42 @@ void waiting_drain(struct loop *loop, struct conn *conn, const struct proto_req 
 	LIST_INSERT_HEAD(&loop->drains, conn, waiting);
 }
 
-static void answer_drain(struct loop *loop, struct conn *conn, int err)
+static void answer(struct loop *loop, struct conn *conn, int err)
 {
 	struct service_reply reply;
 	LIST_REMOVE(conn, waiting);
 	conn->drain_deadline_ns = 0;
+	conn->awaits = 0;
 	service_refuse(&reply, &conn->drain_req, err);
 	conn_reply(loop, conn, &reply);
+}
+
+void waiting_await(struct loop *loop, struct conn *conn, const struct proto_req *req)
+{
+	conn->awaits = req->handle;
+	memcpy(&conn->drain_req, req, PROTO_HEADER_BYTES);
+	LIST_INSERT_HEAD(&loop->awaits, conn, waiting);
+}
+
+void waiting_check_awaits(struct loop *loop)
+{
+	struct conn *conn, *next;
+	loop->pending_deadline_ns = service_check_pending(loop->service);
+	for (conn = LIST_FIRST(&loop->awaits); conn; conn = next) {
+		next = LIST_NEXT(conn, waiting);
+		int err = service_pending_result(loop->service, conn->awaits);
+		if (err != -EINPROGRESS)
+			answer(loop, conn, err);
+	}
+}
+
+void waiting_stop(struct loop *loop, struct conn *conn)
+{
+	if (conn->drain_deadline_ns || conn->awaits)
+		LIST_REMOVE(conn, waiting);
+	if (conn->awaits)
+		service_pending_cancel(loop->service, conn->awaits);
+	conn->drain_deadline_ns = conn->awaits = 0;
 }
 
 static void say_whom(struct loop *loop)
@@ -187,9 +218,9 @@ void waiting_check_drains(struct loop *loop)
 	for (conn = LIST_FIRST(&loop->drains); conn; conn = next) {
 		next = LIST_NEXT(conn, waiting);
 		if (state != -EINPROGRESS)
-			answer_drain(loop, conn, state);
+			answer(loop, conn, state);
 		else if (conn->drain_deadline_ns <= now_ns)
-			answer_drain(loop, conn, -ETIMEDOUT);
+			answer(loop, conn, -ETIMEDOUT);
 	}
 	if (state == 0) {
 		loop->ended = true;
@@ -204,7 +235,7 @@ void waiting_check_drains(struct loop *loop)
 
 int waiting_timeout_ms(struct loop *loop)
 {
-	uint64_t first_ns = PGMAP_NO_DEADLINE;
+	uint64_t first_ns = loop->pending_deadline_ns;
 	struct conn *conn;
 	LIST_FOREACH (conn, &loop->drains, waiting) {
 		if (conn->drain_deadline_ns < first_ns)

@@ -35,6 +35,9 @@ struct fake {
 	int close_error;
 	int drain_error;
 	int64_t drain_timeout_ms;
+	int await_open_error, await_error;
+	unsigned awaits_opened;
+	uint64_t awaited; /* the handle */
 	/* What the test wants to be answered, for its answer function. */
 	struct proto_rep rep;
 	int err;
@@ -110,6 +113,22 @@ static inline int fake_drain(struct transport *transport, int64_t timeout_ms)
 	return fake->drain_error;
 }
 
+static inline int fake_await_open(struct transport *transport, struct forkfd *control)
+{
+	struct fake *fake = (struct fake *)transport;
+	assert_int_equal(control->fd, -1);
+	fake->awaits_opened += fake->await_open_error == 0;
+	return fake->await_open_error;
+}
+
+static inline int fake_await(struct transport *transport, const struct forkfd *control, uint64_t handle)
+{
+	struct fake *fake = (struct fake *)transport;
+	assert_int_equal(control->fd, -1);
+	fake->awaited = handle;
+	return fake->await_error;
+}
+
 static inline int fake_close(struct transport *transport)
 {
 	struct fake *fake = (struct fake *)transport;
@@ -124,7 +143,8 @@ static inline void fake_hang_up(struct transport *transport)
 
 static inline void fake_init(struct fake *fake)
 {
-	static const struct transport_ops ops = {fake_call, fake_drain, fake_close, fake_hang_up};
+	static const struct transport_ops ops = {fake_call,  fake_drain, fake_await_open,
+						 fake_await, fake_close, fake_hang_up};
 	*fake = (struct fake){
 		.transport = {&ops, NULL},
 		.hello = {.holder_id = 1, .words = FAKE_WORDS, .server_pid = 1},

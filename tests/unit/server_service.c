@@ -92,12 +92,12 @@ static const struct {
 	{PROTO_OPEN, 7, 1, true, false},
 	{PROTO_CLOSE, 0, 0, true, false},
 	{PROTO_FSTAT, 0, 0, true, false},
-	{PROTO_TRUNCATE, 0, 0, true, false},
+	{PROTO_TRUNCATE, 3, 0, true, false},
 	{PROTO_MAP, 0, 0, true, true},
 	{PROTO_OPEN_MAP, 7, 1, true, true},
 	{PROTO_UNMAP, 3, 0, true, false},
 	{PROTO_STAT, 0, 1, false, false},
-	{PROTO_UNLINK, 0, 1, false, false},
+	{PROTO_UNLINK, 3, 1, false, false},
 	{PROTO_RENAME, 0, 2, false, false},
 	{PROTO_MKDIR, 0, 1, false, false},
 	{PROTO_RMDIR, 0, 1, false, false},
@@ -106,6 +106,8 @@ static const struct {
 	{PROTO_WHO, 0, 1, false, false},
 	{PROTO_FENCE, 0, 0, false, false},
 	{PROTO_DRAIN_CANCEL, 0, 0, false, false},
+	{PROTO_PUNCH, 3, 0, true, false},
+	{PROTO_AWAIT, 0, 0, false, false},
 };
 
 static void each_part_of_a_request_is_checked(void **state)

@@ -67,6 +67,8 @@ static inline void begin_loop(struct loop *loop, struct service *of)
 	TAILQ_INIT(&loop->conns);
 	TAILQ_INIT(&loop->dropped);
 	LIST_INIT(&loop->drains);
+	LIST_INIT(&loop->awaits);
+	loop->pending_deadline_ns = PGMAP_NO_DEADLINE;
 	TAILQ_INIT(&loop->unwatched);
 	TAILQ_INIT(&loop->answers);
 	(void)pthread_mutex_init(&loop->answers_lock, NULL);
