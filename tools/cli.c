@@ -96,6 +96,7 @@ static const struct why whys[] = {
 	{-ENODEV, "the pool is draining (call it off with: pgmap stop --cancel)"},
 	{-EPIPE, "the server has gone (start one with: pgmap serve)"},
 	{-ECONNRESET, "the server has gone (start one with: pgmap serve)"},
+	{-EAGAIN, "somebody waits to take it away (try again; see who holds it: pgmap who)"},
 	{-EBUSY, "in use (see by whom: pgmap who)"},
 	{-E2BIG, "more pieces than this process may map (raise vm.max_map_count)"},
 	{-EPROTO, "the server speaks another protocol version (use its own pgmap)"},

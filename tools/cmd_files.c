@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * cmd_files.c - `pgmap ls, stat, mkdir, rm, truncate`: the names and sizes of the pool's files.
+ * cmd_files.c - `pgmap ls, stat, mkdir, rm`: the names of the pool's files.
  */
 #include "commands.h"
 
@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include <pgmap/pgmap.h>
-#include "dev/dev.h"
+#include "how.h"
 #include "text.h"
 #include "walk.h"
 
@@ -178,56 +178,58 @@ static int run_mkdir(struct cli *cli)
 	return answer(cli, i ? cli->argv[i - 1] : "", err);
 }
 
-enum { RM_RECURSIVE, RM_FORCE };
+enum { RM_RECURSIVE, RM_FORCE, RM_HOW };
+
+struct removal {
+	struct pgmap_client *client;
+	struct how how;
+};
+
+static int remove_file(const struct removal *rm, const char *path)
+{
+	return pgmap_unlink_how(rm->client, path, rm->how.mode, how_timeout_ms(&rm->how));
+}
 
 static int remove_one(void *arg, const char *path, const struct pgmap_stat *st)
 {
+	const struct removal *rm = arg;
 	if (!st->is_dir)
-		return pgmap_unlink(arg, path);
-	return *cli_basename(path) ? pgmap_rmdir(arg, path) : 0; /* the root stays */
+		return remove_file(rm, path);
+	return *cli_basename(path) ? pgmap_rmdir(rm->client, path) : 0; /* the root stays */
 }
 
-static int run_rm(struct cli *cli)
+static int remove_all(struct cli *cli, struct removal *rm)
 {
 	char failed[CLI_PATH_MAX] = "";
-	struct pgmap_client *client = cli_connect(cli);
-	if (!client)
-		return CLI_FAILED;
 	int err = 0;
 	for (int i = 0; i < cli->argc && err == 0; i++) {
 		const char *path = cli->argv[i];
 		if (cli->option[RM_RECURSIVE])
-			err = walk_tree(client, path, true, remove_one, client, failed);
+			err = walk_tree(rm->client, path, true, remove_one, rm, failed);
 		else
-			err = pgmap_unlink(client, path);
+			err = remove_file(rm, path);
 		if (err && !failed[0])
 			snprintf(failed, sizeof(failed), "%s", path);
 		if (err == -ENOENT && cli->option[RM_FORCE])
 			err = 0;
 	}
-	pgmap_disconnect(client);
 	if (err == -EISDIR)
 		return cli_fail(cli, "%s: is a directory (remove it with all that is in it: pgmap rm -r)", failed);
-	return answer(cli, failed, err);
+	return how_answer(cli, rm->client, failed, err);
 }
 
-static int run_truncate(struct cli *cli)
+static int run_rm(struct cli *cli)
 {
-	uint64_t size;
-	const char *path = cli->argv[0];
-	if (dev_parse_size(cli->argv[1], &size))
-		return cli_usage(cli, "%s: no size: a number with an optional K, M, G or T", cli->argv[1]);
-	struct pgmap_file *file = NULL;
-	struct pgmap_client *client = cli_connect(cli);
-	if (!client)
+	struct removal rm;
+	int code = how_parse(cli, RM_HOW, &rm.how);
+	if (code != CLI_DONE)
+		return code;
+	rm.client = cli_connect(cli);
+	if (!rm.client)
 		return CLI_FAILED;
-	int err = pgmap_open(client, path, PGMAP_O_CREATE, &file);
-	if (err == 0) {
-		err = pgmap_truncate(file, size);
-		pgmap_close(file);
-	}
-	pgmap_disconnect(client);
-	return answer(cli, path, err);
+	code = remove_all(cli, &rm);
+	pgmap_disconnect(rm.client);
+	return code;
 }
 
 static const struct cli_option ls_options[] = {
@@ -246,6 +248,7 @@ static const struct cli_option mkdir_options[] = {
 static const struct cli_option rm_options[] = {
 	{'r', "recursive", NULL, "directories, with all that is in them"},
 	{'f', "force", NULL, "what is not there is no error"},
+	HOW_OPTIONS,
 	{0, NULL, NULL, NULL},
 };
 
@@ -288,26 +291,15 @@ const struct cli_command cmd_mkdir = {
 };
 const struct cli_command cmd_rm = {
 	.name = "rm",
-	.synopsis = "[-r] [-f] PATH...",
+	.synopsis = "[-r] [-f] [--wait SECONDS | --fail] PATH...",
 	.summary = "remove files, and with -r directories",
-	.text = "The name goes at once. Pages that somebody still maps or pins are waiting, and are free after their "
-		"last holder: "
-		"see them with pgmap who. Ends at the first that cannot be removed.",
+	.text = "Ends at the first that cannot be removed.\n" HOW_TEXT
+		" Who has a file open holds it, too: then its name "
+		"goes at once, or, with --wait or --fail, not before it is closed. See who holds pages with: pgmap "
+		"who.",
 	.options = rm_options,
 	.args = CLI_ARGS_POOL,
 	.min_args = 1,
 	.max_args = -1,
 	.run = run_rm,
-};
-const struct cli_command cmd_truncate = {
-	.name = "truncate",
-	.synopsis = "PATH SIZE",
-	.summary = "set a file's size, making it if it is not there",
-	.text = "New pages read as zero. Pages lost while somebody maps or pins them are free after their last holder. "
-		"SIZE is a "
-		"number with an optional K, M, G or T.",
-	.args = CLI_ARGS_POOL,
-	.min_args = 2,
-	.max_args = 2,
-	.run = run_truncate,
 };
