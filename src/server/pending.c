@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* pending.c - see pending.h. */
+/* pending.c - see pending.h; and service.h, for the calls that take the lock themselves. */
 #include "server/pending.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <time.h>
+
+#include "server/service.h"
 
 static void wake_waiters(void *arg)
 {
@@ -142,4 +145,57 @@ void pending_drain(struct service *service)
 			end(service, pending, err == -EINPROGRESS ? -ENODEV : err);
 		}
 	}
+}
+
+void pending_init(struct service *service)
+{
+	pthread_condattr_t attr;
+	TAILQ_INIT(&service->pendings);
+	(void)pthread_mutex_init(&service->lock, NULL);
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&service->pending_cond, &attr);
+	(void)pthread_condattr_destroy(&attr);
+}
+
+uint64_t service_check_pending(struct service *service)
+{
+	(void)pthread_mutex_lock(&service->lock);
+	uint64_t deadline_ns = pending_check(service);
+	(void)pthread_mutex_unlock(&service->lock);
+	return deadline_ns;
+}
+
+int service_pending_result(struct service *service, uint64_t id)
+{
+	(void)pthread_mutex_lock(&service->lock);
+	int err = pending_result(service, id);
+	(void)pthread_mutex_unlock(&service->lock);
+	return err;
+}
+
+void service_pending_cancel(struct service *service, uint64_t id)
+{
+	(void)pthread_mutex_lock(&service->lock);
+	pending_cancel(service, id);
+	(void)pthread_mutex_unlock(&service->lock);
+}
+
+int service_await(struct service *service, uint64_t id)
+{
+	int err;
+	(void)pthread_mutex_lock(&service->lock);
+	for (;;) {
+		uint64_t ns = pending_check(service);
+		const struct timespec until = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+		err = pending_result(service, id);
+		if (err != -EINPROGRESS)
+			break;
+		if (ns == PGMAP_NO_DEADLINE)
+			(void)pthread_cond_wait(&service->pending_cond, &service->lock);
+		else
+			(void)pthread_cond_timedwait(&service->pending_cond, &service->lock, &until);
+	}
+	(void)pthread_mutex_unlock(&service->lock);
+	return err;
 }

@@ -33,6 +33,8 @@ struct pending {
 	struct taking taking;
 };
 
+void pending_init(struct service *service); /* also its lock, which the condition is of */
+
 /* pending_new - for a taking that is to be prepared in it; -ENOMEM, -EUSERS too many. pending_free: it could not be.
  * pending_begin - do what it says: 0 and *id 0, an error (and it is free), or 0 and the number of one that waits. */
 int pending_new(struct session *session, struct pending **out);

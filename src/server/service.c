@@ -82,17 +82,6 @@ static int open_pool(struct service *service)
 	return err;
 }
 
-static void init_waiting(struct service *service)
-{
-	pthread_condattr_t attr;
-	TAILQ_INIT(&service->pendings);
-	(void)pthread_mutex_init(&service->lock, NULL);
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&service->pending_cond, &attr);
-	(void)pthread_condattr_destroy(&attr);
-}
-
 int service_create(const char *spec, struct service **out, char why[DEV_WHY_MAX])
 {
 	why[0] = 0;
@@ -101,7 +90,7 @@ int service_create(const char *spec, struct service **out, char why[DEV_WHY_MAX]
 		return -ENOMEM;
 	service->others = SERVICE_WRITER;
 	TAILQ_INIT(&service->sessions);
-	init_waiting(service);
+	pending_init(service);
 	int err = open_device(service, spec, why);
 	if (!err)
 		err = open_pool(service);
@@ -372,48 +361,6 @@ bool service_disconnect(struct session *session)
 		session_close_event(session); /* nobody listens to its unpins but the lease */
 	(void)pthread_mutex_unlock(&service->lock);
 	return ended;
-}
-
-uint64_t service_check_pending(struct service *service)
-{
-	(void)pthread_mutex_lock(&service->lock);
-	uint64_t deadline_ns = pending_check(service);
-	(void)pthread_mutex_unlock(&service->lock);
-	return deadline_ns;
-}
-
-int service_pending_result(struct service *service, uint64_t id)
-{
-	(void)pthread_mutex_lock(&service->lock);
-	int err = pending_result(service, id);
-	(void)pthread_mutex_unlock(&service->lock);
-	return err;
-}
-
-void service_pending_cancel(struct service *service, uint64_t id)
-{
-	(void)pthread_mutex_lock(&service->lock);
-	pending_cancel(service, id);
-	(void)pthread_mutex_unlock(&service->lock);
-}
-
-int service_await(struct service *service, uint64_t id)
-{
-	int err;
-	(void)pthread_mutex_lock(&service->lock);
-	for (;;) {
-		uint64_t ns = pending_check(service);
-		const struct timespec until = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
-		err = pending_result(service, id);
-		if (err != -EINPROGRESS)
-			break;
-		if (ns == PGMAP_NO_DEADLINE)
-			(void)pthread_cond_wait(&service->pending_cond, &service->lock);
-		else
-			(void)pthread_cond_timedwait(&service->pending_cond, &service->lock, &until);
-	}
-	(void)pthread_mutex_unlock(&service->lock);
-	return err;
 }
 
 struct lease *service_lease_wanted(struct session *session)
