@@ -9,8 +9,6 @@
 #include "dev/kind.h"
 #include "dev/node.h"
 
-const uint64_t hugepages_sizes[HUGEPAGES_NSIZES] = {UINT64_C(1) << 30, UINT64_C(1) << 21};
-
 static void folder_of(uint64_t page_bytes, int node, char path[112])
 {
 	char of_node[48] = "/sys/kernel/mm";

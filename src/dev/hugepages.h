@@ -11,7 +11,8 @@
 #include "dev/dev.h"
 
 enum { HUGEPAGES_NSIZES = 2 };
-extern const uint64_t hugepages_sizes[HUGEPAGES_NSIZES]; /* the biggest first */
+static const uint64_t hugepages_sizes[HUGEPAGES_NSIZES] = {UINT64_C(1) << 30, UINT64_C(1)
+										      << 21}; /* the biggest first */
 
 /* Huge pages of this size that are free and that nobody has been promised; of one node: that are free there. */
 uint64_t hugepages_to_have(uint64_t page_bytes, int node);

@@ -9,6 +9,24 @@
 
 static const char *folder; /* of this run */
 
+/* What a file system with its own ideas of locks may say of the byte that is tried: -1, as it is. */
+static short says = -1;
+
+int __real_fcntl64(int fd, int what, ...);
+int __wrap_fcntl64(int fd, int what, ...);
+int __wrap_fcntl64(int fd, int what, ...)
+{
+	va_list args;
+	va_start(args, what);
+	void *arg = va_arg(args, void *);
+	va_end(args);
+	int answer = __real_fcntl64(fd, what, arg);
+	struct flock *lock = arg;
+	if (what == F_OFD_GETLK && lock->l_start == INT64_C(1) << 62 && says >= 0)
+		lock->l_type = says;
+	return answer;
+}
+
 static const char *path_of(const char *name)
 {
 	static char path[4][256];
@@ -268,6 +286,53 @@ static void a_path_too_long_to_show_is_shown_by_its_end(void **state)
 	remove_file(name);
 }
 
+static void c7_2_no_lease_is_held_where_locks_are_not_kept(void **state)
+{
+	(void)state;
+	static const short answers[] = {F_UNLCK, F_RDLCK}; /* gone while it is mapped; still there when it is not */
+	for (int i = 0; i < 2; i++) {
+		says = answers[i];
+		assert_refused(spec_of("f", ",size=1M,create"), -EOPNOTSUPP, "does not keep a lock for as long");
+		says = -1;
+		assert_absent("f");
+	}
+	write_file("f", "precious");
+	says = F_UNLCK;
+	assert_refused(spec_of("f", ",size=1M,overwrite"), -EOPNOTSUPP, "does not keep a lock");
+	says = -1;
+	assert_file("f", "precious");
+	remove_file("f");
+}
+
+static const struct dev_kind *file_kind(void)
+{
+	size_t i = 0;
+	while (strcmp(dev_kind_at(i)->name, "file") != 0)
+		i++;
+	return dev_kind_at(i);
+}
+
+/* Between the opening and the guards somebody else has a hand in it. */
+static void what_changes_while_it_is_taken_over_is_refused(void **state)
+{
+	(void)state;
+	char why[DEV_WHY_MAX];
+	for (int removed = 0; removed < 2; removed++) {
+		struct dev *dev = NULL;
+		write_file("f", "");
+		assert_int_equal(file_kind()->open(spec_of("f", ",size=1M,overwrite") + strlen("file:"), &dev, why), 0);
+		if (removed)
+			remove_file("f");
+		else
+			write_file("f", "precious");
+		assert_int_equal(dev->take(dev, why), -EBUSY);
+		assert_non_null(strstr(why, "somebody changed its size or removed it"));
+		dev_close(dev);
+		if (!removed)
+			assert_file("f", "precious");
+	}
+}
+
 static int small_files_only(void)
 {
 	struct rlimit limit = {.rlim_cur = MIB, .rlim_max = MIB};
@@ -297,6 +362,8 @@ static int run(const char *parent)
 		cmocka_unit_test(c7_12_links_lead_to_the_same_lease),
 		cmocka_unit_test(c7_11_memory_is_there_after_populate_and_back_after_discard),
 		cmocka_unit_test(a_path_too_long_to_show_is_shown_by_its_end),
+		cmocka_unit_test(c7_2_no_lease_is_held_where_locks_are_not_kept),
+		cmocka_unit_test(what_changes_while_it_is_taken_over_is_refused),
 		cmocka_unit_test(a_limit_on_sizes_is_a_refusal),
 	};
 	char made[64];

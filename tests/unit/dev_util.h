@@ -43,7 +43,7 @@ static inline bool is_refused(const char *spec, int want, const char *words)
 	int err = dev_open(spec, &dev, why);
 	if (err == want && !dev && strstr(why, words) && !strchr(why, '\n') && strlen(why) < DEV_WHY_MAX - 1)
 		return true;
-	(void)fprintf(stderr, "'%s': %d: \"%s\"; wanted %d and \"%s\"\n", spec, err, why, want, words);
+	(void)fprintf(stderr, "'%s': %d: \"%s\"; wanted %d and \"%s\"\n", spec ? spec : "", err, why, want, words);
 	return false;
 }
 
