@@ -78,10 +78,20 @@ static int allocate(const struct memory *memory, uint64_t from, uint64_t to)
 	return err;
 }
 
+/* Huge pages come from a pool of their own, and a disk's file takes memory only where it is locked. */
+static bool has_room(struct memory *memory, uint64_t len)
+{
+	if (page_of(&memory->dev) != memory_base_page() || (memory->blocks && !memory->locked))
+		return true;
+	return room_take(&memory->room, len, memory->node, !memory->locked);
+}
+
 static int memory_populate(void *ctx, uint64_t offset_bytes, uint64_t len_bytes)
 {
-	const struct memory *memory = ctx;
+	struct memory *memory = ctx;
 	struct node_policy before;
+	if (!has_room(memory, len_bytes))
+		return -ENOSPC;
 	int err = node_enter(memory->node, &before);
 	if (err)
 		return err;

@@ -12,6 +12,7 @@
 
 #include "dev/kind.h"
 #include "dev/node.h"
+#include "dev/room.h"
 
 /* The arguments that all of them take; each kind's request begins with it. */
 struct memory_request {
@@ -39,6 +40,7 @@ int memory_set_lock(void *request, const char *value, char why[DEV_WHY_MAX]);
 struct memory {
 	struct dev dev;
 	int node;
+	struct room room;
 	void *locked;  /* a mapping of all of it whose pages stay in memory once they are there; or null */
 	bool reserves; /* huge pages that are not in use stay promised to this device */
 	bool blocks;   /* a file on a disk: room comes and goes by ALLOC_BLOCK, see alloc.h */

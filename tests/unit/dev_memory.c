@@ -41,6 +41,75 @@ int __wrap_fallocate64(int fd, int mode, off_t offset, off_t len)
 	return __real_fallocate64(fd, mode, offset, len);
 }
 
+/* What the system says of its memory, if it is to say something else: files of this name. */
+static const char *meminfo_path, *meminfo;
+static unsigned looked;
+
+FILE *__real_fopen64(const char *path, const char *mode);
+FILE *__wrap_fopen64(const char *path, const char *mode);
+FILE *__wrap_fopen64(const char *path, const char *mode)
+{
+	if (!meminfo_path || strcmp(path, meminfo_path) != 0)
+		return __real_fopen64(path, mode);
+	looked++;
+	return fmemopen((void *)meminfo, strlen(meminfo), "r");
+}
+
+static int populate(struct dev *dev, uint64_t from_mib, uint64_t mib)
+{
+	return dev->ops->populate(dev, from_mib * MIB, mib * MIB);
+}
+
+/* Memory that is promised by nobody is asked for first: in big pieces each time, in small ones now and then. */
+static void c7_11_no_memory_left_is_enospc(void **state)
+{
+	(void)state;
+	struct dev *dev = open_dev("memfd:size=4G,page=4K");
+	meminfo_path = "/proc/meminfo";
+	meminfo = "MemTotal: 9999999 kB\nMemAvailable:   40000 kB\nSwapFree:   50000 kB\n";
+	assert_int_equal(populate(dev, 0, 3000), -ENOSPC);
+	assert_true(allocated_bytes(dev->fd) == 0);
+	assert_int_equal(populate(dev, 0, 80), 0);
+	assert_int_equal(looked, 2);
+	assert_int_equal(populate(dev, 80, 40), 0);
+	assert_int_equal(looked, 2);
+	meminfo = "MemAvailable:   20000 kB\nSwapFree:   10000 kB\n";
+	assert_int_equal(populate(dev, 120, 40), -ENOSPC);
+	assert_int_equal(populate(dev, 120, 30), -ENOSPC); /* it looks until there is some */
+	assert_int_equal(looked, 4);
+	assert_int_equal(populate(dev, 120, 29), 0);
+	assert_true(allocated_bytes(dev->fd) == 149 * (uint64_t)MIB);
+	meminfo = "no such lines\n";
+	assert_int_equal(populate(dev, 0, 149), 0);
+	dev_close(dev);
+	meminfo_path = NULL;
+}
+
+static void c7_11_swap_is_no_memory_for_what_is_locked(void **state)
+{
+	(void)state;
+	struct dev *dev = open_dev("memfd:size=256M,page=4K,lock");
+	meminfo_path = "/proc/meminfo";
+	meminfo = "MemAvailable:   70000 kB\nSwapFree:   50000 kB\n";
+	assert_int_equal(populate(dev, 0, 80), -ENOSPC);
+	assert_int_equal(populate(dev, 0, 65), 0);
+	dev_close(dev);
+	meminfo_path = NULL;
+}
+
+static void c7_11_a_nodes_memory_is_its_own(void **state)
+{
+	(void)state;
+	struct dev *dev = open_dev("memfd:size=256M,page=4K,node=0");
+	meminfo_path = "/sys/devices/system/node/node0/meminfo";
+	meminfo = "\nNode 0 MemTotal: 9999999 kB\nNode 0 MemFree: 50000 kB\nNode 0 Active(file): 20000 kB\n"
+		  "Node 0 Inactive(file): 10000 kB\nNode 0 Shmem: 9999999 kB\n";
+	assert_int_equal(populate(dev, 0, 80), -ENOSPC);
+	assert_int_equal(populate(dev, 0, 78), 0);
+	dev_close(dev);
+	meminfo_path = NULL;
+}
+
 static void c7_11_memory_comes_from_the_devices_node(void **state)
 {
 	(void)state;
@@ -174,6 +243,9 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(c7_11_memory_comes_from_the_devices_node),
 		cmocka_unit_test(c7_11_whatever_is_short_is_enospc),
+		cmocka_unit_test(c7_11_no_memory_left_is_enospc),
+		cmocka_unit_test(c7_11_swap_is_no_memory_for_what_is_locked),
+		cmocka_unit_test(c7_11_a_nodes_memory_is_its_own),
 		cmocka_unit_test(lock_holds_memory_that_was_allocated_and_only_that),
 		cmocka_unit_test(lock_holds_pages_of_a_file),
 		cmocka_unit_test(lock_beyond_the_limit_is_refused_with_the_numbers),
