@@ -33,3 +33,25 @@ void log_line(const char *format, ...)
 	line[at++] = '\n';
 	(void)!write(STDERR_FILENO, line, at);
 }
+
+void log_event(void *unused, enum service_event event, const struct service_whom *whom)
+{
+	static const char *const names[] = {
+		[SERVICE_STILL_MAPPED] = "still-mapped",
+		[SERVICE_ENDED] = "ended",
+		[SERVICE_QUARANTINED] = "quarantined",
+		[SERVICE_FENCED] = "fenced",
+		[SERVICE_DRAIN] = "drain",
+		[SERVICE_DRAIN_CANCELLED] = "drain-cancelled",
+	};
+	char command[64], pages[32] = "";
+	(void)unused;
+	(void)snprintf(command, sizeof(command), "%s", whom->command);
+	for (char *c = command; *c; c++)
+		if (*c == '"' || *c == '\\')
+			*c = '?';
+	if (whom->pages > 0)
+		(void)snprintf(pages, sizeof(pages), " pages=%lld", (long long)whom->pages);
+	log_line("event=%s holder=%llu pid=%ld uid=%lu command=\"%s\"%s", names[event],
+		 (unsigned long long)whom->holder, (long)whom->pid, (unsigned long)whom->uid, command, pages);
+}

@@ -181,6 +181,7 @@ int request_fence(struct session *session, const struct proto_req *req, struct s
 		int err = pgmap_holder_fence(each->holder);
 		if (err)
 			return err;
+		session_event(each, SERVICE_FENCED);
 		TAILQ_REMOVE(&service->sessions, each, link);
 		service->holders--;
 		service->quarantined--;

@@ -233,6 +233,8 @@ int server_run(const struct server_options *options)
 		listener_close(&loop->listener);
 		return complain("start", "descriptors", strerror(err));
 	}
+	if (!options->quiet)
+		service_on_event(loop->service, log_event, NULL);
 	say_ready(options, loop);
 	run(loop);
 	if (loop->exit_code)

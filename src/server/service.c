@@ -131,6 +131,12 @@ void service_set_others(struct service *service, enum service_role role)
 	service->others = role;
 }
 
+void service_on_event(struct service *service, service_event_fn *fn, void *arg)
+{
+	service->on_event = fn;
+	service->on_event_arg = arg;
+}
+
 struct session *service_connect(struct service *service, pid_t pid, uid_t uid)
 {
 	struct session *session = calloc(1, sizeof(*session));
@@ -150,6 +156,8 @@ struct session *service_connect(struct service *service, pid_t pid, uid_t uid)
 static int request_hello(struct session *session, const struct proto_req *req, struct service_reply *out)
 {
 	struct service *service = session->service;
+	if (req->flags & PROTO_HELLO_CONTROL)
+		session_read_command(session);
 	if (!(req->flags & PROTO_HELLO_CONTROL)) {
 		int err = session_greet(session, out->fds);
 		if (err)
@@ -166,7 +174,8 @@ static int request_hello(struct session *session, const struct proto_req *req, s
 	return 0;
 }
 
-static void drain_begin(struct service *service)
+/* by: null, the program itself. */
+static void drain_begin(struct service *service, const struct session *by)
 {
 	struct session *session;
 	(void)pgmap_kill(service->pgmap);
@@ -176,9 +185,11 @@ static void drain_begin(struct service *service)
 	TAILQ_FOREACH (session, &service->sessions, link)
 		session_block_all(session, PINWORD_GOING);
 	pending_drain(service);
+	if (by)
+		session_event(by, SERVICE_DRAIN);
 }
 
-static int drain_cancel(struct service *service)
+static int drain_cancel(struct service *service, const struct session *by)
 {
 	struct session *session;
 	int err = pgmap_revive(service->pgmap);
@@ -187,13 +198,15 @@ static int drain_cancel(struct service *service)
 	service->draining = false;
 	TAILQ_FOREACH (session, &service->sessions, link)
 		session_block_all(session, PINWORD_OPEN);
+	if (by)
+		session_event(by, SERVICE_DRAIN_CANCELLED);
 	return 0;
 }
 
 static int request_drain(struct session *session, const struct proto_req *req, struct service_reply *out)
 {
 	(void)out;
-	drain_begin(session->service);
+	drain_begin(session->service, session);
 	int err = pgmap_drain(session->service->pgmap, 0);
 	return err == -ETIMEDOUT && req->timeout_ms != 0 ? -EINPROGRESS : err;
 }
@@ -202,7 +215,7 @@ static int request_drain_cancel(struct session *session, const struct proto_req 
 {
 	(void)req;
 	(void)out;
-	return drain_cancel(session->service);
+	return drain_cancel(session->service, session);
 }
 
 enum { OPEN_FLAGS = FSDAX_CREATE | FSDAX_EXCL | FSDAX_TRUNC, HOW_FLAGS = PROTO_HOW_WAIT | PROTO_HOW_FAIL };
@@ -355,10 +368,13 @@ bool service_disconnect(struct session *session)
 	session->state = PROTO_WHO_MAPPING;
 	/* Without a mapping it holds nothing that its leases could protect. */
 	ended = !session_holds(session) || leases_all_fallen(session);
-	if (ended)
+	if (ended) {
 		session_end(session);
-	else
+	} else {
+		session->waited_for = true;
+		session_event(session, SERVICE_STILL_MAPPED);
 		session_close_event(session); /* nobody listens to its unpins but the lease */
+	}
 	(void)pthread_mutex_unlock(&service->lock);
 	return ended;
 }
@@ -416,14 +432,14 @@ int service_session_event(const struct session *session)
 void service_drain(struct service *service)
 {
 	(void)pthread_mutex_lock(&service->lock);
-	drain_begin(service);
+	drain_begin(service, NULL);
 	(void)pthread_mutex_unlock(&service->lock);
 }
 
 int service_drain_cancel(struct service *service)
 {
 	(void)pthread_mutex_lock(&service->lock);
-	int err = drain_cancel(service);
+	int err = drain_cancel(service, NULL);
 	(void)pthread_mutex_unlock(&service->lock);
 	return err;
 }

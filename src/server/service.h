@@ -42,6 +42,26 @@ int service_set_wiping(struct service *service, uint64_t keep_bytes, unsigned cp
 enum service_role { SERVICE_UNSAID, SERVICE_NOBODY, SERVICE_READER, SERVICE_WRITER, SERVICE_OWNER };
 void service_set_others(struct service *service, enum service_role role); /* before the first session */
 
+/* What an operator wants to find in a log afterwards. */
+enum service_event {
+	SERVICE_STILL_MAPPED, /* a holder's connection has ended, and the kernel maps for it still */
+	SERVICE_ENDED,        /* its last mapping has gone; not said of those that had none when they left */
+	SERVICE_QUARANTINED,  /* it has left pages with REMOTE pins */
+	SERVICE_FENCED,       /* somebody said that these are fenced: whose they were */
+	SERVICE_DRAIN,        /* somebody drains the pool: who */
+	SERVICE_DRAIN_CANCELLED,
+};
+struct service_whom {
+	uint64_t holder; /* 0: a connection that holds nothing */
+	pid_t pid;
+	uid_t uid;
+	const char *command; /* without control characters; valid during the call */
+	int64_t pages;       /* of QUARANTINED and FENCED */
+};
+typedef void service_event_fn(void *arg, enum service_event event, const struct service_whom *whom);
+/* fn is called under the service's lock: it may neither call the service, nor wait. Before the first session. */
+void service_on_event(struct service *service, service_event_fn *fn, void *arg);
+
 /* A session that has not said HELLO: small, and without a descriptor. Null: no memory. */
 struct session *service_connect(struct service *service, pid_t pid, uid_t uid);
 

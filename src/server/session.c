@@ -30,12 +30,12 @@ int64_t session_now_ns(void)
 }
 
 /* For display only: a process can call itself what it likes. */
-static void read_command(pid_t pid, char out[SESSION_COMMAND_MAX])
+void session_read_command(struct session *session)
 {
-	char path[40];
+	char path[40], *out = session->command;
 	ssize_t n = 0;
-	(void)snprintf(path, sizeof(path), "/proc/%ld/comm", (long)pid);
-	int fd = pid > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	(void)snprintf(path, sizeof(path), "/proc/%ld/comm", (long)session->pid);
+	int fd = session->pid > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 	if (fd >= 0) {
 		n = read(fd, out, SESSION_COMMAND_MAX - 1);
 		(void)close(fd);
@@ -76,7 +76,7 @@ int session_greet(struct session *session, int fds[PROTO_MAX_FDS])
 	struct service *service = session->service;
 	char name[SESSION_COMMAND_MAX];
 	int unused;
-	read_command(session->pid, session->command);
+	session_read_command(session);
 	int err = segment_init(&session->segment, dax_npages(service->dax), &fds[1]);
 	if (err)
 		return err;
@@ -200,6 +200,20 @@ static void free_map(struct session_map *map)
 	free(map);
 }
 
+void session_event(const struct session *session, enum service_event event)
+{
+	const struct service *service = session->service;
+	const struct service_whom whom = {
+		.holder = session->id,
+		.pid = session->pid,
+		.uid = session->uid,
+		.command = session->command,
+		.pages = session->quarantined_pages,
+	};
+	if (service->on_event)
+		service->on_event(service->on_event_arg, event, &whom);
+}
+
 /* Its holder has ended. */
 static void forget_maps(struct session_maps *maps)
 {
@@ -234,8 +248,11 @@ void session_end(struct session *session)
 	if (session->quarantined_pages > 0) {
 		session->state = PROTO_WHO_QUARANTINED;
 		service->quarantined++;
+		session_event(session, SERVICE_QUARANTINED);
 		return;
 	}
+	if (session->waited_for)
+		session_event(session, SERVICE_ENDED);
 	TAILQ_REMOVE(&service->sessions, session, link);
 	service->holders--;
 	session_free(session);

@@ -42,6 +42,8 @@ struct service {
 	enum service_role others;
 	TAILQ_HEAD(, pending) pendings;
 	pthread_cond_t pending_cond; /* of lock: some of them may have ended */
+	service_event_fn *on_event; /* or null */
+	void *on_event_arg;
 };
 
 /* The last word on a mapping that is complete, but not there yet: other than 0 is its error, and nothing has happened. */
@@ -81,6 +83,7 @@ struct session {
 	struct service *service;
 	uint64_t id; /* the holder's, and the byte of its first lease; 0 without a holder */
 	bool greeted;
+	bool waited_for; /* disconnected, and its leases are */
 	enum service_role role;
 	enum proto_who_state state;
 	struct pgmap_holder *holder;
@@ -128,6 +131,10 @@ void session_taking(void *cookie, uint64_t span, int taken);
 
 void session_block_all(struct session *session, enum pinword_reason reason); /* but for stale spans */
 void session_count_pins(const struct session_map *map, uint64_t *local, uint64_t *remote);
+
+/* Its process's name, as it is now. */
+void session_read_command(struct session *session);
+void session_event(const struct session *session, enum service_event event);
 
 int64_t session_now_ns(void); /* CLOCK_REALTIME */
 

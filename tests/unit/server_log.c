@@ -54,6 +54,19 @@ static void a_line_is_said_whole(void **state)
 	assert_string_equal(text + 1020, "mm\n");
 }
 
+static void an_event_is_fields_that_a_program_can_take_apart(void **state)
+{
+	(void)state;
+	char text[400];
+	struct service_whom whom = {.holder = 7, .pid = 123, .uid = 4711, .command = "a \"b\\c", .pages = 12};
+	log_event(NULL, SERVICE_QUARANTINED, &whom);
+	whom.pages = 0;
+	log_event(NULL, SERVICE_STILL_MAPPED, &whom);
+	(void)take(text, sizeof(text));
+	assert_string_equal(text, "pgmapd: event=quarantined holder=7 pid=123 uid=4711 command=\"a ?b?c\" pages=12\n"
+				  "pgmapd: event=still-mapped holder=7 pid=123 uid=4711 command=\"a ?b?c\"\n");
+}
+
 static void nothing_is_said_where_there_is_no_room(void **state)
 {
 	(void)state;
@@ -89,6 +102,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		T(a_line_is_said_whole),
+		T(an_event_is_fields_that_a_program_can_take_apart),
 		T(nothing_is_said_where_there_is_no_room),
 		T(nobody_to_read_is_no_harm),
 	};

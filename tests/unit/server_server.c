@@ -182,7 +182,11 @@ static void a_drain_ends_it_with_0_and_hangs_up_on_all(void **state)
 	assert_hung_up(fd);
 	assert_hung_up(idle);
 	assert_hung_up(silent);
-	const char *text = said();
+	char text[4096];
+	(void)snprintf(text, sizeof(text), "%s", said());
+	char *event = strchr(text, '\n') + 1;
+	assert_memory_equal(event, "pgmapd: event=drain holder=0 pid=", 33); /* and who asked for it */
+	*event = 0;
 	assert_one_line(text, "pgmapd: ready: memfd:size=4194304,page=4K: 4 MiB, page 4 KiB, socket ");
 	assert_non_null(strstr(text, path));
 }

@@ -379,6 +379,51 @@ static void c7_3_whoever_is_waited_for_is_named_with_his_state(void **state)
 	assert_string_equal(text, "");
 }
 
+static enum service_event events[16];
+static uint64_t event_holders[16];
+static int64_t event_pages;
+static unsigned nevents;
+
+static void note_event(void *arg, enum service_event event, const struct service_whom *whom)
+{
+	assert_ptr_equal(arg, &nevents);
+	assert_true(nevents < 16);
+	events[nevents] = event;
+	event_pages += whom->pages;
+	event_holders[nevents++] = whom->holder;
+}
+
+static void what_an_operator_looks_for_is_told_once(void **state)
+{
+	(void)state;
+	struct client mapping = join(0), dead = join(0), quiet = join(0);
+	uint64_t mapping_id = mapping.session->id, dead_id = dead.session->id;
+	struct proto_req cancel = request(PROTO_DRAIN_CANCEL);
+	nevents = 0;
+	service_on_event(service, note_event, &nevents);
+	assert_int_equal(open_map(&mapping, "/m", FSDAX_CREATE, PAGE), 0);
+	assert_int_equal(open_map(&dead, "/q", FSDAX_CREATE, 3 * PAGE), 0);
+	assert_int_equal(pinword_pin(&dead.session->segment.words[reply.rep.u.map.first_word], 1), 0);
+	leave(&quiet); /* it held nothing: of no interest */
+	leave(&dead);
+	assert_false(service_disconnect(mapping.session));
+	while (mapping.nfds)
+		assert_int_equal(close(mapping.fds[--mapping.nfds]), 0);
+	service_lease_gone(service_lease_wanted(mapping.session));
+	assert_int_equal(drain(0), SERVICE_REPLY);
+	assert_int_equal(drain(0), SERVICE_REPLY);
+	assert_int_equal(ask(&control, &cancel), 0);
+	assert_int_equal(ask_handle(&control, PROTO_FENCE, dead_id), 0);
+	static const enum service_event want[] = {SERVICE_QUARANTINED, SERVICE_STILL_MAPPED,    SERVICE_ENDED,
+						  SERVICE_DRAIN,       SERVICE_DRAIN_CANCELLED, SERVICE_FENCED};
+	const uint64_t holders[] = {dead_id, mapping_id, mapping_id, 0, 0, dead_id};
+	assert_int_equal(nevents, 6);
+	assert_memory_equal(events, want, sizeof(want));
+	assert_memory_equal(event_holders, holders, sizeof(holders));
+	assert_int_equal(event_pages, 2 + 2); /* the folio of two pages; told of as left, and as fenced */
+	service_on_event(service, NULL, NULL);
+}
+
 static void an_embedded_session_ends_when_it_maps_nothing(void **state)
 {
 	(void)state;
@@ -479,6 +524,7 @@ int main(void)
 		T(what_does_not_speak_the_protocol_is_told_so_once),
 		T(each_part_of_a_request_is_checked),
 		T(what_a_user_may_do_depends_on_his_role),
+		T(what_an_operator_looks_for_is_told_once),
 		T(others_are_who_is_neither_root_nor_the_servers_user),
 		T(garbage_is_answered_and_leaves_the_accounts_right),
 		T(c7_9_a_drain_closes_all_words_and_its_end_opens_them),
