@@ -278,13 +278,15 @@ void space_lose(struct space *space, struct block_list *blocks)
 
 int space_wipe(struct space *space, uint64_t pgoff, uint64_t npages, enum stock_state *state)
 {
-	char *at = (char *)space->addr + ((pgoff - space->base) << PGMAP_PAGE_SHIFT);
 	*state = STOCK_CLEAN;
 #ifdef PGMAP_FAULT_STALE
 	npages = 0;
 #endif
-	if (space->addr && zero_bytes(&space->zero, at, npages << PGMAP_PAGE_SHIFT) == 0)
-		return 0;
+	if (space->addr) {
+		char *at = (char *)space->addr + ((pgoff - space->base) << PGMAP_PAGE_SHIFT);
+		if (zero_bytes(&space->zero, at, npages << PGMAP_PAGE_SHIFT) == 0)
+			return 0;
+	}
 	*state = STOCK_ABSENT;
 	return discard(space, pgoff, npages);
 }

@@ -115,7 +115,7 @@ static int try_locked(struct taking *taking)
 
 static void wake_taker(struct space_watch *watch)
 {
-	struct taking *taking = (struct taking *)((char *)watch - offsetof(struct taking, watch));
+	struct taking *taking = (struct taking *)(void *)((char *)watch - offsetof(struct taking, watch));
 	if (taking->wake)
 		taking->wake(taking->arg);
 }
