@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <pgmap/pgmap.h>
+#include "text.h"
 
 static const char *state_name(uint32_t state)
 {
@@ -74,9 +75,10 @@ static void print_pages(const char *what, uint64_t pages)
 
 static void print_text(const struct pgmap_info *info, int64_t off)
 {
-	char text[CLI_TEXT_MAX];
-	printf("device       %s\nstate        %s\nserver       pid %" PRId32 ", protocol %" PRIu32 "\n", info->device,
-	       state_name(info->state), info->server_pid, info->protocol);
+	char text[CLI_TEXT_MAX], device[TEXT_SHOWN_MAX * sizeof(info->device)];
+	printf("device       %s\nstate        %s\nserver       pid %" PRId32 ", protocol %" PRIu32 "\n",
+	       text_shown(device, sizeof(device), info->device), state_name(info->state), info->server_pid,
+	       info->protocol);
 	printf("page         %s\n", cli_bytes(text, UINT64_C(4096) << info->granule_order));
 	print_pages("size", info->pages);
 	print_pages("used", info->used);
@@ -88,6 +90,8 @@ static void print_text(const struct pgmap_info *info, int64_t off)
 	print_pages("held", info->live_pages);
 	print_pages("quarantined", info->quarantined_pages);
 	print_pages("keep", info->keep);
+	printf("wiped        %" PRIu64 " pages ahead of their use, %" PRIu64 " when they were needed\n",
+	       info->wiped_ahead, info->wiped_late);
 	printf("files        %" PRIu64 " in %" PRIu64 " directories\n", info->files, info->dirs);
 	printf("connections  %" PRIu32 "\nholders      %" PRIu32 "\n", info->connections, info->holders);
 	fputs("free blocks ", stdout);

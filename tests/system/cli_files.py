@@ -4,6 +4,7 @@
 import filecmp
 import json
 import os
+import re
 import subprocess
 
 import cli
@@ -102,6 +103,26 @@ def test_listings_are_json_too(pool):
     assert json.loads(pool.run('who', '-j')[0]) == []
     for args in (['ls', '-l'], ['stat', '/f'], ['info'], ['who']):
         assert pool.run(*args)[0]
+
+
+def test_info_says_all_that_there_is(pool):
+    header = f'{os.path.dirname(os.path.abspath(__file__))}/../../include/pgmap/client.h'
+    with open(header, encoding='utf-8') as file:
+        body = file.read().split('struct pgmap_info {')[1].split('};')[0]
+    body = re.sub(r'/\*.*?\*/', '', body, flags=re.S)
+    fields = [re.sub(r'\[.*', '', name.strip()) for line in re.findall(r'^\s*\w+ ([^;]+);', body, re.M) for name in line.split(',')]
+    assert len(fields) > 20 and 'waiting' in fields
+    keys = {'granule_order': 'page_bytes', 'clean': 'free_clean', 'dirty': 'free_dirty', 'absent': 'free_absent'}
+    pool.run('put', '-', '/f', data=b'x' * 5000)
+    info, text = pool.info(), pool.run('info')[0].decode()
+    for field in fields:
+        assert keys.get(field, field) in info, f'{field}: not in the JSON'
+    said = dict(reversed(re.findall(r'^ *(\S+) +(\S.*)$', text, re.M)))  # "free blocks" comes after "free"
+    for name in ('used', 'free', 'waiting'):
+        assert said[name].startswith(f'{info[name]} pages'), text
+    assert info['used'] == 2 and said['size'].startswith(f"{info['used'] + info['free'] + info['waiting']} pages")
+    assert said['accounts'] == 'used + free + waiting = size'
+    assert str(info['server_pid']) in said['server'] and info['device'] == said['device']
 
 
 def holder(pool, path):
