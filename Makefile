@@ -12,6 +12,7 @@ HUGE_PAGES ?= 256
 SECONDS ?= 60
 SEED ?= any
 STORM_SECONDS ?= 3600
+FUZZ_SECONDS ?= 1800
 
 demo_build = $(if $(FAULT),fault-$(FAULT),release)
 
@@ -32,7 +33,7 @@ test:
 
 test-long:
 	@scripts/deps build test
-	@STORM_SECONDS=$(STORM_SECONDS) scripts/with-hugepages --try $(HUGE_PAGES) scripts/test --long
+	@STORM_SECONDS=$(STORM_SECONDS) FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/with-hugepages --try $(HUGE_PAGES) scripts/test --long
 
 torture:
 	@scripts/deps build
@@ -75,7 +76,7 @@ help:
 	@echo 'make                            build/release: libpgmap, pgmap, pgmapd'
 	@echo 'make demo [INPUT=PATH]          the demonstration on real files; FAULT=early|leak|stale|unwiped plants that bug'
 	@echo 'make test                       all that CI runs; last line: N passed, N failed'
-	@echo 'make test-long STORM_SECONDS=   the same with longer storms and searches, and all mutations'
+	@echo 'make test-long STORM_SECONDS= FUZZ_SECONDS=   the same with longer storms and searches, and all mutations'
 	@echo 'make torture SECONDS= SEED=     the core by many threads against an oracle'
 	@echo 'make coverage                   what of src/core its tests reach'
 	@echo 'make bench                      the table of figures, and build/bench.json'
