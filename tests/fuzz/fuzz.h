@@ -8,7 +8,7 @@
  * looked up in tables of what can matter; "lie" puts other bytes into a message that is otherwise good.
  *
  * After every act (fuzz_check.c): the accounts add up (c6.10), no page is mapped for two files, nor mapped that a dead
- * client's REMOTE pin keeps (c6.8, c7.5), a mapping shows only its own file's bytes (c6.9). When all have gone: nothing is
+ * client's REMOTE pin keeps (c6.8, c7.5), a mapping shows only its own file's bytes (c6.9), and what was written to it (c6.7). When all have gone: nothing is
  * held, what is used is what the files have, and no descriptor is left. A violation aborts with a line of facts.
  *
  * fuzz_service.c has LLVMFuzzerTestOneInput(); with libFuzzer (meson -Dfuzz=true) that is driven by coverage, and by
@@ -55,7 +55,8 @@ struct fuzz_client {
 struct fuzz_world {
 	struct service *service;
 	struct fuzz_client clients[FUZZ_CLIENTS];
-	struct lease_list leases; /* that the service waits for */
+	struct lease_list leases;         /* that the service waits for */
+	uint64_t marked[FUZZ_POOL_PAGES]; /* what was written to a page, while anybody maps it */
 };
 
 /* A violation: a line of facts, and the end. */

@@ -54,7 +54,8 @@ static void look_at_page(void *arg, struct session_map *map, uint64_t page)
 
 static void mark_page(void *arg, struct session_map *map, uint64_t page)
 {
-	*mark_of(arg, page) = map->ino;
+	struct fuzz_world *world = arg;
+	*mark_of(world, page) = world->marked[page] = map->ino;
 }
 
 void fuzz_check_mapping(struct fuzz_world *world, struct session_map *map)
@@ -85,8 +86,9 @@ static int claim_kept(const struct pgmap_held *held, void *arg)
 	return 0;
 }
 
-static void check_owners(struct service *service)
+static void check_owners(struct fuzz_world *world)
 {
+	const struct service *service = world->service;
 	static uint64_t owners[FUZZ_POOL_PAGES];
 	struct session *session;
 	struct session_map *map;
@@ -98,6 +100,13 @@ static void check_owners(struct service *service)
 			each_page(map, claim_page, owners);
 		TAILQ_FOREACH (map, &session->inherited, link)
 			each_page(map, claim_page, owners);
+	}
+	for (uint64_t page = 0; page < FUZZ_POOL_PAGES; page++) {
+		if (!owners[page])
+			world->marked[page] = 0;
+		if (world->marked[page] && *mark_of(world, page) != world->marked[page])
+			fuzz_found("page %" PRIu64 " of file %" PRIu64 " has changed while it was mapped", page,
+				   world->marked[page]);
 	}
 }
 
@@ -124,7 +133,7 @@ void fuzz_check(struct fuzz_world *world)
 		fuzz_found("used %" PRIu64 " + free %" PRIu64 " + waiting %" PRIu64 " of %" PRIu64 ", %" PRIu64 " held",
 			   st.used, st.free, st.waiting, st.pages, live);
 	check_counts(world);
-	check_owners(world->service);
+	check_owners(world);
 }
 
 enum { DIRS_MAX = 256 };

@@ -137,6 +137,8 @@ static void check_reply(struct fuzz_world *world, struct session *session, const
 	if (!map)
 		fuzz_found("a mapping of handle %" PRIu64 ", which is not there", reply->rep.handle);
 	fuzz_check_mapping(world, map);
+	if (req->prot & 2)
+		fuzz_mark(world, map); /* as most would */
 }
 
 /* As it comes from a socket: so many bytes, and no more are ours to read. */
