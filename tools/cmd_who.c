@@ -14,6 +14,7 @@
 #include "text.h"
 #include "watch.h"
 #include "who.h"
+#include "who_lines.h"
 
 static int add_row(void *arg, const struct pgmap_who *who)
 {
@@ -97,31 +98,41 @@ static struct json_object *rows_json(const struct who_list *list)
 	return array;
 }
 
-/* lines: at most as many, what is left out is counted; 0, all. */
-static void print_table(const struct who_list *list, unsigned lines)
+static int add_line(void *arg, const struct pgmap_who *row)
 {
-	size_t shown = lines == 0 || list->n < lines ? list->n : lines - 2;
-	int64_t now = cli_realtime_ns();
-	if (list->n == 0) {
+	return who_lines_add(arg, row);
+}
+
+/* most: at most as many lines, what is left out is counted; 0, all. */
+static void print_lines(const struct who_lines *lines, unsigned most)
+{
+	const char *text = lines->text;
+	size_t len = lines->len, shown = most == 0 || lines->n < most ? lines->n : most - 2;
+	if (lines->n == 0) {
 		puts("nobody holds any page");
 		return;
 	}
-	printf("%6s %7s %-15s %-11s %9s %9s %6s %6s  %8s  %s\n", "HOLDER", "PID", "COMMAND", "STATE", "OFFSET",
-	       "LENGTH", "PINS", "REMOTE", "SINCE", "PATH");
-	for (size_t i = 0; i < shown; i++) {
-		const struct pgmap_who *row = &list->rows[i];
-		char offset[CLI_TEXT_MAX], len[CLI_TEXT_MAX], since[CLI_TEXT_MAX];
-		char command[TEXT_SHOWN_MAX * sizeof(row->command)], path[TEXT_SHOWN_MAX * sizeof(row->path)];
-		/* The long form of this state does not fit a column; the JSON has it. */
-		const char *state = row->state == PGMAP_WHO_MAPPING ? "mapping" : who_state(row->state);
-		printf("%6" PRIu64 " %7" PRId32 " %-15.15s %-11s %9s %9s %6" PRIu64 " %6" PRIu64 "  %8s  %s\n",
-		       row->holder_id, row->pid, text_shown(command, sizeof(command), row->command), state,
-		       cli_bytes(offset, row->offset_bytes), cli_bytes(len, row->len_bytes), row->pins_local,
-		       row->pins_remote, cli_duration(since, now - row->since_ns),
-		       text_shown(path, sizeof(path), row->path));
+	if (shown < lines->n) {
+		len = 0;
+		for (size_t i = 0; i <= shown; i++) /* the heading too */
+			len = (size_t)((const char *)memchr(text + len, '\n', lines->len - len) - text) + 1;
 	}
-	if (shown < list->n)
-		printf("... and %zu more\n", list->n - shown);
+	fwrite(text, 1, len, stdout);
+	if (shown < lines->n)
+		printf("... and %zu more\n", lines->n - shown);
+}
+
+/* Nothing is printed before all of it is there: an answer that breaks off is an error and no half table. */
+static int print_table(struct pgmap_client *client, const char *path, unsigned most)
+{
+	struct who_lines lines;
+	int err = who_lines_begin(&lines);
+	if (err == 0)
+		err = pgmap_who(client, path, add_line, &lines);
+	if (err == 0)
+		print_lines(&lines, most);
+	who_lines_free(&lines);
+	return err;
 }
 
 enum { WHO_JSON, WHO_WATCH, WHO_COUNT };
@@ -132,15 +143,12 @@ struct who {
 	const char *path;
 };
 
-/* One answer. As JSON, one of several is a line. */
-static int show_who(void *arg, unsigned lines)
+/* One of several answers is a line. */
+static int print_json(const struct who *who)
 {
-	const struct who *who = arg;
 	struct who_list list;
 	int err = who_read(who->client, who->path, &list);
-	if (err == 0 && !who->cli->option[WHO_JSON]) {
-		print_table(&list, lines);
-	} else if (err == 0 && who->cli->option[WHO_WATCH]) {
+	if (err == 0 && who->cli->option[WHO_WATCH]) {
 		struct json_object *json = rows_json(&list);
 		puts(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 		json_object_put(json);
@@ -148,6 +156,13 @@ static int show_who(void *arg, unsigned lines)
 		cli_print_json(rows_json(&list));
 	}
 	who_free(&list);
+	return err;
+}
+
+static int show_who(void *arg, unsigned lines)
+{
+	const struct who *who = arg;
+	int err = who->cli->option[WHO_JSON] ? print_json(who) : print_table(who->client, who->path, lines);
 	return err ? cli_fail(who->cli, "%s: %s", who->path ? who->path : "the pool", cli_why(err)) : CLI_DONE;
 }
 

@@ -65,6 +65,10 @@ const char *text_shown(char *buf, size_t room, const char *text)
 	size_t at = 0;
 	while (*text) {
 		char one[8];
+		if (*text >= 0x20 && *text < 0x7f && *text != '\\' && at + 1 < room) {
+			buf[at++] = *text++; /* most of all text is this, and is shown as it is */
+			continue;
+		}
 		size_t taken = show_one(one, text), len = strlen(one);
 		if (at + len >= room)
 			break;
