@@ -185,6 +185,20 @@ def command_figures():
                          peers={'cp, tmpfs to tmpfs': 'transfer cp {mib}'}, target=as_cp)
 
 
+def file_figures():
+    tmpfs, huge = {'tmpfs': 'files tmpfs'}, {'huge pages by hand': 'files huge'}
+    twice = Target('>= 2 x tmpfs', lambda ours, limit, peer: peer <= 0.5)
+    near = Target('>= 0.7 x tmpfs', lambda ours, limit, peer: peer <= 1 / 0.7)
+    for suffix, spec, peers in (('', BIG, {**tmpfs, **huge}), ('.4k', 'memfd:size={pool_mib}M,page=4K', tmpfs)):
+        ours = {'peers': peers, 'peer_targets': {name: None for name in huge}, 'may_lack': True}
+        yield Figure(f'fs.create_unlink{suffix}', f'files embedded embedded:{spec}', target=twice, **ours)
+        yield Figure(f'fs.create_unlink.server{suffix}', 'files server', pool=spec, target=near, **ours)
+        # Without a pause: each file waits until the bytes of the one before it are wiped.
+        yield Figure(f'fs.create_unlink.ceaseless{suffix}', f'files embedded_ceaseless embedded:{spec}', **ours)
+    yield Figure('fs.aging', 'aging aged 384', unit='share', limit='aging fresh 384', target=of_rate(0.95), may_lack=True,
+                 peers={'ext4': 'aging other 384 ext4', 'xfs': 'aging other 384 xfs'})
+
+
 def holder_figures():
     yield Figure('holder.kill9', 'kill9 kill {folios}', target=at_most(5e6, '5 ms'), pool=SMALL_PAGES)
     yield Figure('holder.who', 'who command {holders} {files} {pgmap}', target=at_most(50e6, '50 ms'), pool=SMALL_PAGES,
@@ -236,6 +250,6 @@ def fair_figures():
                      peers={name: f'fair lease {{fair_s}} {ms}' for name, ms in LEASES.items()})
 
 
-FIGURES = [*request_figures(), *space_figures(), *client_figures(), *command_figures(), *holder_figures()]
+FIGURES = [*request_figures(), *space_figures(), *client_figures(), *command_figures(), *file_figures(), *holder_figures()]
 GROWTH = list(growth_figures())
 FAIR = list(fair_figures())
