@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { SIGNALS = 4000, SIGNALLED_ENOUGH = 200, LAST_UNPINS = 6000 };
+enum { SIGNALS = 4000, SIGNALLED_ENOUGH = 200, LAST_UNPINS = 1000 };
 
 static struct pgmap *pgmap;
 static struct folio *folio;
