@@ -120,6 +120,22 @@ int fsdax_unlink_how(struct fsdax *fs, const char *path, enum fsdax_mode mode, u
 typedef void fsdax_taking_fn(void *cookie, uint64_t span, int taken);
 void fsdax_on_taking(struct fsdax *fs, fsdax_taking_fn *taking);
 
+/* Pages of a file that are held, and one of those who hold them. */
+struct fsdax_busy {
+	uint64_t ino;
+	uint64_t offset_bytes, len_bytes; /* in the file: whole pages, of one folio */
+	const char *holder;               /* its name; null: references that are charged to nobody */
+	enum pgmap_held_state state;
+	uint64_t refs; /* of this holder on the folio, pins included; a quarantine has none */
+	uint64_t pins_local, pins_remote;
+	uint64_t waiting; /* calls that wait to take some of it away */
+};
+/* fsdax_for_each_busy - what of a file (null: of every file, unlinked ones too) keeps a truncate, punch or unlink from being
+ * done at once, in the order of the device: fn once for each holder of each folio, under the pool's lock and the core's; it
+ * may call neither. Non-zero ends and is returned. -ENOENT, -EISDIR, -ENOTDIR, -ENAMETOOLONG, -EINVAL, -ENOMEM. */
+int fsdax_for_each_busy(struct fsdax *fs, const char *path, int (*fn)(void *arg, const struct fsdax_busy *busy),
+			void *arg);
+
 /* fsdax_stat_file - what an open file is. 0 always. */
 int fsdax_stat_file(struct fsdax_file *file, struct fsdax_stat *out);
 /* fsdax_file_path - the path of an open file now, or, once unlinked, its last one followed by " (deleted)". Cut to buf_bytes, 0 always. */

@@ -63,6 +63,11 @@ struct inode *inode_first(struct inode_table *table)
 	return RB_MIN(inode_table, table);
 }
 
+struct inode *inode_next(struct inode *inode)
+{
+	return RB_NEXT(inode_table, NULL, inode);
+}
+
 struct inode *inode_child(struct inode *dir, const char *name, size_t name_len)
 {
 	union {

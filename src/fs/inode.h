@@ -46,6 +46,7 @@ struct inode *inode_find(struct inode_table *table, uint64_t ino);
 void inode_insert(struct inode_table *table, struct inode *inode);
 void inode_remove(struct inode_table *table, struct inode *inode);
 struct inode *inode_first(struct inode_table *table);
+struct inode *inode_next(struct inode *inode);
 
 /* Children, in byte order of their names. link and unlink also keep nlink, nchildren and parent. */
 struct inode *inode_child(struct inode *dir, const char *name, size_t name_len);

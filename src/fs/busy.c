@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * busy.c - which pages of files somebody holds, and who waits for them.
+ *
+ * The core knows what is held, by the device's pages, and by whom, whether the pool made the reference or not; the pool
+ * knows whose the pages are. So the core's walk is looked up in the list of the files' blocks, in the device's order. It
+ * costs what is held, and the blocks of the files that are asked about. Under the namespace lock, then the core's.
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "fs/fs.h"
+#include "fs/name.h"
+#include "fs/taking.h"
+#include "port/compiler.h"
+
+struct owned {
+	uint64_t off, pages; /* on the device */
+	uint64_t file_page;
+	const struct inode *inode;
+};
+
+struct walk {
+	struct owned *blocks; /* ascending on the device */
+	uint64_t n;
+	int (*fn)(void *arg, const struct fsdax_busy *busy);
+	void *arg;
+};
+
+static int compare(const void *a, const void *b)
+{
+	const struct owned *x = a, *y = b;
+	return x->off < y->off ? -1 : x->off > y->off;
+}
+
+static void add(struct walk *walk, struct inode *inode)
+{
+	struct block *block = block_first(&inode->extents.tree);
+	for (; block; block = block_next(block))
+		walk->blocks[walk->n++] = (struct owned){block->off, block_pages(block), block->key, inode};
+}
+
+static uint64_t count_waiting(const struct inode *inode, uint64_t from, uint64_t end)
+{
+	const struct taking *taking;
+	uint64_t n = 0;
+	LIST_FOREACH (taking, &inode->takings, link)
+		n += taking->told && taking->from < end && from < taking->to;
+	return n;
+}
+
+static int tell(struct walk *walk, const struct owned *block, const struct pgmap_held *held)
+{
+	uint64_t end = held->pgoff + (UINT64_C(1) << held->order), block_end = block->off + block->pages;
+	uint64_t from = held->pgoff > block->off ? held->pgoff : block->off;
+	if (block_end < end)
+		end = block_end;
+	uint64_t page = block->file_page + (from - block->off);
+	const struct fsdax_busy busy = {
+		.ino = block->inode->ino,
+		.offset_bytes = page << PGMAP_PAGE_SHIFT,
+		.len_bytes = (end - from) << PGMAP_PAGE_SHIFT,
+		.holder = held->holder,
+		.state = held->state,
+		.refs = held->holder ? held->charge.refs : held->anon,
+		.pins_local = held->charge.pins_local,
+		.pins_remote = held->charge.pins_remote,
+		.waiting = count_waiting(block->inode, page, page + (end - from)),
+	};
+	return walk->fn(walk->arg, &busy);
+}
+
+static int look_up(const struct pgmap_held *held, void *arg)
+{
+	struct walk *walk = arg;
+	uint64_t low = 0, high = walk->n, end = held->pgoff + (UINT64_C(1) << held->order);
+	int err = 0;
+	while (low < high) {
+		uint64_t middle = low + (high - low) / 2;
+		if (walk->blocks[middle].off + walk->blocks[middle].pages > held->pgoff)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	for (; low < walk->n && walk->blocks[low].off < end && !err; low++)
+		err = tell(walk, &walk->blocks[low], held);
+	return err;
+}
+
+static int find(struct fsdax *fs, const char *path, struct inode **only)
+{
+	struct name_at at;
+	*only = NULL;
+	if (!path)
+		return 0;
+	int err = name_walk(fs->root, path, &at);
+	if (err)
+		return err;
+	*only = at.inode;
+	if (!at.inode)
+		return -ENOENT;
+	return at.inode->type == FSDAX_DIR ? -EISDIR : 0;
+}
+
+static int walk_locked(struct fsdax *fs, const char *path, struct walk *walk)
+{
+	struct inode *only, *inode;
+	uint64_t n = 0;
+	int err = find(fs, path, &only);
+	if (err)
+		return err;
+	for (inode = inode_first(&fs->inodes); inode; inode = inode_next(inode))
+		n += !only || inode == only ? inode->extents.count : 0;
+	if (!n)
+		return 0;
+	walk->blocks = calloc(n, sizeof(*walk->blocks));
+	if (!walk->blocks)
+		return -ENOMEM;
+	for (inode = inode_first(&fs->inodes); inode; inode = inode_next(inode)) {
+		if (!only || inode == only)
+			add(walk, inode);
+	}
+	qsort(walk->blocks, walk->n, sizeof(*walk->blocks), compare);
+	err = pgmap_for_each_held(fs->pgmap, look_up, walk);
+	free(walk->blocks);
+	return err;
+}
+
+PGMAP_PUBLIC int fsdax_for_each_busy(struct fsdax *fs, const char *path,
+				     int (*fn)(void *arg, const struct fsdax_busy *busy), void *arg)
+{
+	struct walk walk = {.fn = fn, .arg = arg};
+	if (!fs || !fn)
+		return -EINVAL;
+	(void)pthread_mutex_lock(&fs->lock);
+	int err = walk_locked(fs, path, &walk);
+	(void)pthread_mutex_unlock(&fs->lock);
+	return err;
+}
