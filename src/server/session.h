@@ -42,7 +42,7 @@ struct service {
 	enum service_role others;
 	TAILQ_HEAD(, pending) pendings;
 	pthread_cond_t pending_cond; /* of lock: some of them may have ended */
-	service_event_fn *on_event; /* or null */
+	service_event_fn *on_event;  /* or null */
 	void *on_event_arg;
 };
 
