@@ -48,7 +48,7 @@ struct fsdax_stat {
 
 struct fsdax_statfs {
 	uint64_t pages;   /* size of the pool */
-	uint64_t used;    /* owned by files */
+	uint64_t used;    /* owned by files, or being made ready for one */
 	uint64_t free;    /* may be handed out: clean + dirty + absent */
 	uint64_t waiting; /* lost by their file, still held by somebody, or quarantined */
 	uint64_t files;

@@ -23,6 +23,7 @@
 
 #include "fs/fs.h"
 #include "fs/name.h"
+#include "fs/supply.h"
 #include "fs/taking.h"
 #include "port/compiler.h"
 
@@ -174,7 +175,7 @@ static int set_size(struct fsdax *fs, struct fs_record *record, struct block_lis
 static uint64_t reusable_pages(struct fsdax *fs, struct inode *inode, uint64_t most)
 {
 	uint64_t pages = 0;
-	struct block *block = fs->span.addr ? block_first(&inode->extents.tree) : NULL;
+	struct block *block = fs->span.addr && !supply_prefers_new(fs, most) ? block_first(&inode->extents.tree) : NULL;
 	for (; block && block->key == pages && pages < most; block = block_next(block)) {
 		struct folio *folio;
 		if (pgmap_request_folio(fs->pgmap, block->off, block->order, &folio) != 0)
@@ -272,7 +273,7 @@ static int fill_holes(struct fsdax *fs, struct inode *inode, uint64_t keep, cons
 	uint64_t from = want->first_page, to = want->end_page < keep ? want->end_page : keep, end;
 	int err = 0;
 	for (; !err && from < to && extents_hole(&inode->extents, &from, to, &end); from = end)
-		err = space_alloc(&fs->space, from, end - from, PGMAP_MAX_ORDER, blocks);
+		err = supply_get(fs, from, end - from, blocks);
 	return err;
 }
 
@@ -283,7 +284,7 @@ static int change_size(struct fsdax *fs, struct inode *inode, struct fs_record *
 	uint64_t keep = record->keep_pages, pages = space_pages_for(&fs->space, record->size_bytes);
 	int err = want ? fill_holes(fs, inode, keep, want, blocks) : 0;
 	if (!err && pages > keep)
-		err = space_alloc(&fs->space, keep, pages - keep, PGMAP_MAX_ORDER, blocks);
+		err = supply_get(fs, keep, pages - keep, blocks);
 	if (!err && want)
 		err = map_what_comes(inode, keep, blocks, want);
 	if (err)
@@ -318,7 +319,9 @@ static int resize(struct fsdax *fs, struct inode *inode, uint64_t size, bool ane
 	if (err)
 		return err;
 	err = change_size(fs, inode, &record, want, &blocks);
-	if (!STAILQ_EMPTY(&blocks))
+	if (err == -ERESTART)
+		supply_put(fs, &blocks);
+	else if (!STAILQ_EMPTY(&blocks))
 		space_give_back(&fs->space, &blocks);
 	wipe_end(&wipe, err);
 	if (!err && anew)

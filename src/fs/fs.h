@@ -39,6 +39,7 @@ struct fsdax {
 	uint64_t nhandles;
 	fsdax_gone_fn *gone;
 	fsdax_taking_fn *taking; /* or null */
+	struct supply *supply;   /* or null: calls make ready what they need */
 	_Atomic bool dead;       /* the device: nobody waits for pages any more */
 	fs_log_fn *log;          /* null on a volatile pool */
 	void *log_arg;

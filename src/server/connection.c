@@ -29,6 +29,16 @@ static int watch_fd(struct loop *loop, int fd, uint32_t events, struct watch *wa
 	return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
 }
 
+bool conn_watch(struct loop *loop, struct conn *conn)
+{
+	return watch_fd(loop, conn->fd, EPOLLIN, &conn->watch) == 0;
+}
+
+void conn_unwatch(struct loop *loop, struct conn *conn)
+{
+	(void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, conn->fd, NULL);
+}
+
 /* Once, until somebody finds room again: who asks and asks shall not fill the log. */
 static void say_full(struct loop *loop, unsigned nothers)
 {
@@ -74,12 +84,13 @@ static struct conn *conn_new(struct loop *loop, int fd)
 	conn->pins_watch = (struct watch){WATCH_PINS, conn};
 	conn->fd = fd;
 	conn->session = service_connect(loop->service, peer.pid, peer.uid);
-	if (!conn->session || watch_fd(loop, fd, EPOLLIN, &conn->watch) != 0) {
+	if (!conn->session || !conn_watch(loop, conn)) {
 		if (conn->session)
 			(void)service_disconnect(conn->session);
 		free(conn);
 		return NULL;
 	}
+	service_unhurried(conn->session);
 	TAILQ_INSERT_TAIL(&loop->conns, conn, link);
 	loop->nconns++;
 	return conn;
@@ -175,11 +186,17 @@ static bool watch_pins(struct loop *loop, struct conn *conn)
 	return event_fd < 0 || watch_fd(loop, event_fd, EPOLLIN | EPOLLET, &conn->pins_watch) == 0;
 }
 
-static void handle(struct loop *loop, struct conn *conn, const struct proto_req *req, size_t len)
+void conn_handle(struct loop *loop, struct conn *conn, const struct proto_req *req, size_t len)
 {
 	struct service_reply reply;
 	bool greeted = service_session_event(conn->session) >= 0;
 	enum service_next next = service_handle(conn->session, req, len, &reply);
+	while (next == SERVICE_LATER) {
+		if (growing_begin(loop, conn, req))
+			return;
+		service_supply(conn->session);
+		next = service_handle(conn->session, req, len, &reply);
+	}
 	if (next == SERVICE_WAIT) {
 		if (req->type == PROTO_AWAIT)
 			waiting_await(loop, conn, req);
@@ -222,5 +239,5 @@ void conn_readable(struct loop *loop, struct conn *conn)
 		conn_drop(loop, conn);
 		return;
 	}
-	handle(loop, conn, &req, (size_t)n);
+	conn_handle(loop, conn, &req, (size_t)n);
 }

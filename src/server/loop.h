@@ -3,7 +3,7 @@
  * loop.h - the inside of the server's loop: connections, drains that are waited for, leases that are waited for.
  *
  * One thread runs all of it. Helper threads wait for what can only be waited for by blocking (a lease's byte, the pool's
- * death); they touch no state but the list of answers under answers_lock, and wake the loop through answers_fd.
+ * death), or make memory ready for one request (growing.c); they touch no state but the list of answers under answers_lock, and wake the loop through answers_fd.
  */
 #ifndef PGMAP_SERVER_LOOP_H
 #define PGMAP_SERVER_LOOP_H
@@ -40,6 +40,16 @@ struct conn {
 
 TAILQ_HEAD(conn_list, conn);
 
+/* A request that needs much memory, and that a thread makes ready. */
+struct growing {
+	TAILQ_ENTRY(growing) link; /* of loop.queued, then of loop.grown */
+	struct loop *loop;
+	struct conn *conn;
+	struct proto_req req;
+};
+
+TAILQ_HEAD(growing_list, growing);
+
 struct loop {
 	struct service *service;
 	struct polling polling;
@@ -47,7 +57,8 @@ struct loop {
 	struct watch listener_watch, signal_watch, answers_watch;
 	int epoll_fd, signal_fd, answers_fd, spare_fd;
 	bool quiet, ended, drain_thread, said_full;
-	unsigned nconns;
+	unsigned nconns, ngrowing;  /* ngrowing: threads at work */
+	struct growing_list queued; /* no thread of their own yet */
 	int signals;
 	int exit_code;
 	struct conn_list conns, dropped;
@@ -57,6 +68,7 @@ struct loop {
 	struct lease_list unwatched;  /* no thread could be made: asked again, once a second */
 	pthread_mutex_t answers_lock;
 	struct lease_list answers; /* whose threads are done */
+	struct growing_list grown;
 	bool drain_answer;
 	char waits_for[512]; /* as last said */
 };
@@ -64,11 +76,22 @@ struct loop {
 /* connection.c */
 void conn_accept(struct loop *loop);
 void conn_readable(struct loop *loop, struct conn *conn);
+void conn_handle(struct loop *loop, struct conn *conn, const struct proto_req *req, size_t len_bytes);
+bool conn_watch(struct loop *loop, struct conn *conn); /* its socket is read; false: no memory for it */
+void conn_unwatch(struct loop *loop, struct conn *conn);
 void conn_drop(struct loop *loop, struct conn *conn);
 void conn_free_dropped(struct loop *loop);
 void conn_reply(struct loop *loop, struct conn *conn, struct service_reply *reply); /* closes its descriptors */
 
+/* growing.c. growing_begin - false: no memory, do it here. growing_finish - no thread is at work any more; no replies. */
+bool growing_begin(struct loop *loop, struct conn *conn, const struct proto_req *req);
+void growing_answers(struct loop *loop, struct growing_list *grown);
+void growing_finish(struct loop *loop);
+
 /* waiting.c */
+bool waiting_start_helper(void *(*fn)(void *), void *arg); /* a detached thread, or false */
+void waiting_answer_grown(struct growing *growing);        /* by its thread: it is done */
+void waiting_take_grown(struct loop *loop, struct growing_list *grown);
 void waiting_leases(struct loop *loop, struct session *session); /* those that are wanted */
 void waiting_retry(struct loop *loop);                           /* the leases that no thread watches */
 void waiting_answers(struct loop *loop);                         /* answers_fd has become readable */

@@ -60,6 +60,8 @@ static bool loop_init(struct loop *loop)
 	TAILQ_INIT(&loop->dropped);
 	TAILQ_INIT(&loop->unwatched);
 	TAILQ_INIT(&loop->answers);
+	TAILQ_INIT(&loop->queued);
+	TAILQ_INIT(&loop->grown);
 	LIST_INIT(&loop->drains);
 	LIST_INIT(&loop->awaits);
 	loop->pending_deadline_ns = PGMAP_NO_DEADLINE;
@@ -162,6 +164,7 @@ static void say_ready(const struct server_options *options, struct loop *loop)
 static void loop_exit(struct loop *loop)
 {
 	struct conn *conn;
+	growing_finish(loop);
 	while ((conn = TAILQ_FIRST(&loop->conns)) != NULL)
 		conn_drop(loop, conn);
 	conn_free_dropped(loop);

@@ -146,6 +146,7 @@ struct session *service_connect(struct service *service, pid_t pid, uid_t uid)
 	session->event_fd = -1;
 	session->pid = pid;
 	session->uid = uid;
+	supply_init(&session->supply, service->fs);
 	session->role = uid == 0 || uid == geteuid() ? SERVICE_OWNER : service->others;
 	TAILQ_INIT(&session->map_list);
 	TAILQ_INIT(&session->inherited);
@@ -172,50 +173,6 @@ static int request_hello(struct session *session, const struct proto_req *req, s
 		.server_pid = (int32_t)getpid(),
 	};
 	return 0;
-}
-
-/* by: null, the program itself. */
-static void drain_begin(struct service *service, const struct session *by)
-{
-	struct session *session;
-	(void)pgmap_kill(service->pgmap);
-	if (service->draining)
-		return;
-	service->draining = true;
-	TAILQ_FOREACH (session, &service->sessions, link)
-		session_block_all(session, PINWORD_GOING);
-	pending_drain(service);
-	if (by)
-		session_event(by, SERVICE_DRAIN);
-}
-
-static int drain_cancel(struct service *service, const struct session *by)
-{
-	struct session *session;
-	int err = pgmap_revive(service->pgmap);
-	if (err || !service->draining)
-		return err;
-	service->draining = false;
-	TAILQ_FOREACH (session, &service->sessions, link)
-		session_block_all(session, PINWORD_OPEN);
-	if (by)
-		session_event(by, SERVICE_DRAIN_CANCELLED);
-	return 0;
-}
-
-static int request_drain(struct session *session, const struct proto_req *req, struct service_reply *out)
-{
-	(void)out;
-	drain_begin(session->service, session);
-	int err = pgmap_drain(session->service->pgmap, 0);
-	return err == -ETIMEDOUT && req->timeout_ms != 0 ? -EINPROGRESS : err;
-}
-
-static int request_drain_cancel(struct session *session, const struct proto_req *req, struct service_reply *out)
-{
-	(void)req;
-	(void)out;
-	return drain_cancel(session->service, session);
 }
 
 enum { OPEN_FLAGS = FSDAX_CREATE | FSDAX_EXCL | FSDAX_TRUNC, HOW_FLAGS = PROTO_HOW_WAIT | PROTO_HOW_FAIL };
@@ -329,6 +286,29 @@ static void close_fds(struct service_reply *out)
 		(void)close(out->fds[--out->nfds]);
 }
 
+static int do_request(struct session *session, const struct proto_req *req, struct service_reply *out)
+{
+	struct fsdax *fs = session->service->fs;
+	if (!session->unhurried)
+		return requests[req->type].fn(session, req, out);
+	supply_use(fs, &session->supply);
+	int err = requests[req->type].fn(session, req, out);
+	supply_use(fs, NULL);
+	if (err != -ERESTART)
+		supply_end(&session->supply);
+	return err;
+}
+
+void service_unhurried(struct session *session)
+{
+	session->unhurried = true;
+}
+
+void service_supply(struct session *session)
+{
+	supply_make(&session->supply);
+}
+
 enum service_next service_handle(struct session *session, const void *msg, size_t len_bytes, struct service_reply *out)
 {
 	const struct proto_req *req = msg;
@@ -340,8 +320,12 @@ enum service_next service_handle(struct session *session, const void *msg, size_
 	int err = check(session, req);
 	if (!err) {
 		(void)pthread_mutex_lock(&session->service->lock);
-		err = requests[req->type].fn(session, req, out);
+		err = do_request(session, req, out);
 		(void)pthread_mutex_unlock(&session->service->lock);
+	}
+	if (err == -ERESTART) {
+		close_fds(out);
+		return SERVICE_LATER;
 	}
 	if (err == -EINPROGRESS)
 		return SERVICE_WAIT;
@@ -358,6 +342,7 @@ bool service_disconnect(struct session *session)
 	bool ended = true;
 	(void)pthread_mutex_lock(&service->lock);
 	pending_cancel_all(session);
+	supply_end(&session->supply); /* of a request that was never handled again */
 	if (!session->holder) {
 		(void)pthread_mutex_unlock(&service->lock);
 		session_free(session);
@@ -427,51 +412,6 @@ bool service_end_embedded(struct session *session)
 int service_session_event(const struct session *session)
 {
 	return session->event_fd;
-}
-
-void service_drain(struct service *service)
-{
-	(void)pthread_mutex_lock(&service->lock);
-	drain_begin(service, NULL);
-	(void)pthread_mutex_unlock(&service->lock);
-}
-
-int service_drain_cancel(struct service *service)
-{
-	(void)pthread_mutex_lock(&service->lock);
-	int err = drain_cancel(service, NULL);
-	(void)pthread_mutex_unlock(&service->lock);
-	return err;
-}
-
-static const char *why_waited_for(const struct session *session)
-{
-	switch (session->state) {
-	case PROTO_WHO_MAPPING:
-		return ", disconnected, still mapping";
-	case PROTO_WHO_QUARANTINED:
-		return ", dead, pages quarantined";
-	default:
-		return TAILQ_EMPTY(&session->map_list) ? ", unmapped, but not by its children" : "";
-	}
-}
-
-void service_waits_for(struct service *service, char *buf, size_t buf_bytes)
-{
-	struct session *session;
-	size_t at = 0;
-	buf[0] = 0;
-	(void)pthread_mutex_lock(&service->lock);
-	TAILQ_FOREACH (session, &service->sessions, link) {
-		if (session->state != PROTO_WHO_QUARANTINED && !session_holds(session))
-			continue;
-		int n = snprintf(buf + at, buf_bytes - at, "%s%s (pid %ld%s)", at ? ", " : "", session->command,
-				 (long)session->pid, why_waited_for(session));
-		if (n < 0 || (size_t)n >= buf_bytes - at)
-			break;
-		at += (size_t)n;
-	}
-	(void)pthread_mutex_unlock(&service->lock);
 }
 
 int service_set_wiping(struct service *service, uint64_t keep_bytes, unsigned cpu_percent)

@@ -68,10 +68,16 @@ struct session *service_connect(struct service *service, pid_t pid, uid_t uid);
 enum service_next {
 	SERVICE_REPLY = 0, /* send the reply */
 	SERVICE_CLOSE = 1, /* send it, then end the connection: it does not speak this protocol */
-	SERVICE_WAIT = 2   /* DRAIN: reply when pgmap_drain() answers; AWAIT: with service_pending_result() */
+	SERVICE_WAIT = 2,  /* DRAIN: reply when pgmap_drain() answers; AWAIT: with service_pending_result() */
+	SERVICE_LATER = 3  /* nothing has happened: service_supply(), then service_handle() with the same message */
 };
 /* service_handle - do what the message says. It may be anything: len_bytes of what came. */
 enum service_next service_handle(struct session *session, const void *msg, size_t len_bytes, struct service_reply *out);
+/* service_unhurried - this session's requests may be answered SERVICE_LATER, when they need more memory than can be made
+ * ready while others wait. service_supply - make it ready: by any thread, and it takes as long as it takes. The session
+ * neither sends another message nor ends before the first has its reply. */
+void service_unhurried(struct session *session);
+void service_supply(struct session *session);
 void service_refuse(struct service_reply *out, const struct proto_req *req, int err); /* a reply that says only this */
 
 /* service_disconnect - nobody will send for it any more. True: it has ended. False: the kernel still maps the device on its

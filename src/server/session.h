@@ -18,6 +18,7 @@
 #include <pgmap/fsdax.h>
 
 #include "dev/dev.h"
+#include "fs/supply.h"
 #include "server/handles.h"
 #include "server/leases.h"
 #include "server/protocol.h"
@@ -84,11 +85,13 @@ struct session {
 	uint64_t id; /* the holder's, and the byte of its first lease; 0 without a holder */
 	bool greeted;
 	bool waited_for; /* disconnected, and its leases are */
+	bool unhurried;  /* its requests may be told to come again (supply) */
 	enum service_role role;
 	enum proto_who_state state;
 	struct pgmap_holder *holder;
 	struct segment segment;
 	int event_fd; /* the client writes it when its last pin under a reason goes; see server.c */
+	struct supply supply;
 	struct handles files;
 	struct handles maps;
 	TAILQ_HEAD(session_maps, session_map) map_list;

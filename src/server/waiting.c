@@ -24,7 +24,7 @@
 
 enum { HELPER_STACK_BYTES = 64 * 1024, RETRY_MS = 1000 };
 
-static bool start_helper(void *(*fn)(void *), void *arg)
+bool waiting_start_helper(void *(*fn)(void *), void *arg)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
@@ -59,7 +59,7 @@ static void *lease_thread(void *arg)
 static void watch_lease(struct loop *loop, struct lease *lease)
 {
 	lease->watched = true;
-	if (start_helper(lease_thread, lease))
+	if (waiting_start_helper(lease_thread, lease))
 		return;
 	lease->watched = false;
 	TAILQ_INSERT_TAIL(&loop->unwatched, lease, link);
@@ -89,11 +89,27 @@ void waiting_retry(struct loop *loop)
 	}
 }
 
-static void take_answers(struct loop *loop, struct lease_list *answers, bool *drain)
+void waiting_answer_grown(struct growing *growing)
+{
+	struct loop *loop = growing->loop;
+	(void)pthread_mutex_lock(&loop->answers_lock);
+	TAILQ_INSERT_TAIL(&loop->grown, growing, link);
+	wake_loop(loop);
+	(void)pthread_mutex_unlock(&loop->answers_lock);
+}
+
+void waiting_take_grown(struct loop *loop, struct growing_list *grown)
 {
 	uint64_t count;
 	(void)pthread_mutex_lock(&loop->answers_lock);
 	(void)!read(loop->answers_fd, &count, sizeof(count));
+	TAILQ_CONCAT(grown, &loop->grown, link);
+	(void)pthread_mutex_unlock(&loop->answers_lock);
+}
+
+static void take_answers(struct loop *loop, struct lease_list *answers, bool *drain)
+{
+	(void)pthread_mutex_lock(&loop->answers_lock);
 	TAILQ_CONCAT(answers, &loop->answers, link);
 	*drain = loop->drain_answer;
 	loop->drain_answer = false;
@@ -104,7 +120,9 @@ void waiting_answers(struct loop *loop)
 {
 	struct lease_list answers = TAILQ_HEAD_INITIALIZER(answers);
 	struct lease *lease;
+	struct growing_list grown = TAILQ_HEAD_INITIALIZER(grown);
 	bool drain;
+	waiting_take_grown(loop, &grown); /* first: it empties answers_fd */
 	take_answers(loop, &answers, &drain);
 	if (drain)
 		loop->drain_thread = false;
@@ -117,6 +135,7 @@ void waiting_answers(struct loop *loop)
 			TAILQ_INSERT_TAIL(&loop->unwatched, lease, link);
 		}
 	}
+	growing_answers(loop, &grown);
 }
 
 static void *drain_thread(void *arg)
@@ -133,7 +152,7 @@ static void *drain_thread(void *arg)
 void waiting_start_drain(struct loop *loop)
 {
 	if (!loop->drain_thread)
-		loop->drain_thread = start_helper(drain_thread, loop);
+		loop->drain_thread = waiting_start_helper(drain_thread, loop);
 }
 
 void waiting_drain(struct loop *loop, struct conn *conn, const struct proto_req *req)

@@ -203,6 +203,8 @@ static pid_t start_server(void)
 
 static atomic_bool connected_all;
 
+static pthread_barrier_t no_more_children;
+
 static void *connect_often(void *arg)
 {
 	struct pgmap_client *client;
@@ -212,6 +214,8 @@ static void *connect_often(void *arg)
 		assert_int_equal(pgmap_disconnect(client), 0);
 	}
 	atomic_store(&connected_all, true);
+	(void)pthread_barrier_wait(
+		&no_more_children); /* in a child it is running, not ended and waiting to be joined */
 	return NULL;
 }
 
@@ -223,11 +227,14 @@ static void c7_8_a_child_has_nothing_of_a_connection_wherever_its_making_is(void
 	pid_t server = start_server();
 	assert_true(server > 0);
 	atomic_init(&connected_all, false);
+	assert_int_equal(pthread_barrier_init(&no_more_children, NULL, 2), 0);
 	look_what_is_open();
 	assert_int_equal(pthread_create(&thread, NULL, connect_often, NULL), 0);
 	while (!atomic_load(&connected_all))
 		left |= leftovers_in_a_child();
+	(void)pthread_barrier_wait(&no_more_children);
 	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(pthread_barrier_destroy(&no_more_children), 0);
 	assert_int_equal(kill(server, SIGKILL), 0);
 	assert_int_equal(waitpid(server, &status, 0), server);
 	assert_int_equal(left, 0);

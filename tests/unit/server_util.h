@@ -71,6 +71,8 @@ static inline void begin_loop(struct loop *loop, struct service *of)
 	loop->pending_deadline_ns = PGMAP_NO_DEADLINE;
 	TAILQ_INIT(&loop->unwatched);
 	TAILQ_INIT(&loop->answers);
+	TAILQ_INIT(&loop->queued);
+	TAILQ_INIT(&loop->grown);
 	(void)pthread_mutex_init(&loop->answers_lock, NULL);
 }
 
