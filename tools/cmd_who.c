@@ -61,9 +61,11 @@ void who_summary(const struct who_list *list, char *buf, size_t buf_bytes)
 	buf[0] = '\0';
 	for (size_t i = 0; i < shown && at < buf_bytes; i++) {
 		const struct pgmap_who *row = &list->rows[i];
-		char size[CLI_TEXT_MAX];
-		int n = snprintf(buf + at, buf_bytes - at, "%spid %" PRId32 " (%s) holds %s (%s%s)", i ? ", " : "",
-				 row->pid, row->command, row->path[0] ? row->path : "pages of a file that has gone",
+		char size[CLI_TEXT_MAX], pid[16] = "?";
+		if (row->pid > 0)
+			snprintf(pid, sizeof(pid), "%" PRId32, row->pid);
+		int n = snprintf(buf + at, buf_bytes - at, "%spid %s (%s) holds %s (%s%s)", i ? ", " : "", pid,
+				 row->command, row->path[0] ? row->path : "pages of a file that has gone",
 				 cli_bytes(size, row->pages << PGMAP_PAGE_SHIFT),
 				 row->state == PGMAP_WHO_QUARANTINED ? ", quarantined" : "");
 		at += n > 0 ? (size_t)n : 0;

@@ -105,7 +105,10 @@ int who_lines_add(struct who_lines *lines, const struct pgmap_who *row)
 	if (err)
 		return err;
 	put_number(lines, 6, row->holder_id);
-	put_number(lines, 7, (uint64_t)(row->pid > 0 ? row->pid : 0));
+	if (row->pid > 0)
+		put_number(lines, 7, (uint64_t)row->pid);
+	else
+		put_right(lines, 7, "-");
 	put_left(lines, 15, 15, text_shown(shown, sizeof(shown), row->command));
 	/* The long form of this state does not fit a column; the JSON has it. */
 	put_left(lines, 11, 64, row->state == PGMAP_WHO_MAPPING ? "mapping" : who_state(row->state));

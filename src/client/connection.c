@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -52,6 +53,7 @@ static int hello(struct pgmap_client *client)
 {
 	struct proto_req req = {.type = PROTO_HELLO};
 	struct transport_reply reply;
+	(void)snprintf(req.path, sizeof(req.path), "%s", program_invocation_short_name);
 	struct forkfd fds[PROTO_MAX_FDS] = {{.fd = -1}, {.fd = -1}, {.fd = -1}};
 	int err = connection_call_locked(client, &req, &reply, fds);
 	if (err)

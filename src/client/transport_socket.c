@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -231,6 +232,7 @@ static int control_call(int fd, struct proto_req *req)
 static int socket_await_open(struct transport *transport, struct forkfd *control)
 {
 	struct proto_req hello = {.type = PROTO_HELLO, .flags = PROTO_HELLO_CONTROL};
+	(void)snprintf(hello.path, sizeof(hello.path), "%s", program_invocation_short_name);
 	int err = connect_to(&of(transport)->addr, control);
 	if (err)
 		return err == -ENOENT || err == -ECONNREFUSED ? -EPIPE : err;

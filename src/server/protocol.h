@@ -32,7 +32,7 @@ enum {
 };
 
 enum proto_type {
-	PROTO_HELLO = 1, /* flags: PROTO_HELLO_CONTROL */
+	PROTO_HELLO = 1, /* flags: PROTO_HELLO_CONTROL; path: what the program calls itself, or "" */
 	PROTO_OPEN,      /* path, flags -> handle */
 	PROTO_CLOSE,     /* handle */
 	PROTO_FSTAT,     /* handle -> stat */

@@ -157,6 +157,7 @@ struct session *service_connect(struct service *service, pid_t pid, uid_t uid)
 static int request_hello(struct session *session, const struct proto_req *req, struct service_reply *out)
 {
 	struct service *service = session->service;
+	(void)snprintf(session->command, sizeof(session->command), "%.*s", SESSION_COMMAND_MAX - 1, req->path);
 	if (req->flags & PROTO_HELLO_CONTROL)
 		session_read_command(session);
 	if (!(req->flags & PROTO_HELLO_CONTROL)) {

@@ -29,18 +29,27 @@ int64_t session_now_ns(void)
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* For display only: a process can call itself what it likes. */
+/* A /proc of another pid namespace than ours has other processes under the same numbers. */
+static bool proc_is_ours(void)
+{
+	char self[16] = "", own[16];
+	(void)snprintf(own, sizeof(own), "%ld", (long)getpid());
+	return readlink("/proc/self", self, sizeof(self) - 1) > 0 && strcmp(self, own) == 0;
+}
+
+/* For display only: a process can call itself what it likes. The system's word for it; where there is none, its own. */
 void session_read_command(struct session *session)
 {
 	char path[40], *out = session->command;
 	ssize_t n = 0;
 	(void)snprintf(path, sizeof(path), "/proc/%ld/comm", (long)session->pid);
-	int fd = session->pid > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	int fd = session->pid > 0 && proc_is_ours() ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 	if (fd >= 0) {
 		n = read(fd, out, SESSION_COMMAND_MAX - 1);
 		(void)close(fd);
 	}
-	out[n > 0 ? n : 0] = 0;
+	if (n > 0)
+		out[n] = 0;
 	for (char *p = out; *p; p++)
 		if ((unsigned char)*p < ' ' || *p == 0x7f)
 			*p = p[1] ? '?' : 0;

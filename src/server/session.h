@@ -135,7 +135,7 @@ void session_taking(void *cookie, uint64_t span, int taken);
 void session_block_all(struct session *session, enum pinword_reason reason); /* but for stale spans */
 void session_count_pins(const struct session_map *map, uint64_t *local, uint64_t *remote);
 
-/* Its process's name, as it is now. */
+/* Its process's name, as it is now. Where the system does not tell, what it said stays: command, at the greeting. */
 void session_read_command(struct session *session);
 void session_event(const struct session *session, enum service_event event);
 

@@ -296,6 +296,31 @@ static void a_command_is_shown_without_control_characters(void **state)
 	leave();
 }
 
+static void of_a_process_that_the_system_does_not_show_its_own_word_is_taken(void **state)
+{
+	(void)state;
+	static const char said[PROTO_PATH_MAX] = "in\033a\ncontainer";
+	struct service_reply reply;
+	struct proto_req hello = {.magic = PROTO_MAGIC, .version = PROTO_VERSION, .type = PROTO_HELLO};
+	memcpy(hello.path, said, sizeof(said));
+	for (int seen = 0; seen < 2; seen++) {
+		struct session *other = service_connect(service, seen ? getpid() : 0, getuid());
+		assert_int_equal(service_handle(other, &hello, sizeof(hello), &reply), SERVICE_REPLY);
+		assert_int_equal(reply.rep.error, 0);
+		assert_string_equal(other->command, seen ? session->command : "in?a?container");
+		close_fds(reply.fds);
+		assert_true(service_disconnect(other));
+		memset(hello.path, 'x', sizeof(hello.path)); /* which does not end */
+	}
+	struct session *other = service_connect(service, 0, getuid());
+	assert_int_equal(service_handle(other, &hello, sizeof(hello), &reply), SERVICE_REPLY);
+	assert_int_equal(strspn(other->command, "x"), SESSION_COMMAND_MAX - 1);
+	assert_int_equal(strlen(other->command), SESSION_COMMAND_MAX - 1);
+	close_fds(reply.fds);
+	assert_true(service_disconnect(other));
+	leave();
+}
+
 /* The folio is cut in two under a mapping that pins it: both parts are quarantined, the one that the file lost as well. */
 static void c7_5_a_pinned_folio_that_was_split_is_quarantined_whole(void **state)
 {
@@ -379,6 +404,7 @@ int main(void)
 		T(c7_2_nothing_ends_while_the_kernel_maps_for_it),
 		T(c7_5_remote_pins_of_the_dead_are_quarantined_until_the_fence),
 		T(a_command_is_shown_without_control_characters),
+		T(of_a_process_that_the_system_does_not_show_its_own_word_is_taken),
 		T(c7_5_a_pinned_folio_that_was_split_is_quarantined_whole),
 		T(c7_5_the_dead_are_quarantined_without_memory_too),
 		T(c7_5_the_folios_of_a_file_share_its_path),

@@ -41,7 +41,7 @@ static void a_summary_names_three_and_counts_the_rest(void **state)
 	list.n = 3;
 	who_summary(&list, buf, sizeof(buf));
 	assert_string_equal(
-		buf, "pid 12 (worker) holds /a (3 MiB), pid 14 (x) holds /b (8 MiB), pid 0 (y) holds /c (4 KiB)");
+		buf, "pid 12 (worker) holds /a (3 MiB), pid 14 (x) holds /b (8 MiB), pid ? (y) holds /c (4 KiB)");
 	list.n = 5;
 	who_summary(&list, buf, sizeof(buf));
 	assert_non_null(strstr(buf, "/c (4 KiB), and 2 more"));

@@ -31,10 +31,13 @@ static void expect(char *out, const struct who_lines *lines, const struct pgmap_
 	char command[TEXT_SHOWN_MAX * sizeof(r->command)], path[TEXT_SHOWN_MAX * sizeof(r->path)];
 	const char *state = r->state == PGMAP_WHO_MAPPING ? "mapping" : who_state(r->state);
 	size_t at = strlen(out);
+	char pid[16] = "-"; /* of a process in another container */
+	if (r->pid > 0)
+		(void)snprintf(pid, sizeof(pid), "%" PRId32, r->pid);
 	(void)snprintf(out + at, TEXT_MAX - at,
-		       "%6" PRIu64 " %7" PRId32 " %-15.15s %-11s %9s %9s %6" PRIu64 " %6" PRIu64 "  %8s  %s\n",
-		       r->holder_id, r->pid, text_shown(command, sizeof(command), r->command), state,
-		       cli_bytes(offset, r->offset_bytes), cli_bytes(len, r->len_bytes), r->pins_local, r->pins_remote,
+		       "%6" PRIu64 " %7s %-15.15s %-11s %9s %9s %6" PRIu64 " %6" PRIu64 "  %8s  %s\n", r->holder_id,
+		       pid, text_shown(command, sizeof(command), r->command), state, cli_bytes(offset, r->offset_bytes),
+		       cli_bytes(len, r->len_bytes), r->pins_local, r->pins_remote,
 		       cli_duration(since, lines->now_ns - r->since_ns), text_shown(path, sizeof(path), r->path));
 }
 
