@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * files.c - a file of 2 MiB is made, mapped, touched, unlinked and unmapped: what that takes in a pool of this program's, in
+ * files.c - a file of 2 MiB is made, mapped, touched, unmapped and unlinked: what that takes in a pool of this program's, in
  * the server's, on tmpfs and on huge pages by hand. The pools do it in bursts of 32, and get the time in between to have
  * memory ready, as a pool that is used by people has; or without a pause, where each file waits for the bytes of the one
  * before it to be wiped.
@@ -23,16 +23,14 @@ static uint64_t count;
 static void make_one(void)
 {
 	struct pgmap_mapping *m;
-	int err = pgmap_open_map(client, "/bench-file", PGMAP_O_CREATE | PGMAP_O_EXCL, FILE_BYTES,
-				 PGMAP_MAP_READ | PGMAP_MAP_WRITE, &m);
+	int unlinked, err = pgmap_open_map(client, "/bench-file", PGMAP_O_CREATE | PGMAP_O_EXCL, FILE_BYTES,
+					   PGMAP_MAP_READ | PGMAP_MAP_WRITE, &m);
 	if (err)
 		subject_fail("open_map: %s", strerror(-err));
 	*(volatile char *)pgmap_mapping_address(m) = 1;
-	err = pgmap_unlink(client, "/bench-file");
-	if (!err)
-		err = pgmap_unmap(m);
-	if (err)
-		subject_fail("unlink and unmap: %s", strerror(-err));
+	err = pgmap_unmap_unlink(m, &unlinked);
+	if (err || unlinked)
+		subject_fail("unmap and unlink: %s", strerror(err ? -err : -unlinked));
 }
 
 static void make_batch(uint64_t n)

@@ -116,7 +116,7 @@ int pgmap_map(struct pgmap_file *file, uint64_t offset_bytes, uint64_t len_bytes
 /*
  * pgmap_open_map - open, size when size_bytes is not 0 and the file is shorter, and map all of it, in one message; the
  * mapping keeps the file, and pgmap_unmap() takes one message. With PGMAP_O_TRUNC the file has size_bytes, all of it zero:
- * its first pages stay, wiped, as far as nobody maps them; only what follows needs room beside the old pages.
+ * where there is no room for others, its first pages stay, wiped, as far as nobody maps them.
  * Errors of all three; RDONLY goes with no other flag and no size. It is one step: what the server refuses (-ENOSPC, ...) has changed nothing, no byte of a file that was
  * to be truncated. Only where this process then has no room for the mapping (-ENOMEM, -E2BIG, -EMFILE) the file stays
  * as it was made, sized or emptied.
@@ -131,6 +131,12 @@ int pgmap_open_map(struct pgmap_client *client, const char *path, unsigned flags
  * again, the same pages at the same addresses: what mprotect(), mlock() or madvise() did to them ends.
  */
 int pgmap_unmap(struct pgmap_mapping *mapping);
+/*
+ * pgmap_unmap_unlink - pgmap_unmap(), and the file loses its name, whatever that is now, in the same message. Errors as there,
+ * and -EINVAL null: nothing changes. 0: the mapping has ended, and *unlinked (which may be null) says what became of the name: 0,
+ * -ENOENT it had none any more, -EACCES this user may only read, -EPIPE nobody was there to take it.
+ */
+int pgmap_unmap_unlink(struct pgmap_mapping *mapping, int *unlinked);
 
 /* pgmap_mapping_address, pgmap_mapping_bytes - where a mapping lies, and how long it is: for as long as it is there. */
 void *pgmap_mapping_address(const struct pgmap_mapping *mapping);

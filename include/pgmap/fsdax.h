@@ -145,6 +145,7 @@ int fsdax_file_path(struct fsdax_file *file, char *buf, size_t buf_bytes);
  * -ENAMETOOLONG, -EINVAL; mkdir: -EEXIST, -ENOMEM. What an unlinked file's users hold stays theirs (c6.7). */
 int fsdax_stat(struct fsdax *fs, const char *path, struct fsdax_stat *out);
 int fsdax_unlink(struct fsdax *fs, const char *path); /* -EISDIR for a directory */
+int fsdax_unlink_file(struct fsdax_file *file);       /* by whatever name it has now; -ENOENT none */
 int fsdax_mkdir(struct fsdax *fs, const char *path);
 int fsdax_rmdir(struct fsdax *fs, const char *path); /* -ENOTEMPTY, -EBUSY the root */
 /* fsdax_rename - another name; replaces a file atomically. Errors as above; -EINVAL into its own child; a directory replaces only an empty directory. */

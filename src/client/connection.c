@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,16 +180,20 @@ int connection_ask(struct pgmap_client *client, struct proto_req *req, struct pr
 	return 0;
 }
 
-void connection_end_handle(struct pgmap_client *client, enum proto_type type, uint64_t handle, uint32_t flags)
+int connection_end_handle(struct pgmap_client *client, enum proto_type type, uint64_t handle, uint32_t flags)
 {
 	struct proto_req req = {.type = (uint16_t)type, .handle = handle, .flags = flags};
-	int err = connection_ask(client, &req, NULL);
-	if (!err || err == -EPIPE)
-		return;
+	struct proto_rep rep = {0};
+	int err = connection_ask(client, &req, &rep);
+	if (!err)
+		return rep.count < INT_MAX ? -(int)rep.count : -EPROTO;
+	if (err == -EPIPE)
+		return err;
 	(void)pthread_mutex_lock(&client->lock);
 	if (client->transport)
 		client->transport->ops->hang_up(client->transport);
 	(void)pthread_mutex_unlock(&client->lock);
+	return -EPROTO;
 }
 
 int connection_drain(struct pgmap_client *client, int64_t timeout_ms)

@@ -67,8 +67,9 @@ int connection_ask(struct pgmap_client *client, struct proto_req *req, struct pr
 int connection_call_locked(struct pgmap_client *client, struct proto_req *req, struct transport_reply *reply,
 			   struct forkfd *keep);
 /* A handle of the server's ends (PROTO_CLOSE, PROTO_UNMAP, flags as there): this cannot fail. A server that has gone need not be told, and
- * one that does not know what it gave does not speak this protocol: the conversation ends, and the lease settles the rest. */
-void connection_end_handle(struct pgmap_client *client, enum proto_type type, uint64_t handle, uint32_t flags);
+ * one that does not know what it gave does not speak this protocol: the conversation ends, and the lease settles the rest.
+ * The answer is of what the flags ask for besides: -EPIPE, -EPROTO, or -errno of the reply's count. */
+int connection_end_handle(struct pgmap_client *client, enum proto_type type, uint64_t handle, uint32_t flags);
 void connection_close_fds(struct transport_reply *reply);
 int connection_drain(struct pgmap_client *client, int64_t timeout_ms);
 

@@ -52,7 +52,7 @@ PGMAP_PUBLIC int pgmap_close(struct pgmap_file *file)
 		return 0;
 	if (!client_is_ours(file->client))
 		return -EPERM;
-	connection_end_handle(file->client, PROTO_CLOSE, file->id, 0);
+	(void)connection_end_handle(file->client, PROTO_CLOSE, file->id, 0);
 	connection_put(file->client);
 	free(file);
 	return 0;

@@ -132,14 +132,14 @@ static int map_with(struct pgmap_client *client, struct proto_req *req, struct p
 	if (err) {
 		/* The server has made the mapping, but its descriptor found no place here. */
 		if (err == -EMFILE && reply.rep.error == 0 && reply.rep.handle)
-			connection_end_handle(client, PROTO_UNMAP, reply.rep.handle, 0);
+			(void)connection_end_handle(client, PROTO_UNMAP, reply.rep.handle, 0);
 		free(mapping);
 		return err;
 	}
 	err = take_reply(mapping, client, req, &reply);
 	connection_close_fds(&reply);
 	if (err) {
-		connection_end_handle(client, PROTO_UNMAP, reply.rep.handle, 0);
+		(void)connection_end_handle(client, PROTO_UNMAP, reply.rep.handle, 0);
 		mapping_free(mapping);
 		return err;
 	}
@@ -183,26 +183,51 @@ PGMAP_PUBLIC int pgmap_open_map(struct pgmap_client *client, const char *path, u
 	return err ? err : map_with(client, &req, out);
 }
 
-PGMAP_PUBLIC int pgmap_unmap(struct pgmap_mapping *mapping)
+/* 0: the addresses have gone, and from here on nothing can fail but what is asked for besides. */
+static int leave_addresses(struct pgmap_mapping *mapping, uint32_t *inherited)
 {
-	if (!mapping)
-		return 0;
-	struct pgmap_client *client = mapping->client;
-	if (!client_is_ours(client))
+	if (!client_is_ours(mapping->client))
 		return -EPERM;
-	uint32_t inherited;
 	int err = mapping_close_words(mapping);
 	if (err)
 		return err;
-	err = lease_unmap(client, &mapping->leased, &inherited);
-	if (err) {
+	err = lease_unmap(mapping->client, &mapping->leased, inherited);
+	if (err)
 		mapping_reopen_words(mapping, mapping->nspans);
-		return err;
-	}
-	/* From here on it cannot fail: the addresses have gone. */
-	connection_end_handle(client, PROTO_UNMAP, mapping->id, inherited);
+	return err;
+}
+
+static int end_mapping(struct pgmap_mapping *mapping, uint32_t flags)
+{
+	struct pgmap_client *client = mapping->client;
+	int err = connection_end_handle(client, PROTO_UNMAP, mapping->id, flags);
 	mapping_free(mapping);
 	connection_put(client);
+	return err;
+}
+
+PGMAP_PUBLIC int pgmap_unmap(struct pgmap_mapping *mapping)
+{
+	uint32_t inherited;
+	if (!mapping)
+		return 0;
+	int err = leave_addresses(mapping, &inherited);
+	if (!err)
+		(void)end_mapping(mapping, inherited);
+	return err;
+}
+
+PGMAP_PUBLIC int pgmap_unmap_unlink(struct pgmap_mapping *mapping, int *unlinked)
+{
+	uint32_t inherited;
+	if (!mapping)
+		return -EINVAL;
+	int err = leave_addresses(mapping, &inherited);
+	if (err)
+		return err;
+	err = end_mapping(mapping, inherited | PROTO_UNMAP_UNLINK);
+	if (unlinked)
+		*unlinked = err;
 	return 0;
 }
 

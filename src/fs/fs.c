@@ -235,6 +235,16 @@ static int unlink_locked(struct fsdax *fs, const char *path)
 	return at.inode->type == FSDAX_DIR ? -EISDIR : fs_remove_name(fs, at.inode);
 }
 
+PGMAP_PUBLIC int fsdax_unlink_file(struct fsdax_file *file)
+{
+	if (!file)
+		return -EINVAL;
+	(void)pthread_mutex_lock(&file->fs->lock);
+	int err = file->inode->nlink ? fs_remove_name(file->fs, file->inode) : -ENOENT;
+	(void)pthread_mutex_unlock(&file->fs->lock);
+	return err;
+}
+
 static int rmdir_locked(struct fsdax *fs, const char *path)
 {
 	struct name_at at;

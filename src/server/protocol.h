@@ -70,8 +70,9 @@ enum { PROTO_PROT_READ = 1, PROTO_PROT_WRITE = 2 };
 enum { PROTO_LEASE_NEXT = 1, PROTO_LEASE_WRITE = 2 };
 
 /* INHERITED: children of fork() may have this mapping still, with a lease before the one in use; UNRENEWED, too: or with
- * that one, as no other could be had. */
-enum { PROTO_UNMAP_INHERITED = 1, PROTO_UNMAP_UNRENEWED = 2 };
+ * that one, as no other could be had. UNLINK: the name of its file goes as well; the reply's count is what that came to, as
+ * a positive errno, since the mapping ends in any case. */
+enum { PROTO_UNMAP_INHERITED = 1, PROTO_UNMAP_UNRENEWED = 2, PROTO_UNMAP_UNLINK = 4 };
 
 struct proto_req {
 	uint32_t magic;

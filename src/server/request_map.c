@@ -175,11 +175,23 @@ int request_open_map(struct session *session, const struct proto_req *req, struc
 	return err;
 }
 
+/* First, so that its pages are free at the unmap, and not looked at twice. */
+static int unlink_mapped(const struct session *session, const struct session_map *map)
+{
+	return session->role < SERVICE_WRITER ? -EACCES : fsdax_unlink_file(fsdax_map_file(map->map));
+}
+
 int request_unmap(struct session *session, const struct proto_req *req, struct service_reply *out)
 {
-	(void)out;
 	struct session_map *map = handles_get(&session->maps, req->handle);
-	return map ? session_unmap(session, map, req->flags) : -EBADF;
+	if (!map)
+		return -EBADF;
+	if (session_is_pinned(map))
+		return -EBUSY;
+	if (req->flags & PROTO_UNMAP_UNLINK)
+		out->rep.count = (uint64_t)-unlink_mapped(session, map);
+	session_unmap(session, map, req->flags);
+	return 0;
 }
 
 int request_lease(struct session *session, const struct proto_req *req, struct service_reply *out)

@@ -390,12 +390,15 @@ static void unmap(struct session_map *map)
 	free_map(map);
 }
 
-int session_unmap(struct session *session, struct session_map *map, uint32_t inherited)
+bool session_is_pinned(const struct session_map *map)
 {
 	uint64_t local, remote;
 	session_count_pins(map, &local, &remote);
-	if (local || remote)
-		return -EBUSY;
+	return local || remote;
+}
+
+void session_unmap(struct session *session, struct session_map *map, uint32_t inherited)
+{
 	segment_put(&session->segment, map->first_word, map->nspans);
 	handles_remove(&session->maps, map->id);
 	map->nspans = 0;
@@ -407,7 +410,6 @@ int session_unmap(struct session *session, struct session_map *map, uint32_t inh
 		TAILQ_INSERT_TAIL(&session->inherited, map, link);
 	else
 		unmap(map);
-	return 0;
 }
 
 void session_lease_fallen(struct session *session)

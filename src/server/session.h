@@ -125,8 +125,9 @@ struct session_range {
 /* ready may be null. What fails has changed nothing, neither here nor in the file. */
 int session_map(struct session *session, struct fsdax_file *file, const struct session_range *range,
 		session_ready_fn *ready, void *arg, struct session_map **out);
-/* inherited: PROTO_UNMAP_... of protocol.h. -EBUSY: pins stand. */
-int session_unmap(struct session *session, struct session_map *map, uint32_t inherited);
+/* session_unmap - of a mapping that is not pinned; inherited: PROTO_UNMAP_... of protocol.h. */
+bool session_is_pinned(const struct session_map *map);
+void session_unmap(struct session *session, struct session_map *map, uint32_t inherited);
 void session_lease_fallen(struct session *session); /* what waited for it ends */
 bool session_holds(const struct session *session);  /* a mapping, its own or its children's */
 void session_gone(void *cookie, uint64_t first_span, uint64_t nspans);

@@ -230,16 +230,44 @@ static void c6_7_c6_8_nobody_loses_what_he_maps_to_who_waits_or_fails(void **sta
 	assert_int_equal(sys_info(client).used, 0);
 }
 
+static void an_unmap_takes_the_name_along(void **state)
+{
+	(void)state;
+	uint64_t free_before = sys_info(client).free;
+	struct pgmap_mapping *mapping = sys_map(client, "/f", BYTES), *other;
+	struct pgmap_stat st;
+	int unlinked = 1;
+	assert_int_equal(pgmap_rename(client, "/f", "/elsewhere"), 0);
+	other = sys_map(client, "/elsewhere", BYTES);
+	assert_int_equal(pgmap_pin(mapping, 0, 1, PGMAP_PIN_LOCAL), 0);
+	assert_int_equal(pgmap_unmap_unlink(mapping, &unlinked), -EBUSY);
+	assert_int_equal(unlinked, 1);
+	assert_int_equal(pgmap_stat(client, "/elsewhere", &st), 0);
+	assert_int_equal(pgmap_unpin(mapping, 0, 1, PGMAP_PIN_LOCAL), 0);
+	assert_int_equal(pgmap_unmap_unlink(mapping, &unlinked), 0);
+	assert_int_equal(unlinked, 0);
+	assert_int_equal(pgmap_stat(client, "/elsewhere", &st), -ENOENT);
+	assert_true(sys_info(client).free < free_before); /* the other still maps it */
+	assert_int_equal(pgmap_unmap_unlink(other, &unlinked), 0);
+	assert_int_equal(unlinked, -ENOENT);
+	assert_int_equal(sys_info(client).free, free_before);
+	assert_int_equal(pgmap_unmap_unlink(sys_map(client, "/f", 1), NULL), 0);
+	assert_int_equal(sys_info(client).free, free_before);
+	assert_int_equal(pgmap_unmap_unlink(NULL, &unlinked), -EINVAL);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 		T(c6_7_who_waits_keeps_nobody_from_the_unmap),
 		T(c7_9_pins_that_are_there_stay_until_they_are_let_go),
 		T(c6_7_after_the_deadline_all_is_as_before),
 		T(c6_7_several_wait_for_one_unmap),
 		T(c6_7_a_drain_ends_the_wait),
 		T(c6_7_c6_8_nobody_loses_what_he_maps_to_who_waits_or_fails),
+		T(an_unmap_takes_the_name_along),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -177,7 +177,7 @@ static void the_end_of_a_handle_is_said_once_and_cannot_fail(void **state)
 		struct pgmap_client *client = fake_connect(&fake);
 		fake.answer = answer_error;
 		fake.rep.error = cases[i].error;
-		connection_end_handle(client, PROTO_CLOSE, 12, 0);
+		(void)connection_end_handle(client, PROTO_CLOSE, 12, 0);
 		assert_int_equal(fake.calls[PROTO_CLOSE], 1);
 		assert_int_equal(fake.last[PROTO_CLOSE].handle, 12);
 		assert_int_equal(fake.hung_up, cases[i].hung_up);
@@ -195,7 +195,7 @@ static void what_is_left_of_a_connection_that_ended_gets_epipe(void **state)
 	assert_int_equal(connection_disconnect(client), 0);
 	assert_int_equal(fake_count_fds(), fds + 1); /* the eventfd, for unpins; the lease is what is mapped */
 	assert_int_equal(ask(client, NULL), -EPIPE);
-	connection_end_handle(client, PROTO_UNMAP, 3, 0);
+	(void)connection_end_handle(client, PROTO_UNMAP, 3, 0);
 	assert_int_equal(fake.calls[PROTO_INFO] + fake.calls[PROTO_UNMAP] + fake.hung_up, 0);
 	assert_int_equal(pinword_read(client->words).local, 0); /* pins still count */
 	connection_put(client);

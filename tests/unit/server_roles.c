@@ -75,6 +75,13 @@ static void what_a_user_may_do_depends_on_his_role(void **state)
 		assert_int_equal(answer_to(SERVICE_READER, req), cases[i].reader);
 		assert_int_equal(answer_to(SERVICE_WRITER, req), cases[i].writer);
 	}
+	assert_int_equal(map_range(&me, file, 0, PAGE), 0);
+	struct proto_req unmap = request(PROTO_UNMAP);
+	unmap.handle = reply.rep.handle;
+	unmap.flags = PROTO_UNMAP_UNLINK; /* the mapping ends in any case */
+	assert_int_equal(answer_to(SERVICE_READER, unmap), 0);
+	assert_int_equal(reply.rep.count, EACCES);
+	assert_int_equal(ask(&me, &unmap), -EBADF);
 	assert_int_equal(pgmap_state(service->pgmap), PGMAP_LIVE);
 	assert_int_equal(ask_path(&control, PROTO_UNLINK, "/f"), 0);
 }
