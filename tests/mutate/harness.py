@@ -226,8 +226,8 @@ class Workplace:
             usual = self.seconds.get(check, 60)
             status, seconds, text = run(command, self.folder, *time_limits(usual, self.patience))
             # One with threads takes longer, also of a processor, when others want the machine: what hangs does so twice.
-            if status == 'hangs' and usual >= QUICK_S:
-                status, seconds, text = run(command, self.folder, *time_limits(5 * usual, self.patience))
+            if status == 'hangs':
+                status, seconds, text = run(command, self.folder, *time_limits(max(5 * usual, QUICK_S), self.patience))
             if status in (126, 127) or 'Traceback (most recent' in text:
                 raise Infrastructure(f'{check}: {text[-2000:]}')
             if status != 0:

@@ -5,6 +5,7 @@
   mutate.py full          all mutants; writes result.txt, also as far as it has come when it is interrupted
   mutate.py again         on the sources of result.txt, as tests were added: those that have no verdict yet, or another one
                           than survivors.txt says
+  mutate.py again hangs   also those that a check found by taking too long: was it the mutant, or the machine?
   mutate.py ten           ten of them, chosen by the commit: each has the verdict that result.txt says
   mutate.py run WORD...   the mutants whose ids begin with one of the words; writes nothing
   mutate.py list          ids, and what each does
@@ -32,7 +33,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 RESULT, SURVIVORS = HERE / 'result.txt', HERE / 'survivors.txt'
 PATIENCE = 4  # for `ten`, which runs wherever there is a commit: a machine that has much else to do is no mutant
-AGAIN = 'run: python3 tests/mutate/mutate.py full   (then commit tests/mutate/result.txt)'
+AGAIN = 'run: python3 tests/mutate/mutate.py full; scripts/figures --mutants   (then commit what they wrote)'
 
 
 def core_files(root):
@@ -150,8 +151,9 @@ def finish(wrong):
     return 1 if wrong else 0
 
 
-def full(folder, files, mutants, jobs, known):
-    start, verdicts, survivors = time.monotonic(), dict(known), read_survivors()
+def full(folder, files, mutants, jobs, known, doubted=None):
+    """known: verdicts that stand; doubted: those that stay if it is interrupted before they are tried again."""
+    start, verdicts, survivors = time.monotonic(), {**known, **(doubted or {})}, read_survivors()
     names = [name for name in mutants if name not in known]
 
     def show(name, verdict, n):
@@ -169,13 +171,14 @@ def full(folder, files, mutants, jobs, known):
     return finish(list(complaints(verdicts, mutants, survivors, True)))
 
 
-def again(folder, files, mutants, jobs):
+def again(folder, files, mutants, jobs, hangs):
     sources, listed = read_result()
     if sources != hash_of(files):
         return finish([f'result.txt is of other sources; {AGAIN}'])
     survivors = read_survivors()
-    known = {name: listed[name] for name in mutants if name in listed and (listed[name][0] == 'survives') == (name in survivors)}
-    return full(folder, files, mutants, jobs, known)
+    known = {name: listed[name] for name in mutants if name in listed and (listed[name][0] == 'survives') == (name in survivors)
+             and not (hangs and listed[name][1].endswith((':hangs', ':grows')))}
+    return full(folder, files, mutants, jobs, known, {name: listed[name] for name in listed if name not in known})
 
 
 def commit_hash(files):
@@ -235,8 +238,8 @@ def act(what, words, folder):
     jobs = os.cpu_count() or 1
     if what == 'full' and not words:
         return full(folder, files, mutants, jobs, {})
-    if what == 'again' and not words:
-        return again(folder, files, mutants, jobs)
+    if what == 'again' and words in ([], ['hangs']):
+        return again(folder, files, mutants, jobs, bool(words))
     if what == 'ten' and not words:
         return ten(folder, files, mutants, jobs)
     if what == 'run' and words:

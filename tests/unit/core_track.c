@@ -339,6 +339,25 @@ static void c4_3_each_kind_of_reference_is_its_own(void **state)
 	assert_int_equal(sites(said, "pgoff 0x7: a REMOTE pin was taken", pin_here), 1);
 }
 
+static void get_and_put_one(void *arg)
+{
+	(void)arg;
+	struct pgmap *pgmap = tracked();
+	struct folio *folio = take_here(pgmap, 7);
+	get_here(folio);
+	folio_put(folio);
+	drain_fails(pgmap);
+	CHILD_EXIT(0);
+}
+
+static void c4_3_a_put_drops_what_its_thread_took_last(void **state)
+{
+	(void)state;
+	assert_int_equal(in_child(get_and_put_one, NULL, said, sizeof(said)), 0);
+	assert_int_equal(count(said, "was taken"), 1);
+	assert_int_equal(sites(said, "pgoff 0x7: a reference was taken", take_here), 1);
+}
+
 /* Nothing is held, whatever kind somebody said: the counts of nobody's pins know no kinds. */
 static void unpin_another_kind(void *arg)
 {
@@ -389,6 +408,7 @@ int main(void)
 		cmocka_unit_test(c4_3_the_parts_of_a_split_are_known_by_where_the_whole_was_taken),
 		cmocka_unit_test(c4_3_what_many_threads_took_and_gave_back_is_not_in_it),
 		cmocka_unit_test(c4_3_each_kind_of_reference_is_its_own),
+		cmocka_unit_test(c4_3_a_put_drops_what_its_thread_took_last),
 		cmocka_unit_test(c4_3_nothing_is_held_of_what_is_gone),
 		cmocka_unit_test(c4_3_unasked_it_says_nothing),
 	};
