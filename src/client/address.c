@@ -91,20 +91,90 @@ static int congruent(const void *address, struct congruence want)
 	return ((uintptr_t)address & (want.modulus - 1)) == want.remainder;
 }
 
-/* Where the next range may well find room: behind the last one, or where one has gone. A hint, nothing depends on it. */
-static _Atomic uintptr_t next_start;
+/*
+ * Ranges are put one behind the other. The system by itself would put each before the last one; but files that follow each
+ * other on the device must follow each other here for the kernel to make one of their mappings, of which it allows a process
+ * only so many, and which it takes down one by one. Room is looked for once, far below what the system gives to others. All
+ * of this is hints: where another is quicker, or another thread comes between, the system finds a place, and it is looked for anew.
+ */
+enum { ROOM_SHIFT = 36 };
+static _Atomic uintptr_t frontier, frontier_end; /* behind the last range, up to where there was room; or 0 */
+static _Atomic uintptr_t hole, hole_end;         /* where ranges have gone; or 0 */
 
-static void *hint_for(struct congruence want)
+static uintptr_t load(const _Atomic uintptr_t *at)
 {
-	uintptr_t from = atomic_load_explicit(&next_start, memory_order_relaxed);
+	return atomic_load_explicit(at, memory_order_relaxed);
+}
+
+static void store(_Atomic uintptr_t *at, uintptr_t value)
+{
+	atomic_store_explicit(at, value, memory_order_relaxed);
+}
+
+/* The first congruent address in [from, end) with so many bytes behind it; or 0. */
+static uintptr_t fit(uintptr_t from, uintptr_t end, uint64_t bytes, struct congruence want)
+{
 	uintptr_t at = (from & ~(want.modulus - 1)) + want.remainder;
-	return (void *)(from && at < from ? at + want.modulus : from ? at : 0);
+	if (at < from)
+		at += want.modulus;
+	return from && at < end && bytes <= end - at ? at : 0;
+}
+
+static void look_for_room(void)
+{
+	uint64_t room = UINT64_C(1) << ROOM_SHIFT;
+	void *at = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	store(&frontier, 0);
+	if (at == MAP_FAILED)
+		return;
+	(void)munmap(at, room);
+	store(&frontier_end, (uintptr_t)at + room);
+	store(&frontier, (uintptr_t)at);
+}
+
+static void *hint_for(uint64_t bytes, struct congruence want)
+{
+	uintptr_t at = fit(load(&hole), load(&hole_end), bytes, want);
+	if (!at)
+		at = fit(load(&frontier), load(&frontier_end), bytes, want);
+	if (!at) {
+		look_for_room();
+		at = fit(load(&frontier), load(&frontier_end), bytes, want);
+	}
+	return (void *)at;
+}
+
+static void placed(const void *start, uint64_t bytes)
+{
+	uintptr_t from = (uintptr_t)start, end = from + bytes;
+	if (from >= load(&hole) && end <= load(&hole_end)) {
+		store(&hole, end);
+	} else if (from >= load(&frontier) && end <= load(&frontier_end)) {
+		store(&frontier, end);
+	} else { /* not where it was hinted: others are there */
+		store(&hole, 0);
+		store(&frontier, 0);
+	}
+}
+
+static void gone(const void *start, uint64_t bytes)
+{
+	uintptr_t from = (uintptr_t)start, end = from + bytes;
+	if (end == load(&frontier)) {
+		store(&frontier, from);
+	} else if (from == load(&hole_end) && load(&hole)) {
+		store(&hole_end, end);
+	} else {
+		uintptr_t last = end == load(&hole) ? load(&hole_end) : end;
+		store(&hole, from);
+		store(&hole_end, last);
+	}
 }
 
 /* One piece, where the hint or the system puts it; null: not where we need it. */
 static void *map_simple(const struct address_plan *plan, uint64_t bytes, struct congruence want)
 {
-	void *at = mmap(hint_for(want), bytes, plan->prot, MAP_SHARED, plan->fd,
+	void *at = mmap(hint_for(bytes, want), bytes, plan->prot, MAP_SHARED, plan->fd,
 			(off_t)plan->pieces[0].device_offset_bytes);
 	if (at == MAP_FAILED)
 		return NULL;
@@ -117,7 +187,11 @@ static void *map_simple(const struct address_plan *plan, uint64_t bytes, struct 
 static void *reserve(uint64_t bytes, struct congruence want)
 {
 	uint64_t room = bytes + want.modulus;
-	char *at = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *at = mmap(hint_for(bytes, want), bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (at == MAP_FAILED || congruent(at, want))
+		return at == MAP_FAILED ? NULL : at;
+	(void)munmap(at, bytes);
+	at = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (at == MAP_FAILED)
 		return NULL;
 	uint64_t before = (want.remainder - (uintptr_t)at) & (want.modulus - 1);
@@ -136,7 +210,7 @@ static int map_pieces(const struct address_plan *plan, char *start)
 		if (mmap(start + (p->file_offset_bytes - plan->offset_bytes),
 			 round_up(p->len_bytes, plan->granule_bytes), plan->prot, MAP_SHARED | MAP_FIXED, plan->fd,
 			 (off_t)p->device_offset_bytes) == MAP_FAILED)
-			return -errno;
+			return address_error();
 	}
 	return 0;
 }
@@ -161,7 +235,7 @@ int address_map(const struct address_plan *plan, struct address *out)
 	if (err)
 		return err == -ENOMEM && too_many(plan->npieces) ? -E2BIG : err;
 	*out = (struct address){start, bytes};
-	atomic_store_explicit(&next_start, (uintptr_t)start + bytes, memory_order_relaxed);
+	placed(start, bytes);
 	return 0;
 }
 
@@ -174,6 +248,6 @@ int address_unmap(const struct address *address)
 {
 	if (munmap(address->start, address->bytes) != 0)
 		return -errno;
-	atomic_store_explicit(&next_start, (uintptr_t)address->start, memory_order_relaxed);
+	gone(address->start, address->bytes);
 	return 0;
 }

@@ -3,6 +3,7 @@
 #ifndef PGMAP_CLIENT_ADDRESS_H
 #define PGMAP_CLIENT_ADDRESS_H
 
+#include <errno.h>
 #include <stdint.h>
 
 #include "server/protocol.h"
@@ -21,6 +22,12 @@ struct address_plan {
 	int fd;
 	int prot; /* of mmap */
 };
+
+/* Why mmap() failed. Memory that may not be locked (after mlockall()) is its EAGAIN, which says something else here. */
+static inline int address_error(void)
+{
+	return errno == EAGAIN ? -ENOMEM : -errno;
+}
 
 /* -E2BIG more pieces than this process may map; -ENOMEM; -EPROTO pieces that do not make a range. Then nothing is mapped. */
 int address_map(const struct address_plan *plan, struct address *out);

@@ -33,7 +33,7 @@ static int map_words(struct pgmap_client *client, int fd, uint64_t nwords)
 		return -EPROTO;
 	void *words = map_unless_forked(fd, nwords * sizeof(pinword_t));
 	if (words == MAP_FAILED)
-		return -errno;
+		return address_error();
 	(void)madvise(words, nwords * sizeof(pinword_t), MADV_DONTDUMP);
 	client->words = words;
 	client->nwords = nwords;
@@ -229,7 +229,7 @@ int connection_read_fd(struct transport_reply *reply, uint64_t min_bytes, struct
 	if (!err) {
 		void *at = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, reply->fds[0], 0);
 		if (at == MAP_FAILED)
-			err = -errno;
+			err = address_error();
 		else
 			*out = (struct connection_bytes){at, (uint64_t)st.st_size};
 	}

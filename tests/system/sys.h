@@ -102,6 +102,9 @@ static inline void sys_new_dir(struct sys_server *server)
 	(void)snprintf(server->path, sizeof(server->path), "%s/s", server->dir);
 }
 
+/* What a server's process does before it becomes one; or null. */
+static void (*sys_in_server)(void);
+
 /* A server on a socket; true once clients may connect, false when it ended instead. */
 static inline bool sys_start_at(struct sys_server *server, const char *device)
 {
@@ -115,6 +118,8 @@ static inline bool sys_start_at(struct sys_server *server, const char *device)
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		(void)close(ready[0]);
 		(void)dup2(errors[1], STDERR_FILENO);
+		if (sys_in_server)
+			sys_in_server();
 		(void)snprintf(fd_text, sizeof(fd_text), "%d", ready[1]);
 		(void)execl(program, "pgmapd", "--device", device, "--socket", server->path, "--ready-fd", fd_text,
 			    NULL);

@@ -166,6 +166,31 @@ static void more_pieces_than_the_process_may_map_are_e2big(void **state)
 	assert_int_equal(address_unmap(&address), 0);
 }
 
+/* What follows each other on the device follows each other here, and where one has gone the next one of its size lies. */
+static void ranges_lie_one_behind_the_other(void **state)
+{
+	(void)state;
+	enum { RANGES = 16 };
+	struct proto_piece pieces[RANGES];
+	struct address at[RANGES], again;
+	for (unsigned i = 0; i < RANGES; i++) {
+		pieces[i] = (struct proto_piece){0, i * PAGE, PAGE};
+		struct address_plan plan = plan_of(&pieces[i], 1, PAGE);
+		assert_int_equal(address_map(&plan, &at[i]), 0);
+		if (i)
+			assert_ptr_equal((char *)at[i].start, (char *)at[i - 1].start + PAGE);
+	}
+	for (unsigned i = 3; i < 7; i++)
+		assert_int_equal(address_unmap(&at[i]), 0);
+	for (unsigned i = 3; i < 7; i++) {
+		struct address_plan plan = plan_of(&pieces[i], 1, PAGE);
+		assert_int_equal(address_map(&plan, &again), 0);
+		assert_ptr_equal(again.start, at[i].start);
+	}
+	for (unsigned i = 0; i < RANGES; i++)
+		assert_int_equal(address_unmap(&at[i]), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -173,6 +198,7 @@ int main(void)
 		cmocka_unit_test(addresses_are_congruent_to_the_device),
 		cmocka_unit_test(the_first_big_piece_decides),
 		cmocka_unit_test(pieces_that_make_no_range_are_refused),
+		cmocka_unit_test(ranges_lie_one_behind_the_other),
 		cmocka_unit_test(more_pieces_than_the_process_may_map_are_e2big),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
