@@ -47,7 +47,8 @@ struct fuzz_record {
 
 struct fuzz_client {
 	struct session *session; /* null: not there */
-	bool greeted, waits;     /* waits: for a drain, and sends nothing meanwhile */
+	bool waits;              /* for a drain, or for what awaits is, and sends nothing meanwhile */
+	uint64_t awaits;         /* the request whose end it waits for; or 0 */
 	int fds[FUZZ_FDS_MAX];   /* what it was sent; also of one that has left */
 	unsigned nfds;
 };
@@ -56,6 +57,7 @@ struct fuzz_world {
 	struct service *service;
 	struct fuzz_client clients[FUZZ_CLIENTS];
 	struct lease_list leases;         /* that the service waits for */
+	uint64_t pending[FUZZ_CLIENTS];   /* the last request of each that waited for pages: for anybody's AWAIT */
 	uint64_t marked[FUZZ_POOL_PAGES]; /* what was written to a page, while anybody maps it */
 };
 

@@ -51,7 +51,7 @@ static uint64_t number(uint8_t byte)
 	return numbers[byte % COUNT(numbers)];
 }
 
-/* Small handles mostly: those that there are. */
+/* Small handles mostly: those that there are. Those of requests that wait are not small: request_of(). */
 static uint64_t handle_of(uint8_t byte)
 {
 	return byte < 224 ? byte % 7 : number(byte);
@@ -74,7 +74,7 @@ static void path_of(uint8_t byte, char out[PROTO_PATH_MAX])
 		out[len] = 0;
 }
 
-static struct proto_req request_of(const struct fuzz_record *record)
+static struct proto_req request_of(const struct fuzz_world *world, const struct fuzz_record *record)
 {
 	struct proto_req req = {
 		.magic = PROTO_MAGIC,
@@ -90,6 +90,8 @@ static struct proto_req request_of(const struct fuzz_record *record)
 	};
 	path_of(record->path, req.path);
 	path_of(record->path2, req.path2);
+	if (req.type == PROTO_AWAIT && record->handle < 224)
+		req.handle = world->pending[record->handle % FUZZ_CLIENTS];
 	return req;
 }
 
@@ -104,6 +106,10 @@ static void leave(struct fuzz_world *world, struct fuzz_client *client)
 {
 	struct session *session = client->session;
 	client->session = NULL;
+	if (client->awaits) /* as the loop does */
+		service_pending_cancel(world->service, client->awaits);
+	client->awaits = 0;
+	client->waits = false;
 	if (session && !service_disconnect(session))
 		wait_for_leases(world, session);
 }
@@ -125,15 +131,26 @@ static void keep_descriptors(struct fuzz_client *client, struct service_reply *r
 	}
 }
 
-static void check_reply(struct fuzz_world *world, struct session *session, const struct proto_req *req,
+static bool takes_pages(const struct proto_req *req)
+{
+	return req->type == PROTO_TRUNCATE || req->type == PROTO_PUNCH || req->type == PROTO_UNLINK;
+}
+
+static void check_reply(struct fuzz_world *world, struct fuzz_client *client, const struct proto_req *req, size_t len,
 			const struct service_reply *reply)
 {
 	if (reply->rep.magic != PROTO_MAGIC || reply->rep.error > 0 || reply->nfds > PROTO_MAX_FDS ||
 	    (reply->rep.error && reply->nfds))
 		fuzz_found("a reply with error %d and %u descriptors", reply->rep.error, reply->nfds);
-	if (reply->rep.error || (req->type != PROTO_MAP && req->type != PROTO_OPEN_MAP))
+	if (reply->rep.error)
 		return;
-	struct session_map *map = handles_get(&session->maps, reply->rep.handle);
+	if (len != sizeof(*req))
+		fuzz_found("a message of %zu bytes was answered with 0", len);
+	if (takes_pages(req) && reply->rep.handle)
+		world->pending[client - world->clients] = reply->rep.handle;
+	if (req->type != PROTO_MAP && req->type != PROTO_OPEN_MAP)
+		return;
+	struct session_map *map = handles_get(&client->session->maps, reply->rep.handle);
 	if (!map)
 		fuzz_found("a mapping of handle %" PRIu64 ", which is not there", reply->rep.handle);
 	fuzz_check_mapping(world, map);
@@ -158,8 +175,11 @@ static void send_bytes(struct fuzz_world *world, struct fuzz_client *client, con
 	enum service_next next = service_handle(client->session, exact, len, &reply);
 	wait_for_leases(world, client->session);
 	client->waits = next == SERVICE_WAIT;
-	if (next != SERVICE_WAIT) {
-		check_reply(world, client->session, exact, &reply);
+	if (next == SERVICE_WAIT) {
+		const struct proto_req *req = exact;
+		client->awaits = req->type == PROTO_AWAIT ? req->handle : 0;
+	} else {
+		check_reply(world, client, exact, len, &reply);
 		keep_descriptors(client, &reply);
 	}
 	free(exact);
@@ -170,7 +190,7 @@ static void send_bytes(struct fuzz_world *world, struct fuzz_client *client, con
 static void send_request(struct fuzz_world *world, struct fuzz_client *client, const struct fuzz_record *record,
 			 bool lie)
 {
-	struct proto_req req = request_of(record);
+	struct proto_req req = request_of(world, record);
 	size_t len = sizeof(req);
 	if (lie) {
 		size_t at = record->lie * 4U;
@@ -269,11 +289,9 @@ static void act(struct fuzz_world *world, const struct fuzz_record *record)
 	case FUZZ_DIE:
 		close_descriptors(client);
 		leave(world, client);
-		client->waits = false;
 		break;
 	case FUZZ_LEAVE:
 		leave(world, client);
-		client->waits = false;
 		break;
 	case FUZZ_CLOSE:
 		if (client->nfds) {
@@ -287,7 +305,17 @@ static void act(struct fuzz_world *world, const struct fuzz_record *record)
 	}
 }
 
-/* What the loop does after a round: whose lease has fallen, and whether a drain has ended. */
+static void answer_awaits(struct fuzz_world *world)
+{
+	(void)service_check_pending(world->service);
+	for (unsigned i = 0; i < FUZZ_CLIENTS; i++) {
+		struct fuzz_client *client = &world->clients[i];
+		if (client->awaits && service_pending_result(world->service, client->awaits) != -EINPROGRESS)
+			client->awaits = client->waits = 0;
+	}
+}
+
+/* What the loop does after a round: whose lease has fallen, who awaited what has ended, and whether a drain has. */
 static void go_round(struct fuzz_world *world)
 {
 	struct lease *lease, *next;
@@ -298,10 +326,11 @@ static void go_round(struct fuzz_world *world)
 		TAILQ_REMOVE(&world->leases, lease, link);
 		service_lease_gone(lease);
 	}
+	answer_awaits(world);
 	if (pgmap_state(world->service->pgmap) == PGMAP_DYING && pgmap_drain(world->service->pgmap, 0) == -ETIMEDOUT)
 		return;
 	for (unsigned i = 0; i < FUZZ_CLIENTS; i++)
-		world->clients[i].waits = false;
+		world->clients[i].waits = world->clients[i].awaits;
 }
 
 static void fence_all(struct fuzz_world *world)
@@ -309,7 +338,7 @@ static void fence_all(struct fuzz_world *world)
 	struct fuzz_record record = {.type = PROTO_FENCE, .value = {0, 1}};
 	struct session *session, *next;
 	for (session = TAILQ_FIRST(&world->service->sessions); session; session = next) {
-		struct proto_req req = request_of(&record);
+		struct proto_req req = request_of(world, &record);
 		next = TAILQ_NEXT(session, link);
 		req.handle = session->id;
 		send_request(world, &world->clients[0], &record, false); /* it greets; there is no holder 0 */
@@ -320,7 +349,6 @@ static void fence_all(struct fuzz_world *world)
 static void end_world(struct fuzz_world *world)
 {
 	for (unsigned i = 0; i < FUZZ_CLIENTS; i++) {
-		world->clients[i].waits = false;
 		leave(world, &world->clients[i]);
 		close_descriptors(&world->clients[i]);
 	}
