@@ -156,7 +156,7 @@ int pgmap_unpin(struct pgmap_mapping *mapping, uint64_t offset_bytes, uint64_t l
 
 /* Names in the pool: what they lead to, and their changes, as the fsdax_ calls of the same names. -ENOENT, -ENOTDIR,
  * -ENAMETOOLONG, -EINVAL; unlink: -EISDIR; mkdir: -EEXIST; rmdir: -ENOTEMPTY, -EBUSY the root; rename: -EISDIR,
- * -ENOTEMPTY, -EINVAL into its own child. All but stat and readdir: -EACCES this user may only read. */
+ * -ENOTEMPTY, -EBUSY the root, -EINVAL into its own child. All but stat and readdir: -EACCES this user may only read. */
 int pgmap_stat(struct pgmap_client *client, const char *path, struct pgmap_stat *out);
 int pgmap_unlink(struct pgmap_client *client, const char *path);
 int pgmap_rename(struct pgmap_client *client, const char *from, const char *to);

@@ -193,6 +193,30 @@ static void well_formed_nonsense_gets_an_error_and_no_more(void **state)
 	assert_serves();
 }
 
+/* A path ends with its NUL, whatever stands behind it; and one that begins with it is none. */
+static void what_follows_a_nul_is_no_part_of_a_name(void **state)
+{
+	(void)state;
+	static const char odd[] = "/a\0/../b\0\xff";
+	int fd = greeted();
+	struct pgmap_stat st;
+	struct proto_req mkdir = request(PROTO_MKDIR), move = request(PROTO_RENAME), empty = request(PROTO_UNLINK);
+	memset(mkdir.path, 'x', sizeof(mkdir.path));
+	memcpy(mkdir.path, odd, sizeof(odd));
+	assert_int_equal(ask(fd, &mkdir), 0);
+	assert_int_equal(pgmap_stat(other, "/a", &st), 0);
+	memcpy(move.path, odd, sizeof(odd));
+	memset(move.path2, 'x', sizeof(move.path2));
+	memcpy(move.path2, "/c\0/d", 6);
+	assert_int_equal(ask(fd, &move), 0);
+	assert_int_equal(pgmap_rmdir(other, "/c"), 0);
+	memcpy(empty.path, "\0/c", 3);
+	assert_int_equal(ask(fd, &empty), -EINVAL);
+	assert_int_equal(sys_info(other).files + sys_info(other).dirs, 1);
+	assert_int_equal(close(fd), 0);
+	assert_serves();
+}
+
 /* A handle is a number of its session's: another's means nothing there. */
 static void c7_6_anothers_handle_is_nobodys(void **state)
 {
@@ -381,6 +405,7 @@ int main(void)
 		cmocka_unit_test(the_first_message_is_hello_and_only_the_first),
 		cmocka_unit_test(descriptors_that_come_unasked_are_not_kept),
 		cmocka_unit_test(well_formed_nonsense_gets_an_error_and_no_more),
+		cmocka_unit_test(what_follows_a_nul_is_no_part_of_a_name),
 		cmocka_unit_test(c7_6_anothers_handle_is_nobodys),
 		cmocka_unit_test(a_connection_that_holds_nothing_cannot_map),
 		cmocka_unit_test(the_silent_cost_a_descriptor_each),
