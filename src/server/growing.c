@@ -54,6 +54,7 @@ void growing_answers(struct loop *loop, struct growing_list *grown)
 {
 	struct growing *growing;
 	while ((growing = TAILQ_FIRST(grown)) != NULL) {
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): what was freed is no more on the list */
 		struct conn *conn = growing->conn;
 		const struct proto_req req = growing->req;
 		TAILQ_REMOVE(grown, growing, link);

@@ -122,6 +122,7 @@ bool leases_all_fallen(struct session *session)
 	struct lease *lease;
 	forget_fallen(session, NULL);
 	TAILQ_FOREACH (lease, &session->leases, of_session)
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): what was freed is no more on the list */
 		lease->wanted = true;
 	return TAILQ_EMPTY(&session->leases);
 }
@@ -135,6 +136,7 @@ void leases_exit(struct session *session)
 {
 	struct lease *lease;
 	while ((lease = TAILQ_FIRST(&session->leases)) != NULL) {
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): what was freed is no more on the list */
 		if (lease->handed)
 			port_abort("pgmapd: holder %llu ends while its lease %llu is waited for",
 				   (unsigned long long)session->id, (unsigned long long)lease->byte);
