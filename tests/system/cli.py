@@ -4,6 +4,7 @@
 A test file defines functions named test_*; cli.main() runs each with a fresh Pool, and fails when one of them does.
 PGMAP is the program.
 """
+import json
 import os
 import shutil
 import subprocess
@@ -24,6 +25,10 @@ def run(*args, code=0, stdin=subprocess.DEVNULL, data=None, env=None):
     if code:
         assert errors.count('\n') == 1 and errors.endswith('\n'), f'{args}: not one line: {errors!r}'
     return done.stdout, errors
+
+
+def json_of(pool, *args):
+    return json.loads(pool.run(*args, '-j')[0])
 
 
 class Pool:
@@ -47,8 +52,7 @@ class Pool:
         return run('--socket', self.socket, *args, **kind)
 
     def info(self):
-        import json
-        return json.loads(self.run('info', '-j')[0])
+        return json_of(self, 'info')
 
     def path(self, name):
         return f'{self.dir}/{name}'
@@ -60,10 +64,13 @@ class Pool:
             file.write(data)
         return self.path(name), data
 
-    def end(self):
+    def end_server(self):
         if self.server.poll() is None:
             self.server.kill()
         self.server.wait()
+
+    def end(self):
+        self.end_server()
         shutil.rmtree(self.dir)
 
 
