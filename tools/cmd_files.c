@@ -102,6 +102,7 @@ static int run_ls(struct cli *cli)
 static void stat_print(const char *path, const struct pgmap_stat *st)
 {
 	char size[CLI_TEXT_MAX], largest[CLI_TEXT_MAX], when[CLI_TEXT_MAX], shown[TEXT_SHOWN_MAX * CLI_PATH_MAX];
+	char order[CLI_TEXT_MAX];
 	printf("path      %s\ntype      %s\nino       %" PRIu64 "\nlinks     %" PRIu32 "\n",
 	       text_shown(shown, sizeof(shown), path), st->is_dir ? "directory" : "file", st->ino, st->nlink);
 	if (st->is_dir)
@@ -112,7 +113,8 @@ static void stat_print(const char *path, const struct pgmap_stat *st)
 		       "mappings  %" PRIu64 "\n",
 		       st->size_bytes, cli_bytes(size, st->size_bytes), st->blocks, st->extents,
 		       cli_bytes(largest, UINT64_C(4096) << st->max_order), st->mappings);
-	printf("changed   %s\n", time_text(when, st->mtime_ns));
+	printf("order     %s\nchanged   %s\n", cli_bytes(order, UINT64_C(4096) << st->order),
+	       time_text(when, st->mtime_ns));
 }
 
 /* All of them are asked for before one is printed: a failure prints nothing but its line. */

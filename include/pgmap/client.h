@@ -69,8 +69,8 @@ struct pgmap_stat {
 	int64_t mtime_ns;
 	uint32_t nlink;
 	uint32_t is_dir;
-	uint32_t max_order;
-	uint32_t reserved;
+	uint32_t max_order; /* of its folios: the biggest that it has */
+	uint32_t order;     /* pgmap_set_order() */
 };
 /* pgmap_fstat, pgmap_truncate - what an open file is, and what size it shall have. -EINVAL; truncate: -ENOSPC, -EFBIG,
  * -ENOMEM, -EACCES opened for reading. */
@@ -162,6 +162,9 @@ int pgmap_unlink(struct pgmap_client *client, const char *path);
 int pgmap_rename(struct pgmap_client *client, const char *from, const char *to);
 int pgmap_mkdir(struct pgmap_client *client, const char *path);
 int pgmap_rmdir(struct pgmap_client *client, const char *path);
+/* pgmap_set_order - the biggest folio that what this file gets from now on has (order 9: 2 MiB); a directory's: that of what is
+ * made in it from now on. See fsdax_set_order(). -EINVAL more than PGMAP_MAX_ORDER, or less than the pool's pages have; and as above. */
+int pgmap_set_order(struct pgmap_client *client, const char *path, unsigned order);
 /* pgmap_readdir - what a directory of the pool holds: fn once an entry, in byte order; a non-zero answer ends the walk and is returned. fn may make other calls. */
 int pgmap_readdir(struct pgmap_client *client, const char *path,
 		  int (*fn)(void *arg, const char *name, const struct pgmap_stat *st), void *arg);

@@ -43,6 +43,7 @@ struct fsdax_stat {
 	uint64_t mappings;  /* fsdax_map() that are not yet unmapped */
 	uint32_t nlink;     /* 0: unlinked, still open or mapped */
 	unsigned max_order; /* of its extents' folios */
+	unsigned order;     /* fsdax_set_order() */
 	int64_t mtime_ns;   /* CLOCK_REALTIME of its last change of size, or creation */
 };
 
@@ -140,6 +141,12 @@ int fsdax_for_each_busy(struct fsdax *fs, const char *path, int (*fn)(void *arg,
 int fsdax_stat_file(struct fsdax_file *file, struct fsdax_stat *out);
 /* fsdax_file_path - the path of an open file now, or, once unlinked, its last one followed by " (deleted)". Cut to buf_bytes, 0 always. */
 int fsdax_file_path(struct fsdax_file *file, char *buf, size_t buf_bytes);
+
+/* fsdax_set_order - the biggest folio that what this file gets from now on has; a directory's: that of the files and directories
+ * that are made in it from now on. Small folios can be taken away one by one; big ones need fewer words, pieces and calls.
+ * Without it the biggest that there is (PGMAP_MAX_ORDER). What a file has stays as it is. -EINVAL more than the biggest, or less
+ * than the pool's granule; -ENOENT, -ENOTDIR, -ENAMETOOLONG. */
+int fsdax_set_order(struct fsdax *fs, const char *path, unsigned order);
 
 /* fsdax_stat, fsdax_unlink, fsdax_mkdir, fsdax_rmdir - what a name leads to, and its changes. -ENOENT, -ENOTDIR,
  * -ENAMETOOLONG, -EINVAL; mkdir: -EEXIST, -ENOMEM. What an unlinked file's users hold stays theirs (c6.7). */

@@ -112,6 +112,15 @@ PGMAP_PUBLIC int pgmap_mkdir(struct pgmap_client *client, const char *path)
 	return call_path(client, PROTO_MKDIR, path, NULL);
 }
 
+PGMAP_PUBLIC int pgmap_set_order(struct pgmap_client *client, const char *path, unsigned order)
+{
+	struct proto_req req = {.type = PROTO_ORDER, .len_bytes = order};
+	if (!client)
+		return -EINVAL;
+	int err = connection_set_path(req.path, path);
+	return err ? err : connection_ask(client, &req, NULL);
+}
+
 PGMAP_PUBLIC int pgmap_rmdir(struct pgmap_client *client, const char *path)
 {
 	return call_path(client, PROTO_RMDIR, path, NULL);

@@ -273,7 +273,7 @@ static int fill_holes(struct fsdax *fs, struct inode *inode, uint64_t keep, cons
 	uint64_t from = want->first_page, to = want->end_page < keep ? want->end_page : keep, end;
 	int err = 0;
 	for (; !err && from < to && extents_hole(&inode->extents, &from, to, &end); from = end)
-		err = supply_get(fs, from, end - from, blocks);
+		err = supply_get(fs, from, end - from, inode->order, blocks);
 	return err;
 }
 
@@ -284,7 +284,7 @@ static int change_size(struct fsdax *fs, struct inode *inode, struct fs_record *
 	uint64_t keep = record->keep_pages, pages = space_pages_for(&fs->space, record->size_bytes);
 	int err = want ? fill_holes(fs, inode, keep, want, blocks) : 0;
 	if (!err && pages > keep)
-		err = supply_get(fs, keep, pages - keep, blocks);
+		err = supply_get(fs, keep, pages - keep, inode->order, blocks);
 	if (!err && want)
 		err = map_what_comes(inode, keep, blocks, want);
 	if (err)

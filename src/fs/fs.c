@@ -235,6 +235,23 @@ static int unlink_locked(struct fsdax *fs, const char *path)
 	return at.inode->type == FSDAX_DIR ? -EISDIR : fs_remove_name(fs, at.inode);
 }
 
+PGMAP_PUBLIC int fsdax_set_order(struct fsdax *fs, const char *path, unsigned order)
+{
+	struct name_at at;
+	if (!fs)
+		return -EINVAL;
+	(void)pthread_mutex_lock(&fs->lock);
+	int err = name_walk(fs->root, path, &at);
+	if (!err && !at.inode)
+		err = -ENOENT;
+	if (!err) {
+		const struct fs_record record = {.op = FS_ORDER, .ino = at.inode->ino, .order = order};
+		err = fs_apply(fs, &record, NULL);
+	}
+	(void)pthread_mutex_unlock(&fs->lock);
+	return err;
+}
+
 PGMAP_PUBLIC int fsdax_unlink_file(struct fsdax_file *file)
 {
 	if (!file)

@@ -29,6 +29,7 @@ struct inode *inode_alloc(uint64_t ino, enum fsdax_type type)
 		return NULL;
 	inode->ino = ino;
 	inode->type = type;
+	inode->order = PGMAP_MAX_ORDER;
 	LIST_INIT(&inode->maps);
 	LIST_INIT(&inode->takings);
 	RB_INIT(&inode->children);
@@ -115,6 +116,7 @@ void inode_stat(struct inode *inode, struct fsdax_stat *out)
 		.mappings = inode->nmaps,
 		.nlink = inode->nlink,
 		.max_order = extents_max_order(&inode->extents),
+		.order = inode->order,
 		.mtime_ns = inode->mtime_ns,
 	};
 }

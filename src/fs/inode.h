@@ -22,6 +22,7 @@ struct inode {
 	RB_ENTRY(inode) by_name; /* among its parent's children */
 	uint64_t ino;
 	enum fsdax_type type;
+	uint8_t order; /* the biggest folio of what it gets; a directory's: of what is made in it */
 	uint32_t nlink;
 	struct inode *parent; /* null: the root, or unlinked */
 	char *name;           /* once unlinked: its last path */

@@ -56,6 +56,7 @@ static int apply_make(struct fsdax *fs, const struct fs_record *r)
 	inode->name = copy_name(&r->name);
 	inode->name_len = r->name.len;
 	inode->mtime_ns = r->mtime_ns;
+	inode->order = dir->order;
 	int err = inode->name ? write_log(fs, r) : -ENOMEM;
 	if (err) {
 		inode_free(inode);
@@ -216,6 +217,17 @@ static int apply_drop(struct fsdax *fs, const struct fs_record *r)
 	return 0;
 }
 
+static int apply_order(struct fsdax *fs, const struct fs_record *r)
+{
+	struct inode *inode = inode_find(&fs->inodes, r->ino);
+	if (!inode || r->order < fs->space.granule_order || r->order > PGMAP_MAX_ORDER)
+		return -EINVAL;
+	int err = write_log(fs, r);
+	if (!err)
+		inode->order = (uint8_t)r->order;
+	return err;
+}
+
 int fs_apply(struct fsdax *fs, const struct fs_record *record, struct block_list *blocks)
 {
 	switch (record->op) {
@@ -231,6 +243,8 @@ int fs_apply(struct fsdax *fs, const struct fs_record *record, struct block_list
 		return apply_drop(fs, record);
 	case FS_PUNCH:
 		return apply_punch(fs, record);
+	case FS_ORDER:
+		return apply_order(fs, record);
 	}
 	return -EINVAL;
 }

@@ -26,7 +26,8 @@ enum fs_op {
 	FS_RENAME = 3, /* name in parent, to to_name in to_parent, replacing what is there */
 	FS_SIZE = 4, /* size of `ino`: its pages from keep_pages on go, and it gets these extents, there and in holes */
 	FS_DROP = 5, /* an unlinked `ino` is used no more: its pages go */
-	FS_PUNCH = 6 /* pages [from_page, to_page) of `ino` go, and leave a hole */
+	FS_PUNCH = 6, /* pages [from_page, to_page) of `ino` go, and leave a hole */
+	FS_ORDER = 7  /* the biggest folio of what `ino` gets from now on, or what is made in it */
 };
 
 struct fs_extent {
@@ -50,6 +51,7 @@ struct fs_record {
 	uint64_t keep_pages;  /* 0: up to the first extent; without extents, the size's granules */
 	uint64_t wiped_pages; /* of SIZE: so many of the first that are kept have been wiped: they read as zero */
 	uint64_t from_page, to_page;
+	unsigned order; /* of ORDER */
 	int64_t mtime_ns;
 	const struct fs_extent *extents;
 	uint64_t nextents;

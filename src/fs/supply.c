@@ -33,7 +33,7 @@ static void keep(struct supply *supply, struct block_list *blocks)
 void supply_make(struct supply *supply)
 {
 	struct block_list blocks = STAILQ_HEAD_INITIALIZER(blocks);
-	supply->err = space_alloc(&supply->fs->space, supply->file_page, supply->npages, PGMAP_MAX_ORDER, &blocks);
+	supply->err = space_alloc(&supply->fs->space, supply->file_page, supply->npages, supply->max_order, &blocks);
 	supply->rounds++;
 	keep(supply, &blocks);
 }
@@ -86,11 +86,11 @@ static uint64_t work(struct space *space, uint64_t npages)
 	return npages > clean ? npages - clean : 0;
 }
 
-int supply_get(struct fsdax *fs, uint64_t file_page, uint64_t npages, struct block_list *out)
+int supply_get(struct fsdax *fs, uint64_t file_page, uint64_t npages, unsigned max_order, struct block_list *out)
 {
 	struct supply *supply = fs->supply;
 	if (!supply)
-		return space_alloc(&fs->space, file_page, npages, PGMAP_MAX_ORDER, out);
+		return space_alloc(&fs->space, file_page, npages, max_order, out);
 	if (is_ready(supply, file_page, file_page + npages)) {
 		take(supply, file_page, file_page + npages, out);
 		return 0;
@@ -101,10 +101,11 @@ int supply_get(struct fsdax *fs, uint64_t file_page, uint64_t npages, struct blo
 	uint64_t more = work(&fs->space, npages);
 	if (more <= supply->at_once_pages || supply->rounds >= SUPPLY_ROUNDS) {
 		supply->at_once_pages -= more < supply->at_once_pages ? more : supply->at_once_pages;
-		return space_alloc(&fs->space, file_page, npages, PGMAP_MAX_ORDER, out);
+		return space_alloc(&fs->space, file_page, npages, max_order, out);
 	}
 	supply->file_page = file_page;
 	supply->npages = npages;
+	supply->max_order = max_order;
 	return -ERESTART;
 }
 

@@ -33,7 +33,7 @@ struct supply {
 	struct fsdax *fs;
 	uint64_t at_once_pages;     /* that this call may still make ready */
 	uint64_t file_page, npages; /* what it lacked */
-	unsigned rounds;
+	unsigned max_order, rounds;
 	int err;                 /* of making them ready: the call's answer */
 	struct block_tree ready; /* by the page of the file */
 };
@@ -48,7 +48,7 @@ void supply_end(struct supply *supply);
 /* Under the namespace lock. supply_get - space_alloc() of npages, or -ERESTART. supply_put - what a call that answers
  * -ERESTART has got already. supply_prefers_new - whether a file that gets so many pages anew had better get others than
  * its own, which would have to be wiped at once. */
-int supply_get(struct fsdax *fs, uint64_t file_page, uint64_t npages, struct block_list *out);
+int supply_get(struct fsdax *fs, uint64_t file_page, uint64_t npages, unsigned max_order, struct block_list *out);
 void supply_put(struct fsdax *fs, struct block_list *blocks);
 bool supply_prefers_new(struct fsdax *fs, uint64_t npages);
 

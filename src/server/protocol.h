@@ -53,6 +53,7 @@ enum proto_type {
 	PROTO_DRAIN_CANCEL,
 	PROTO_LEASE, /* flags: PROTO_LEASE_... -> lease descriptors: for reading, with NEXT; writable, with WRITE */
 	PROTO_PUNCH, /* handle, offset, len, flags and answer as TRUNCATE */
+	PROTO_ORDER, /* path, len (the order) */
 	PROTO_AWAIT, /* handle; the reply comes when the request that got this number has ended, and says how */
 	PROTO_NTYPES
 };
@@ -95,7 +96,7 @@ static_assert(sizeof(struct proto_req) == 64 + 2 * PROTO_PATH_MAX, "no hidden pa
 struct proto_stat {
 	uint64_t ino, size_bytes, blocks, extents, mappings;
 	int64_t mtime_ns;
-	uint32_t nlink, is_dir, max_order, reserved;
+	uint32_t nlink, is_dir, max_order, order;
 };
 static_assert(sizeof(struct proto_stat) == 64, "no hidden padding");
 

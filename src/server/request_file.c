@@ -23,6 +23,7 @@ static struct proto_stat wire_stat(const struct fsdax_stat *st)
 		.nlink = st->nlink,
 		.is_dir = st->type == FSDAX_DIR,
 		.max_order = st->max_order,
+		.order = st->order,
 	};
 	return out;
 }
@@ -141,6 +142,14 @@ int request_mkdir(struct session *session, const struct proto_req *req, struct s
 {
 	(void)out;
 	return fsdax_mkdir(session->service->fs, req->path);
+}
+
+int request_order(struct session *session, const struct proto_req *req, struct service_reply *out)
+{
+	(void)out;
+	return req->len_bytes > PGMAP_MAX_ORDER
+		       ? -EINVAL
+		       : fsdax_set_order(session->service->fs, req->path, (unsigned)req->len_bytes);
 }
 
 int request_rmdir(struct session *session, const struct proto_req *req, struct service_reply *out)

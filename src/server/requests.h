@@ -13,7 +13,7 @@ typedef int request_fn(struct session *session, const struct proto_req *req, str
 
 request_fn request_open, request_close, request_fstat, request_truncate; /* request_file.c */
 request_fn request_stat, request_unlink, request_rename, request_mkdir, request_rmdir, request_readdir;
-request_fn request_punch, request_await;
+request_fn request_punch, request_order, request_await;
 request_fn request_map, request_open_map, request_unmap, request_lease; /* request_map.c */
 request_fn request_info, request_who, request_fence;                    /* request_pool.c */
 request_fn request_drain, request_drain_cancel;                         /* drain.c */

@@ -207,6 +207,7 @@ static const struct {
 	[PROTO_DRAIN] = {request_drain, 0, 0, NEEDS_OWNER},
 	[PROTO_DRAIN_CANCEL] = {request_drain_cancel, 0, 0, NEEDS_OWNER},
 	[PROTO_PUNCH] = {request_punch, HOW_FLAGS, 0, NEEDS_HOLDER | NEEDS_WRITER},
+	[PROTO_ORDER] = {request_order, 0, 1, NEEDS_WRITER},
 	[PROTO_AWAIT] = {request_await, 0, 0, 0},
 };
 

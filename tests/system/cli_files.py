@@ -90,7 +90,7 @@ def test_listings_are_json_too(pool):
     pool.run('mkdir', '/d')
     rows = json.loads(pool.run('ls', '-j')[0])
     assert [(r['name'], r['type'], r['path']) for r in rows] == [('d', 'dir', '/d'), ('f', 'file', '/f')]
-    assert set(rows[0]) == {'path', 'name', 'type', 'ino', 'size_bytes', 'blocks', 'extents', 'max_order', 'mappings', 'nlink',
+    assert set(rows[0]) == {'path', 'name', 'type', 'ino', 'size_bytes', 'blocks', 'extents', 'max_order', 'order', 'mappings', 'nlink',
                             'mtime_ns'}
     assert json.loads(pool.run('ls', '-j', '/f')[0])[0]['size_bytes'] == 5000
     stat = json.loads(pool.run('stat', '-j', '/f')[0])
@@ -103,6 +103,29 @@ def test_listings_are_json_too(pool):
     assert json.loads(pool.run('who', '-j')[0]) == []
     for args in (['ls', '-l'], ['stat', '/f'], ['info'], ['who']):
         assert pool.run(*args)[0]
+
+
+def test_order_of_a_file_and_of_what_is_made_in_a_directory(pool):
+    def orders(path):
+        stat = json.loads(pool.run('stat', '-j', path)[0])
+        return stat['order'], stat['max_order']
+
+    pool.run('mkdir', '/d')
+    pool.run('order', '64K', '/d')
+    pool.run('mkdir', '/d/e')
+    pool.run('put', '-', '/d/e/f', data=b'x' * (1 << 20))
+    pool.run('put', '-', '/g', data=b'x' * (1 << 20))
+    assert orders('/d')[0] == 4 and orders('/d/e/f') == (4, 4) and orders('/g') == (18, 8), (orders('/d/e/f'), orders('/g'))
+    pool.run('order', '4K', '/g', '/d/e/f')
+    assert orders('/g') == (0, 8)  # what it has stays
+    pool.run('truncate', '/g', '2M')
+    pool.run('truncate', '/g', '0')
+    pool.run('truncate', '/g', '2M')
+    assert orders('/g') == (0, 0)
+    for args, code, why in ((('3K', '/g'), 2, '3K: no size of a folio'), (('2G', '/g'), 2, 'no size of a folio'),
+                            (('4K', '/none'), 1, '/none: '), (('4K', '/g/x'), 1, '/g/x: ')):
+        assert why in pool.run('order', *args, code=code)[1], args
+    pool.run('rm', '-r', '/d', '/g')
 
 
 def test_info_says_all_that_there_is(pool):

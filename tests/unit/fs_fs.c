@@ -261,11 +261,35 @@ static void c6_2_a_pool_is_its_devices_only_holder(void **state)
 	pool_open(&pool, 4 * MIB, 0, NULL);
 }
 
+static void what_a_file_gets_has_the_order_that_was_set(void **state)
+{
+	(void)state;
+	struct fsdax_file *file = make_file(&pool, "f", MIB);
+	assert_int_equal(stat_of(file).order, PGMAP_MAX_ORDER);
+	assert_int_equal(stat_of(file).max_order, 8);
+	assert_int_equal(fsdax_set_order(pool.fs, "/f", 3), 0);
+	assert_int_equal(fsdax_truncate(file, 2 * MIB), 0);
+	assert_int_equal(stat_of(file).extents, 1 + MIB / (8 * PAGE));
+	fsdax_close(file);
+	assert_int_equal(fsdax_mkdir(pool.fs, "/d"), 0);
+	assert_int_equal(fsdax_set_order(pool.fs, "/d", 4), 0);
+	assert_int_equal(fsdax_mkdir(pool.fs, "/d/e"), 0);
+	file = make_file(&pool, "/d/e/f", MIB);
+	assert_int_equal(stat_of(file).order, 4);
+	assert_int_equal(stat_of(file).max_order, 4);
+	fsdax_close(file);
+	assert_int_equal(fsdax_set_order(pool.fs, "/d", PGMAP_MAX_ORDER + 1), -EINVAL);
+	assert_int_equal(fsdax_set_order(pool.fs, "/none", 0), -ENOENT);
+	assert_int_equal(fsdax_set_order(pool.fs, "/f/x", 0), -ENOTDIR);
+	assert_int_equal(fsdax_set_order(NULL, "/f", 0), -EINVAL);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 		T(paths_are_read_as_documented),
+		T(what_a_file_gets_has_the_order_that_was_set),
 		T(directories_hold_and_refuse),
 		T(readdir_lists_in_byte_order),
 		T(rename_moves_and_replaces),

@@ -84,8 +84,9 @@ static int print_entry(void *arg, const char *name, const struct fsdax_stat *st)
 	struct entry *mine = &e->entry[e->n++];
 	(void)snprintf(mine->path, sizeof(mine->path), "%.40s/%.20s", t->dir, name);
 	mine->is_dir = st->type == FSDAX_DIR;
-	t->used += (size_t)snprintf(t->at + t->used, t->size - t->used, "\n%s %d %d %d %lld", mine->path, (int)st->ino,
-				    (int)st->size_bytes, (int)st->blocks, (long long)st->mtime_ns);
+	t->used +=
+		(size_t)snprintf(t->at + t->used, t->size - t->used, "\n%s %d %d %d %u %lld", mine->path, (int)st->ino,
+				 (int)st->size_bytes, (int)st->blocks, st->order, (long long)st->mtime_ns);
 	return 0;
 }
 
@@ -141,7 +142,10 @@ static void random_call(struct pool *pool)
 	struct fsdax_map *map;
 	random_path(path);
 	random_path(to);
-	switch (rnd(8)) {
+	switch (rnd(9)) {
+	case 8:
+		(void)fsdax_set_order(pool->fs, path, (unsigned)rnd(PGMAP_MAX_ORDER + 1));
+		break;
 	case 0:
 		(void)fsdax_mkdir(pool->fs, path);
 		break;
@@ -293,6 +297,8 @@ static void a_record_that_does_not_fit_is_refused(void **state)
 		{.op = FS_SIZE, .ino = 77},
 		{.op = FS_SIZE, .ino = ino, .size_bytes = 2 * MIB, .extents = &extent, .nextents = 1},
 		{.op = FS_DROP, .ino = ino},
+		{.op = FS_ORDER, .ino = 77},
+		{.op = FS_ORDER, .ino = ino, .order = PGMAP_MAX_ORDER + 1},
 		{.op = FS_PUNCH, .ino = 77, .to_page = 1},
 		{.op = FS_PUNCH, .ino = 1, .to_page = 1},
 		{.op = FS_PUNCH, .ino = ino, .from_page = 2, .to_page = 1},

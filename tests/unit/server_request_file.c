@@ -100,7 +100,7 @@ static void truncate_and_stat_answer_as_the_pool_does(void **state)
 	assert_int_equal(fsdax_stat(service->fs, "/f", &pool), 0);
 	assert_true(st.ino == pool.ino && st.size_bytes == 3 * PAGE + 1 && st.blocks == 4);
 	assert_true(st.extents == pool.extents && st.max_order == pool.max_order && st.mtime_ns == pool.mtime_ns);
-	assert_true(st.nlink == 1 && st.is_dir == 0 && st.mappings == 0 && st.reserved == 0);
+	assert_true(st.nlink == 1 && st.is_dir == 0 && st.mappings == 0 && st.order == PGMAP_MAX_ORDER);
 	assert_int_equal(map_range(&me, file, 0, 0), 0);
 	assert_int_equal(ask_handle(&me, PROTO_FSTAT, file), 0);
 	assert_int_equal(reply.rep.u.stat.mappings, 1);

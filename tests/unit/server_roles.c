@@ -61,6 +61,7 @@ static void what_a_user_may_do_depends_on_his_role(void **state)
 		 0},
 		{{.type = PROTO_LEASE, .flags = PROTO_LEASE_WRITE}, -EACCES, 0},
 		{{.type = PROTO_MKDIR, .path = "/d"}, -EACCES, 0},
+		{{.type = PROTO_ORDER, .path = "/d"}, -EACCES, 0},
 		{{.type = PROTO_RMDIR, .path = "/d"}, -EACCES, 0},
 		{{.type = PROTO_RENAME, .path = "/g", .path2 = "/h"}, -EACCES, 0},
 		{{.type = PROTO_UNLINK, .path = "/h"}, -EACCES, 0},

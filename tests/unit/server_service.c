@@ -95,7 +95,7 @@ static const struct {
 	{PROTO_TRUNCATE, 3, 0, true, false},
 	{PROTO_MAP, 0, 0, true, true},
 	{PROTO_OPEN_MAP, 7, 1, true, true},
-	{PROTO_UNMAP, 3, 0, true, false},
+	{PROTO_UNMAP, 7, 0, true, false},
 	{PROTO_STAT, 0, 1, false, false},
 	{PROTO_UNLINK, 3, 1, false, false},
 	{PROTO_RENAME, 0, 2, false, false},
@@ -107,6 +107,7 @@ static const struct {
 	{PROTO_FENCE, 0, 0, false, false},
 	{PROTO_DRAIN_CANCEL, 0, 0, false, false},
 	{PROTO_PUNCH, 3, 0, true, false},
+	{PROTO_ORDER, 0, 1, false, false},
 	{PROTO_AWAIT, 0, 0, false, false},
 };
 
