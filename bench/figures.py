@@ -206,6 +206,14 @@ def holder_figures():
     yield Figure('holder.who.call', 'who call {holders} {files}', pool=SMALL_PAGES)
 
 
+def hostile_figures():
+    """What others do to a client's map. Each on the CPU that the server is not on, where there is one."""
+    twice = Target('<= 2 x idle', lambda ours, limit, peer: peer <= 2)
+    for kind in ('flood', 'never_reads', 'connects'):
+        yield Figure(f'server.map_p99@{kind}', f'hostile map_p99 {kind}', peers={'idle': 'hostile map_p99 idle'}, target=twice,
+                     pool=SMALL_PAGES, two_cpus=True)
+
+
 def growth_figures():
     for size in (1, 10**3, 10**4, 10**5, 10**6, 10**7):
         yield Figure(f'core.request_put@{size}', f'core window 0 {size}', limit=f'limits two_pairs {size}')
@@ -250,6 +258,6 @@ def fair_figures():
                      peers={name: f'fair lease {{fair_s}} {ms}' for name, ms in LEASES.items()})
 
 
-FIGURES = [*request_figures(), *space_figures(), *client_figures(), *command_figures(), *file_figures(), *holder_figures()]
+FIGURES = [*request_figures(), *space_figures(), *client_figures(), *command_figures(), *file_figures(), *holder_figures(), *hostile_figures()]
 GROWTH = list(growth_figures())
 FAIR = list(fair_figures())

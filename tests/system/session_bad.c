@@ -281,6 +281,39 @@ static void the_silent_cost_a_descriptor_each(void **state)
 		assert_serves();
 }
 
+/*
+ * Whoever sends more than he waits for has one message of it served before others have their turn. While the server stands
+ * still, one client makes 16 directories, and then another looks: it sees the first of them, as it would have to wait else.
+ */
+static void one_message_of_each_is_served_in_a_round(void **state)
+{
+	(void)state;
+	enum { AHEAD = 16 };
+	int many = greeted(), one = greeted(), status;
+	struct proto_req make = request(PROTO_MKDIR), look = request(PROTO_INFO);
+	struct proto_rep rep;
+	assert_serves();
+	assert_int_equal(kill(server.pid, SIGSTOP), 0);
+	assert_int_equal(waitpid(server.pid, &status, WUNTRACED), server.pid);
+	for (unsigned i = 0; i < AHEAD; i++) {
+		(void)snprintf(make.path, sizeof(make.path), "/ahead-%u", i);
+		assert_int_equal(send(many, &make, sizeof(make), MSG_DONTWAIT), sizeof(make));
+	}
+	assert_int_equal(send(one, &look, sizeof(look), MSG_DONTWAIT), sizeof(look));
+	assert_int_equal(kill(server.pid, SIGCONT), 0);
+	assert_true(next_reply(one, &rep));
+	assert_true(rep.u.info.dirs <= 1 + 2); /* the root; and a second one, were its turn to come first */
+	for (unsigned i = 0; i < AHEAD; i++) {
+		char path[32];
+		assert_true(next_reply(many, &rep));
+		assert_int_equal(rep.error, 0);
+		(void)snprintf(path, sizeof(path), "/ahead-%u", i);
+		assert_int_equal(pgmap_rmdir(other, path), 0);
+	}
+	assert_int_equal(close(many) | close(one), 0);
+	assert_serves();
+}
+
 /* Sends and sends, and never reads: it is dropped when its replies do not fit, and others never notice. */
 static void one_that_stops_reading_is_dropped(void **state)
 {
@@ -409,6 +442,7 @@ int main(void)
 		cmocka_unit_test(c7_6_anothers_handle_is_nobodys),
 		cmocka_unit_test(a_connection_that_holds_nothing_cannot_map),
 		cmocka_unit_test(the_silent_cost_a_descriptor_each),
+		cmocka_unit_test(one_message_of_each_is_served_in_a_round),
 		cmocka_unit_test(one_that_stops_reading_is_dropped),
 		cmocka_unit_test(c7_6_scribbling_over_the_pin_segment_hurts_only_itself),
 		cmocka_unit_test(a_drain_whose_client_goes_is_forgotten),
