@@ -8,7 +8,7 @@
  *   mc_flat.c     sequential consistency, or x86's store buffers
  *   mc_views.c    C11 with the orders as written, on the histories of mc_history.c
  * one scenario of:
- *   mc_tree.c     programs on claim.c, live.h and word.h, whose operations are in mc_folio.c
+ *   mc_tree.c     programs on claim.c, live.h and word.h, whose operations are in mc_folio.c, mc_death.c, mc_special.c
  *   mc_pins.c     programs on pinword.h
  *
  * A scenario is a program per thread. Each thread is a coroutine that stops before each atomic operation (yield()), and
@@ -46,6 +46,7 @@ void mc_heavy(void);
 #undef atomic_fetch_add_explicit
 #undef atomic_fetch_sub_explicit
 #undef atomic_fetch_and_explicit
+#undef atomic_fetch_or_explicit
 #undef atomic_thread_fence
 #define atomic_load_explicit(p, o)                                  mc_load(p, o)
 #define atomic_store_explicit(p, v, o)                              mc_store(p, (uint64_t)(v), o)
@@ -54,6 +55,7 @@ void mc_heavy(void);
 #define atomic_fetch_add_explicit(p, n, o)                          mc_rmw(p, UINT64_MAX, (uint64_t)(n), o)
 #define atomic_fetch_sub_explicit(p, n, o)                          mc_rmw(p, UINT64_MAX, -(uint64_t)(n), o)
 #define atomic_fetch_and_explicit(p, n, o)                          mc_rmw(p, n, 0, o)
+#define atomic_fetch_or_explicit(p, n, o)                           mc_rmw(p, ~(uint64_t)(n), n, o)
 #define atomic_thread_fence(o)                                      mc_fence(o)
 
 /* A piece of the state: put back and compared as bytes. */

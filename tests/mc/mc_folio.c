@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * mc_folio.c - the operations on the tree, step by step as folio.c, pgmap.c, split.c and holder.c have them, with what is
- * checked in each. copies.py compares the steps with theirs.
+ * mc_folio.c - the operations on the tree, step by step as folio.c, split.c and holder.c have them, with what is checked in
+ * each; those on its life are in mc_death.c. copies.py compares the steps with theirs.
  *
  * Checked: no request succeeds over pages that are not idle; every -EBUSY ran while a word over its span was firm; a
  * lookup that answers -ENOENT ran while no held word covered its page, for a moment at least; what it finds covers the
@@ -85,6 +85,8 @@ void folio_begin(char kind, unsigned page, unsigned npages)
 	bool told = g.killed && plain_known(CELL_KILLED);
 	g.run[self] = (struct running){
 		.kind = (uint8_t)kind, .page = (uint8_t)page, .npages = (uint8_t)npages, .killed = told};
+	if (kind == 'R' && (g.poisoned & span_of((unsigned)self)) && plain_known(CELL_POISONED))
+		g.run[self].poisoned = 1;
 	if (!memory_is_flat && kind == 'L')
 		g.run[self].bare = !(g.referenced >> page & 1) || !plain_known(8 * page + CELL_REQUESTED);
 	look_at_words();
@@ -139,16 +141,18 @@ static void uncount(unsigned slot, uint64_t n)
 		(void)atomic_fetch_add_explicit(&g.wake, 1, memory_order_seq_cst);
 }
 
-/* map_finish_release() */
-static void finish_release(word_t *word, unsigned order, unsigned slot)
+/* map_finish_release(); not `clear`: the short way of release_own(). */
+static void finish_release(word_t *word, unsigned order, unsigned slot, bool clear)
 {
 	g.held &= ~pages_of(pgoff_of(word), UINT64_C(1) << order);
+	if (clear)
+		private_clear(word);
 	word_store(word, word_make(WORD_CLOSED, 0, 0));
 	uncount(slot, UINT64_C(1) << order);
 }
 
 /* map_release(); keep: folio_free answers PGMAP_FREE_KEEP. */
-static void release(word_t *word, uint64_t old, unsigned slot, bool keep)
+static void release(word_t *word, uint64_t old, unsigned slot, bool keep, bool clear)
 {
 	unsigned order = word_order(old);
 	uint64_t span = pages_of_word(word, old), releasing = word_make(WORD_HELD, order, 0) | WORD_FENCE;
@@ -163,7 +167,7 @@ static void release(word_t *word, uint64_t old, unsigned slot, bool keep)
 		word_store(word, word_make(WORD_QUARANTINED, order, 0));
 		return;
 	}
-	finish_release(word, order, slot);
+	finish_release(word, order, slot, clear);
 }
 
 /* put() of folio.c */
@@ -173,7 +177,7 @@ static void put(word_t *word, bool keep)
 	if (!word_put_one_ok(old))
 		fail("an illegal put");
 	if (word_put_last(old, 1))
-		release(word, old, (unsigned)self, keep);
+		release(word, old, (unsigned)self, keep, keep || (old & WORD_FENCE) || map_is(SPECIAL_PRIVATE));
 }
 
 /* folio_unpin() */
@@ -183,13 +187,15 @@ static void unpin(word_t *word, bool keep)
 	if (!word_put_ok(old, 1, 1))
 		fail("an illegal unpin");
 	if (word_put_last(old, 1))
-		release(word, old, LIVE_SHARED, keep);
+		release(word, old, LIVE_SHARED, keep, true);
 }
 
 void folio_put(const struct hold *h, bool keep)
 {
 	word_t *word = folio_find(h);
 	use(pages_of(h->page, 1));
+	if (h->valued)
+		check_valued(word);
 	h->pin ? unpin(word, keep) : put(word, keep);
 }
 
@@ -198,7 +204,9 @@ static void check_refusal(int r)
 {
 	if (r == -EBUSY && !g.run[self].firm)
 		fail("-EBUSY, and no page of the span was firm at any time");
-	if (r && r != -EBUSY && r != -ENODEV)
+	if (r == -EHWPOISON && !(g.poisoning & span_of((unsigned)self)))
+		fail("-EHWPOISON, and no page of the span was ever poisoned");
+	if (r && r != -EBUSY && r != -ENODEV && r != -EHWPOISON)
 		fail("a strange answer to a request");
 }
 
@@ -207,6 +215,8 @@ static void granted(uint64_t span)
 {
 	if (g.run[self].killed || g.dead)
 		fail("a request succeeded after a kill had returned");
+	if (g.run[self].poisoned)
+		fail("a request succeeded over pages that had been poisoned");
 	if (g.held & span)
 		fail("a request succeeded over pages that are held");
 	g.held |= span;
@@ -218,24 +228,56 @@ static void granted(uint64_t span)
 	use(span);
 }
 
+/* check_span() of folio.c, within a pgmap */
+static int check_span(uint64_t span)
+{
+	if (live_state_of(live_state(&g.live)) != LIVE_LIVE)
+		return -ENODEV;
+	if (map_is(SPECIAL_POISON) && poison_covers(span))
+		return -EHWPOISON;
+	return 0;
+}
+
+/* request() */
+static int request(unsigned page, unsigned order, word_t **word)
+{
+	uint64_t n = UINT64_C(1) << order;
+	int r = check_span(pages_of(page, n));
+	if (r)
+		return r;
+	live_add(&g.live, (unsigned)self, (int64_t)n);
+	r = claim_request(&tree, &g.live, page, order, word);
+	if (r)
+		uncount((unsigned)self, n);
+	return r;
+}
+
+/* request_base(), and request_again() where it does not do: true if it has done */
+static bool request_base(unsigned page, unsigned order, word_t **word)
+{
+	unsigned level = claim_level(order);
+	uint64_t n = UINT64_C(1) << order;
+	if ((uses_poison && !atomic_load_explicit(&g.short_way, memory_order_relaxed)) ||
+	    live_state_of(live_state(&g.live)) != LIVE_LIVE)
+		return false;
+	live_add(&g.live, (unsigned)self, (int64_t)n);
+	if (claim_request_base(&tree, &g.live, level, page >> order, word_make(WORD_HELD, order, WORD_REF), word))
+		return true;
+	uncount((unsigned)self, n);
+	return false;
+}
+
 int folio_request(char how, unsigned page, unsigned order, word_t **word)
 {
 	uint64_t n = UINT64_C(1) << order;
-	unsigned level = claim_level(order);
 	folio_begin('R', page, (unsigned)n);
-	if (live_state_of(live_state(&g.live)) != LIVE_LIVE)
-		return -ENODEV;
-	live_add(&g.live, (unsigned)self, (int64_t)n);
-	bool done =
-		how == 'F' && order % BITS == 0 &&
-		claim_request_base(&tree, &g.live, level, page >> order, word_make(WORD_HELD, order, WORD_REF), word);
-	int r = done ? 0 : claim_request(&tree, &g.live, page, order, word);
+	bool done = how == 'F' && order % BITS == 0 && request_base(page, order, word);
+	int r = done ? 0 : request(page, order, word);
 	check_refusal(r);
-	if (r) {
-		uncount((unsigned)self, n);
+	if (r)
 		return r;
-	}
 	granted(pages_of(page, n));
+	check_new_private(*word);
 	return 0;
 }
 
@@ -244,8 +286,8 @@ int folio_request_span(unsigned page, unsigned npages, struct hold *holds)
 {
 	int r, n = 0;
 	folio_begin('R', page, npages);
-	if (live_state_of(live_state(&g.live)) != LIVE_LIVE)
-		return -ENODEV;
+	if ((r = check_span(pages_of(page, npages))) != 0)
+		return r;
 	live_add(&g.live, (unsigned)self, (int64_t)npages);
 	while ((r = claim_hold_span(&tree, &g.live, page, page + npages)) == CLAIM_AGAIN)
 		CLAIM_RELAX();
@@ -260,7 +302,7 @@ int folio_request_span(unsigned page, unsigned npages, struct hold *holds)
 	}
 	for (unsigned at = page; at < page + npages; n++) {
 		unsigned order = claim_fit(at, page + npages - at);
-		holds[n] = (struct hold){at, order, 0, claim_head(&tree, at, order)};
+		holds[n] = (struct hold){at, order, 0, 0, claim_head(&tree, at, order)};
 		at += 1U << order;
 	}
 	return n;
@@ -347,20 +389,21 @@ void folio_split(struct hold *holds, unsigned *nholds, unsigned order)
 		if (!same_folio(&holds[i], &last))
 			holds[kept++] = holds[i];
 	for (uint64_t i = 0; i < parts * mine; i++)
-		holds[kept++] = (struct hold){(unsigned)(pgoff + (i / mine << order)), order, 0, NULL};
+		holds[kept++] = (struct hold){(unsigned)(pgoff + (i / mine << order)), order, 0, 0, NULL};
 	*nholds = kept;
 }
 
-static void lock(void)
+void lock(_Atomic uint64_t *at)
 {
 	uint64_t old = 0;
-	while (!atomic_compare_exchange_strong_explicit(&g.lock, &old, 1, memory_order_acquire, memory_order_relaxed))
+	while (!atomic_compare_exchange_strong_explicit(at, &old, 1, memory_order_acquire, memory_order_relaxed))
 		old = 0;
 }
 
-static void unlock(void)
+/* By an exchange, as a mutex's: with store buffers all that was written under it is in memory then. */
+void unlock(_Atomic uint64_t *at)
 {
-	atomic_store_explicit(&g.lock, 0, memory_order_release);
+	(void)atomic_fetch_and_explicit(at, 0, memory_order_release);
 }
 
 /* end_charge() of holder.c, of a charge with REMOTE pins */
@@ -381,11 +424,11 @@ void folio_end_holder(const struct hold *h)
 {
 	word_t *word = folio_find(h);
 	use(pages_of(h->page, 1));
-	lock();
+	lock(&g.lock);
 	uint64_t old = end_charge(word, 1, 1);
-	unlock();
+	unlock(&g.lock);
 	if (word_put_last(old, 1))
-		release(word, old, (unsigned)self, false);
+		release(word, old, (unsigned)self, false, true);
 }
 
 /* unfence() of holder.c */
@@ -406,15 +449,15 @@ static bool unfence(word_t *word, uint64_t *old)
 void folio_fence(void)
 {
 	uint64_t old = 0;
-	lock();
+	lock(&g.lock);
 	word_t *word = g.marked;
 	g.marked = NULL;
 	if (word)
 		use(g.marked_span); /* that the device is done with the pages is what the caller knows, and hands on */
 	bool mine = word && unfence(word, &old);
-	unlock();
+	unlock(&g.lock);
 	if (mine)
-		release(word, old & ~WORD_FENCE, (unsigned)self, false);
+		release(word, old & ~WORD_FENCE, (unsigned)self, false, true);
 }
 
 static word_t *find_quarantined(uint64_t pgoff, uint64_t *w)
@@ -439,59 +482,5 @@ void folio_release_quarantined(unsigned page)
 	if (~g.freed & pages_of_word(word, w))
 		fail("a release of what was quarantined, and folio_free has not run");
 	use_alone(pages_of_word(word, w));
-	finish_release(word, word_order(w), (unsigned)self);
-}
-
-void tree_kill(void)
-{
-	live_kill(&g.live);
-	g.killed = live_state_of(*(uint64_t *)&g.live.state) != LIVE_LIVE; /* no revive since */
-	plain_write(CELL_KILLED);
-}
-
-void tree_revive(void)
-{
-	uint64_t found;
-	if (!live_revive(&g.live, &found))
-		return;
-	g.killed = 0;
-	for (unsigned t = 0; t < nthreads; t++)
-		g.run[t].killed = 0;
-	(void)atomic_fetch_add_explicit(&g.wake, 1, memory_order_seq_cst);
-}
-
-static void check_dead(void)
-{
-	if (g.held)
-		fail("dead, and pages are held");
-	for (unsigned p = 0; p < PAGES; p++)
-		if (!plain_known(8 * p + CELL_RELEASED))
-			fail("a race: a drain's end with a release");
-}
-
-/* pgmap_drain() */
-void tree_drain(void)
-{
-	uint64_t entered = live_state(&g.live);
-	if (live_state_of(entered) == LIVE_LIVE)
-		return;
-	LIVE_HEAVY();
-	for (;;) {
-		uint64_t wake = atomic_load_explicit(&g.wake, memory_order_seq_cst);
-		uint64_t state = live_state(&g.live);
-		if (state >> 2 != entered >> 2)
-			return;
-		if (live_state_of(state) == LIVE_DEAD) {
-			check_dead();
-			return;
-		}
-		int r = live_try_die(&g.live, state);
-		if (r > 0) {
-			g.dead = 1;
-			check_dead();
-			(void)atomic_fetch_add_explicit(&g.wake, 1, memory_order_seq_cst);
-		}
-		while (r == 0 && atomic_load_explicit(&g.wake, memory_order_seq_cst) == wake)
-			;
-	}
+	finish_release(word, word_order(w), (unsigned)self, true);
 }

@@ -5,7 +5,8 @@
  * A program is a list of: Rp.o request of order o at page p (Fp.o: the short way first); Mp.n request the n pages from p on,
  * as several folios; Lp look page p up and keep the reference; P put the last reference (Q: and folio_free keeps the pages); G one more of it; I a pin of it; So split it
  * into order o; E end the holder whose REMOTE pin is the last, N its fence; Up release what is quarantined at page p;
- * K kill, D put all and drain, V revive. What a program holds at its end, it puts.
+ * K kill, D put all and drain, V revive; W set the private value of the last reference's folio; Xp.n poison the n pages from
+ * p on, Cp.n clear that. What a program holds at its end, it puts.
  * In the first program a ':' ends the setup: what is before it happens before all the others. Ht there gives the last
  * reference to thread t.
  */
@@ -24,10 +25,30 @@ struct tree_state g;
 struct claim_tree tree;
 static struct op program[THREADS][OPS + 1];
 static bool uses_shared_slot;
+bool uses_private, uses_poison;
 
 struct part scenario_part(void)
 {
 	return (struct part){&g, sizeof(g)};
+}
+
+static void add_special_words(void)
+{
+	*(uint64_t *)&g.short_way = 1;
+	if (uses_private || uses_poison)
+		memory_add((void *)&g.special, ANYBODY);
+	if (uses_poison) {
+		memory_add((void *)&g.short_way, ANYBODY);
+		memory_add((void *)&g.poison_lock, ANYBODY);
+		memory_add((void *)&g.poison, ANYBODY);
+	}
+	if (!uses_private)
+		return;
+	memory_add((void *)&g.private_words, ANYBODY);
+	memory_add((void *)&g.private_on_demand, ANYBODY);
+	for (unsigned l = 0; l < LEVELS; l++)
+		for (unsigned i = 0; i < (unsigned)PAGES >> (l * BITS); i++)
+			memory_add((void *)&g.values[l * PAGES + i], ANYBODY);
 }
 
 void scenario_reset(void)
@@ -41,6 +62,7 @@ void scenario_reset(void)
 	memory_add((void *)&g.wake, ANYBODY);
 	memory_add((void *)&g.lock, ANYBODY);
 	memory_add((void *)&g.live.state, ANYBODY);
+	add_special_words();
 	for (unsigned i = 0; i < LIVE_SLOTS; i++)
 		memory_add((void *)&g.live.slots[i].pages, i == LIVE_SHARED ? (uses_shared_slot ? ANYBODY : NOBODY)
 							   : i < nthreads   ? (int)i
@@ -71,6 +93,10 @@ static unsigned run_on_last(const struct op *op, struct hold *holds, unsigned n)
 		holds[n] = *last;
 		holds[n].pin = op->what == 'I';
 		return n + 1;
+	case 'W':
+		folio_set_private(folio_find(last), 1U + (unsigned)self);
+		last->valued = 1;
+		return n;
 	case 'S':
 		folio_split(holds, &n, op->page);
 		return n;
@@ -98,7 +124,7 @@ static unsigned run_op(const struct op *op, struct hold *holds, unsigned n)
 	case 'R':
 	case 'F':
 		if (n < HOLDS && folio_request(op->what, op->page, op->order, &word) == 0)
-			holds[n++] = (struct hold){op->page, op->order, 0, word};
+			holds[n++] = (struct hold){op->page, op->order, 0, 0, word};
 		return n;
 	case 'M': {
 		int got = n + op->order <= HOLDS ? folio_request_span(op->page, op->order, holds + n) : 0;
@@ -106,7 +132,7 @@ static unsigned run_op(const struct op *op, struct hold *holds, unsigned n)
 	}
 	case 'L':
 		if (n < HOLDS && folio_lookup(op->page, &word))
-			holds[n++] = (struct hold){op->page, 0, 0, word};
+			holds[n++] = (struct hold){op->page, 0, 0, 0, word};
 		return n;
 	case 'K':
 		tree_kill();
@@ -121,6 +147,10 @@ static unsigned run_op(const struct op *op, struct hold *holds, unsigned n)
 		return 0;
 	case 'N':
 		folio_fence();
+		return n;
+	case 'X':
+	case 'C':
+		tree_poison(pages_of(op->page, op->order), op->what == 'X');
 		return n;
 	case 'U':
 		folio_release_quarantined(op->page);
@@ -179,6 +209,8 @@ static void print_place(const void *at)
 		printf("L%zu[%zu] ", i / PAGES, i % PAGES);
 	else if (at == (void *)&g.wake || at == (void *)&g.lock || at == (void *)&g.live.state)
 		printf(at == (void *)&g.wake ? "wake " : at == (void *)&g.lock ? "lock " : "state ");
+	else if ((const char *)at >= (const char *)&g.special && (const char *)at < (const char *)&g.held)
+		printf("special[%zu] ", (size_t)((const _Atomic uint64_t *)at - &g.special));
 	else
 		printf("slot[%zu] ", slot);
 }
@@ -202,20 +234,23 @@ bool scenario_parse(const char *s)
 	unsigned n = 0;
 	memset(program, 0, sizeof(program));
 	uses_shared_slot = strchr(s, 'I') != NULL;
+	uses_private = strchr(s, 'W') != NULL;
+	uses_poison = strchr(s, 'X') != NULL;
 	for (nthreads = 1; *s; s++) {
 		if (*s == '|') {
 			n = 0;
 			if (++nthreads > THREADS)
 				return false;
-		} else if (strchr("RFMLPQGISENUKDVH:", *s)) {
+		} else if (strchr("RFMLPQGISENUKDVHWXC:", *s)) {
 			struct op *op = &program[nthreads - 1][n++];
 			op->what = *s;
 			op->page = (unsigned)strtoul(s + 1, (char **)(uintptr_t)&s, 10);
 			if (*s == '.')
 				op->order = (unsigned)strtoul(s + 1, (char **)(uintptr_t)&s, 10);
 			s--;
-			unsigned most = op->what == 'M' ? PAGES - op->page : CLAIM_MAX_ORDER;
-			if (n > OPS || op->page >= PAGES || op->order > most || (op->what == 'M' && !op->order))
+			bool span = op->what == 'M' || op->what == 'X' || op->what == 'C';
+			unsigned most = span ? PAGES - op->page : CLAIM_MAX_ORDER;
+			if (n > OPS || op->page >= PAGES || op->order > most || (span && !op->order))
 				return false;
 		} else if (*s != ' ')
 			return false;

@@ -13,9 +13,10 @@ import os
 import re
 import shutil
 
-from scenarios import C11, ORDERS, PINS, UNCOUNTERS
+from scenarios import C11, ORDERS, PINS, SPECIAL, UNCOUNTERS
 
 FILES = ["word.h", "live.h", "claim.h", "claim.c", "pinword.h"]
+COPY = "mc_special.c"  # private.c's and poison.c's: copies.py has them compared
 CALL = re.compile(r"\b(atomic_\w+?_explicit|atomic_thread_fence)\(")
 FUNCTION = re.compile(r"^(?:static |inline |const |struct )*[\w*]+ [\w *]*?\**(\w+)\([^;]*$|^#define (\w+)\(")
 READS = {"seq_cst": ["acquire"], "acquire": ["relaxed"], "relaxed": []}
@@ -78,6 +79,8 @@ def find(checker, run, name, text, label):
     try:
         if name == "pinword.h":
             tries = [(lambda s=s: (checker.pins("c11", folder), s)) for s in PINS]
+        elif name == COPY:
+            tries = [(lambda s=s: (checker.tree((2, 2), "c11", folder), s)) for s in SPECIAL]
         else:
             tries = [(lambda shape=shape, s=s, memory=memory: (checker.tree(shape, memory, folder), s))
                      for memory in ("c11", "c11-barrier") for shape, s in ORDERS + C11]
@@ -93,9 +96,13 @@ def find(checker, run, name, text, label):
         shutil.rmtree(folder)
 
 
+def source(checker, name):
+    return (checker.here if name == COPY else checker.core) / name
+
+
 def weaken(checker, run, name, place):
     """All that survives at a place."""
-    text, survivors = (checker.core / name).read_text(), []
+    text, survivors = source(checker, name).read_text(), []
     todo, tried = list(place[1][place[4]]), set()
     while todo:
         order = todo.pop(0)
@@ -138,7 +145,7 @@ def find_without_fence(checker, run):
 def check(checker, run):
     """0: all as survivors.txt says."""
     known = read_survivors(checker.here / "survivors.txt")
-    everything = [(name, place) for name in FILES for place in places(name, (checker.core / name).read_text())]
+    everything = [(name, place) for name in [*FILES, COPY] for place in places(name, source(checker, name).read_text())]
     checker.base("c11", 3)
     checker.base("c11-barrier", 3)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:

@@ -6,7 +6,7 @@
   run.py ROOT search [SCENARIOS [SEED]]   random scenarios of two threads and named ones of three, in all small shapes, under
                                           sequential consistency and with store buffers; pins too
   run.py ROOT c11 [SCENARIOS [SEED]]      scenarios with C11's memory and the orders as written; with a number, random ones,
-                                          and the long ones of three threads, as far as they get
+                                          and those of three threads of `search`, as far as they get
   run.py ROOT mutants                     the checker's negative control: each planted bug must be found
   run.py ROOT copies                      mc_folio.c has the operations of the core's files that it cannot include (copies.py)
   run.py ROOT orders                      each memory order weakened must be found, but for those in survivors.txt (orders.py)
@@ -23,7 +23,7 @@ import tempfile
 
 import copies
 import orders
-from scenarios import C11, MUTANTS, NAMED, PINS, SHAPES, TELLING
+from scenarios import C11, MUTANTS, NAMED, PINS, SHAPES, SMALL, SPECIAL, SPECIAL_MUTANTS, TELLING
 
 # MC_CFLAGS=-w: for mutants of the core, of which the compiler has something to say.
 FLAGS = ["-std=gnu17", "-Wall", "-Wextra", "-Werror", "-fno-stack-protector", "-fcf-protection=none", "-fno-strict-aliasing",
@@ -64,12 +64,17 @@ class Checker:
                 self.compile(level, ["-c", source], objects[-1], [*flags, f"-DTHREADS={threads}"])
         return objects
 
+    def tree_sources(self, core):
+        """Of the model's own; a folder of mutants may have one of them too."""
+        return [core / name if core and (core / name).exists() else name
+                for name in ("mc_tree.c", "mc_folio.c", "mc_death.c", "mc_special.c")]
+
     def tree(self, shape, memory, core=None, more=()):
         """Claims and folios. `core`: a folder with other sources; `more`: flags."""
         out = (core or self.work) / f"tree{shape[0]}{shape[1]}-{memory}{''.join(more)}"
         if not out.exists():
             flags = [*MEMORIES[memory][1], "-DTHREADS=3", f"-DBITS={shape[0]}", f"-DLEVELS={shape[1]}", *more]
-            self.compile("-O1", ["mc_tree.c", "mc_folio.c", *self.base(memory, 3)], out, flags, core)
+            self.compile("-O1", [*self.tree_sources(core), *self.base(memory, 3)], out, flags, core)
         return out
 
     def pins(self, memory, core=None):
@@ -88,12 +93,12 @@ def run(program, *args, states=600000):
     return done.returncode, done.stdout
 
 
-def must_be_right(what, program, *args, states=600000):
+def must_be_right(what, program, *args, states=600000, whole=False):
     rc, text = run(program, *args, states=states)
     if rc == 2:
         return  # not for this shape
     print(f"mc: {what}: {text.splitlines()[-1]}", flush=True)
-    if rc != 0:
+    if rc != 0 or (whole and " 0 cut short" not in text):
         sys.exit(text)
 
 
@@ -116,20 +121,27 @@ def search(checker, scenarios, seed):
         for memory in ("sc", "tso"):
             must_be_right(f"{shape[1]} levels of {shape[0]} bits, {MEMORIES[memory][2]}", checker.tree(shape, memory), "-r", str(seed),
                           str(scenarios // (1 if memory == "sc" else 4)), "2")
-    program = checker.tree((2, 2), "sc")
-    for name, scenario in NAMED:
-        must_be_right(name, program, scenario)
+    for memory in ("sc", "tso"):
+        for name, scenario in NAMED:
+            must_be_right(f"{MEMORIES[memory][2]}: {name}", checker.tree((2, 2), memory), scenario, whole=True)
+        for scenario in SPECIAL:
+            must_be_right(f"{MEMORIES[memory][2]}: {scenario}", checker.tree((2, 2), memory), scenario, whole=True)
     for scenario in PINS:
         for memory in ("sc", "tso"):
-            must_be_right(f"pins, {MEMORIES[memory][2]}", checker.pins(memory), scenario)
+            must_be_right(f"pins, {MEMORIES[memory][2]}", checker.pins(memory), scenario, whole=True)
 
 
 def c11(checker, scenarios, seed):
     for memory in ("c11", "c11-barrier", *(["c11-old"] if scenarios else [])):
         for shape, scenario in C11:
-            must_be_right(f"{MEMORIES[memory][2]}: {scenario}", checker.tree(shape, memory), scenario)
+            must_be_right(f"{MEMORIES[memory][2]}: {scenario}", checker.tree(shape, memory), scenario, whole=True)
     for scenario in PINS:
-        must_be_right(f"pins, C11: {scenario}", checker.pins("c11"), scenario)
+        must_be_right(f"pins, C11: {scenario}", checker.pins("c11"), scenario, whole=True)
+    for scenario in SPECIAL:
+        must_be_right(f"C11: {scenario}", checker.tree((2, 2), "c11"), scenario, whole=True)
+    for shape, name, scenario in SMALL:
+        must_be_right(f"C11, {shape[1]} levels of {shape[0]} bits: {name}", checker.tree(shape, "c11"), scenario, states=2000000,
+                      whole=True)
     for shape in SHAPES if scenarios else []:
         must_be_right(f"{shape[1]} levels of {shape[0]} bits, C11", checker.tree(shape, "c11"), "-r", str(seed), str(scenarios), "2",
                       states=100000)
@@ -158,10 +170,27 @@ def find_mutant(checker, mutant, scenarios, seed):
     return False
 
 
+def find_special_mutant(checker, mutant):
+    """In mc_special.c, and it is right without."""
+    name, memory, scenario, old, new = mutant
+    folder = checker.work / name
+    folder.mkdir()
+    shutil.copytree(checker.core, folder, dirs_exist_ok=True)
+    text = (checker.here / "mc_special.c").read_text()
+    if text.count(old) != 1:
+        print(f"mc: {name}: its text stands {text.count(old)} times in mc_special.c: the list is stale")
+        return False
+    (folder / "mc_special.c").write_text(text.replace(old, new))
+    rc, said = run(checker.tree((2, 2), memory, folder), scenario)
+    print(f"mc: {name}: {'found: ' + said.splitlines()[0] if rc == 1 else 'SURVIVED'}", flush=True)
+    return rc == 1
+
+
 def mutants(checker, scenarios, seed):
     checker.base("sc", 3)
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
         found = list(pool.map(lambda m: find_mutant(checker, m, scenarios, seed), MUTANTS))
+    found += [find_special_mutant(checker, mutant) for mutant in SPECIAL_MUTANTS]
     print(f"mc: {sum(found)} of {len(found)} planted bugs found")
     sys.exit(0 if all(found) else 1)
 

@@ -48,6 +48,7 @@ C11 = [
     ((2, 2), "R0.1 P0 | K D"),
     ((2, 2), "M1.3 P P | R0.2"),
     ((2, 2), "M1.2 P P | L2"),
+    ((2, 2), "M1.2 P P | K D"),
     ((2, 2), "R0.0 G P P | K D"),
     ((2, 2), "R0.2 K V | K D"),
     ((2, 2), "R0.0 G H1 G H2 : P | P | L0"),
@@ -58,6 +59,43 @@ C11 = [
     ((2, 2), "R0.1 I : E P | L0 P | N"),
     ((1, 3), "R0.2 P | R1.0"),
     ((1, 3), "F0.0 P | F0.0 K D"),
+]
+# Of three threads, in C11 memory, whole: smaller than those of NAMED that have too many states there.
+SMALL = [
+    ((1, 2), "overlapping orders", "R0.1 P0 | R0.0 P0 | R1.0"),
+    ((1, 2), "a split against requests", "R0.1 S0 | R1.0 | R0.0"),
+    ((1, 2), "a span against requests", "M0.2 | R0.0 | R1.0"),
+    ((1, 2), "a span against a larger folio and a smaller one", "M0.2 | R0.1 | R1.0"),
+    ((1, 2), "a span against kill and drain", "M0.2 P P | K0 D0 | R0.0"),
+    ((2, 2), "several folios against the same and a lookup", "M1.2 P P | M1.2 | L2"),
+]
+# Private values and poison, in shape (2, 2), in each memory.
+SPECIAL = [
+    "R0.0 W P | R0.0 P",
+    "R0.1 W P | R0.0 W P",
+    "R0.0 W P | R1.0 W P R1.0",
+    "R0.0 G H1 : W P | P | R0.0",
+    "R0.0 W G H1 : P | P R0.0",
+    "R0.0 W : Q | U0 | R0.0",
+    "R0.0 I W : E P | N | R0.0",
+    "X0.1 : F0.0 P | R0.1 | M0.2",
+    "R1.0 X0.1 : P | F0.0 | M0.2",
+    "X0.1 R0.0 | X2.1 R2.0",
+    "R1.0 : X0.1 P | R1.0 F0.0",
+    "R1.0 : X0.1 P | R1.0 M0.2",
+    "X0.1 C0.1 | F0.0 P F0.0 P",
+    "R1.0 X0.1 : X2.1 C0.1 P | R1.0 F2.0 R0.0",
+]
+# Planted in the model's copy of them, for each the memory and the scenario that find it.
+SPECIAL_MUTANTS = [
+    ("private-not-cleared", "sc", "R0.0 W P | R0.0 P", "atomic_store_explicit(at, 0, memory_order_relaxed);", ";"),
+    ("words-before-their-flag", "c11", "R0.0 W P | R1.0 W P R1.0", "\t\tmap_special(SPECIAL_PRIVATE, true);\n", ""),
+    ("words-before-their-commitment", "c11", "R0.0 W P | R1.0 W P R1.0",
+     "atomic_store_explicit(&g.private_on_demand, true, memory_order_relaxed);", ""),
+    ("short-ways-stay-open", "sc", "R1.0 X0.1 : P | F0.0 | M0.2", "\tmap_open_short_ways(!map_is(SPECIAL_POISON));\n", ""),
+    ("no-flag-of-poison", "sc", "X0.1 : F0.0 P | R0.1 | M0.2", "\tmap_special(SPECIAL_POISON, pages != 0);\n", ""),
+    ("poison-changed-without-its-lock", "sc", "X0.1 R0.0 | X2.1 R2.0",
+     "\tlock(&g.poison_lock);\n\tuint64_t pages", "\tuint64_t pages"),
 ]
 # More of them, in which a weakened memory order showed.
 ORDERS = [
