@@ -14,7 +14,9 @@
  * fork beside any call of another: the child has no descriptor of any connection, not even of one that was being made, and
  * the fork waits for no server.
  * Errors: 0 or a negative errno; -EPIPE when the server has gone; -EPROTO when what answers does not speak the protocol
- * (the connection may have ended then: -EPIPE from there on). A call that fails has changed nothing.
+ * (the connection may have ended then: -EPIPE from there on). A call that fails has changed nothing. errno says nothing, and
+ * may be anything after a call; but pgmap_pin(), pgmap_unpin(), pgmap_mapping_address() and pgmap_mapping_bytes() leave it.
+ * No call installs a handler of a signal: a SIGBUS is the program's own (c7.10).
  */
 #ifndef PGMAP_CLIENT_H
 #define PGMAP_CLIENT_H
@@ -108,8 +110,10 @@ enum { PGMAP_MAP_READ = 1, PGMAP_MAP_WRITE = 2 };
  * of the pool's granule. The range must lie within the file. Who never maps for writing never gets a descriptor of the
  * device that could be written through. -EINVAL, -ERANGE; -EACCES WRITE of a file that was opened for reading, or by a user
  * who may only read; -E2BIG more pieces than this
- * process may map (before any effect); -ENODEV the pool is draining; -EBUSY quarantined; -EAGAIN somebody waits to take
+ * process may map (vm.max_map_count; before any effect); -ENODEV the pool is draining; -EBUSY quarantined; -EAGAIN somebody waits to take
  * the range away; -ENOSPC it has a hole, and there is no room for its pages; -EUSERS a page is mapped a million times; -ENOMEM.
+ * What follows each other on the device is put one behind the other, as far as there is room: for the kernel it is one mapping then.
+ * A mapping stays as it is when its file grows; what is new is seen by a new one.
  */
 int pgmap_map(struct pgmap_file *file, uint64_t offset_bytes, uint64_t len_bytes, unsigned prot,
 	      struct pgmap_mapping **out);

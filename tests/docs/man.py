@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""man - each public symbol has a man page that names every error that its header names, and is installed:
+"""man - each public symbol has a man page that names every error that its header names, says from which threads it may be
+called, and is installed:
 man.py LIBRARY BUILD-FOLDER HEADER...
 
 The headers are read here in another way than docs/man/pages.py reads them: backwards from each symbol's declaration.
@@ -56,6 +57,8 @@ def faults(symbols, pages, headers, installed):
             yield f'{symbol}: its page does not have it under NAME'
         if not re.search(rf'^\S.*\b{symbol}\(.*\);$', text, re.M):
             yield f'{symbol}: its page does not say how it is called'
+        if not re.search(r'^Thread safety: \S', text, re.M):
+            yield f'{symbol}: its page does not say from which threads it may be called'
         for error in sorted(wanted - set(ERRNO.findall(text.replace('\\-', '-')))):
             yield f'{symbol}: its page does not name {error}'
     for page in sorted(pages):
@@ -74,7 +77,8 @@ def self_test(symbols, pages, headers, installed):
     page = pages[f'{some}.3']
     for planted in ({f'{some}.3': ''}, {f'{some}.3': page.replace('ETIMEDOUT', 'EIO')}, {'pgmap_bogus.3': page},
                     {f'{some}.3': page.replace(f'{some},', '').replace(f'{some} \\-', 'other \\-')},
-                    {f'{some}.3': page.replace(f'{some}(', 'other(')}, {f'{some}.3': page + '.bogus\n'}):
+                    {f'{some}.3': page.replace(f'{some}(', 'other(')}, {f'{some}.3': page + '.bogus\n'},
+                    {f'{some}.3': page.replace('\nThread safety: ', '\nThreads: ')}):
         if not list(faults(symbols, {**pages, **planted}, headers, installed | set(planted))):
             yield f'planted, and not found: {list(planted)}'
     if not list(faults(symbols | {'pgmap_bogus'}, pages, headers, installed)):
