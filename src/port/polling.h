@@ -8,7 +8,10 @@
  * of that, and soon not at all; the bound on what it wastes is the longest window per wait. The rule is that of the
  * kernel's halt polling (KVM's halt_poll_ns: grow, shrink), for messages instead of interrupts.
  *
- * Whoever polls yields its CPU each time: the other end may need it.
+ * Whoever polls yields its CPU each time: the other end may need it. Where a third one takes it that has much to do, as the
+ * other end does under a flood of others' requests, a yield comes back after milliseconds, where a sleeper would have been
+ * woken as soon as there was something for it. So a yield that was lost ends the polling for a number of waits, which doubles
+ * with each that is lost, and falls with each wait that the polling has met.
  *
  * Thread safety: none; one struct per waiting thread.
  */
@@ -19,11 +22,13 @@
 #include <stdint.h>
 #include <time.h>
 
-enum { POLLING_FIRST_NS = 8000, POLLING_LONGEST_NS = 64000 };
+enum { POLLING_FIRST_NS = 8000, POLLING_LONGEST_NS = 64000, POLLING_LOST_NS = 500000, POLLING_MOST_SKIPS = 4095 };
 
 struct polling {
-	uint64_t window_ns; /* 0: sleep at once */
-	uint64_t since_ns;  /* when this wait began */
+	uint64_t window_ns;   /* 0: sleep at once */
+	uint64_t since_ns;    /* when this wait began */
+	uint64_t looked_ns;   /* when it was last asked whether to go on */
+	unsigned skips, skip; /* waits that sleep at once after a lost yield; those of them that are left */
 };
 
 static inline uint64_t polling_now_ns(void)
@@ -35,20 +40,41 @@ static inline uint64_t polling_now_ns(void)
 
 static inline void polling_begin(struct polling *polling)
 {
-	polling->since_ns = polling_now_ns();
+	polling->since_ns = polling->looked_ns = polling_now_ns();
+}
+
+/* The yield before this took so long. */
+static inline bool polling_lost(struct polling *polling, uint64_t yielded_ns)
+{
+	if (yielded_ns < POLLING_LOST_NS)
+		return false;
+	polling->window_ns = 0;
+	polling->skips = 2 * polling->skips + 1 < POLLING_MOST_SKIPS ? 2 * polling->skips + 1 : POLLING_MOST_SKIPS;
+	polling->skip = polling->skips;
+	return true;
 }
 
 /* Whether to look once more before going to sleep. */
-static inline bool polling_goes_on(const struct polling *polling)
+static inline bool polling_goes_on(struct polling *polling)
 {
-	return polling->window_ns && polling_now_ns() - polling->since_ns < polling->window_ns;
+	if (!polling->window_ns)
+		return false;
+	uint64_t now_ns = polling_now_ns(), yielded_ns = now_ns - polling->looked_ns;
+	polling->looked_ns = now_ns;
+	return !polling_lost(polling, yielded_ns) && now_ns - polling->since_ns < polling->window_ns;
 }
 
 /* What was waited for has come, after this time. */
 static inline void polling_learn(struct polling *polling, uint64_t waited_ns)
 {
-	if (waited_ns <= polling->window_ns)
+	if (polling->skip) {
+		polling->skip--;
 		return;
+	}
+	if (waited_ns <= polling->window_ns) {
+		polling->skips -= polling->skips > 0;
+		return;
+	}
 	if (waited_ns > POLLING_LONGEST_NS)
 		polling->window_ns = polling->window_ns > POLLING_FIRST_NS ? polling->window_ns / 2 : 0;
 	else if (polling->window_ns == 0)

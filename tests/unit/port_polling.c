@@ -61,6 +61,38 @@ static void the_window_is_as_long_as_it_says(void **state)
 		    polling.window_ns == POLLING_FIRST_NS);
 }
 
+/* Somebody else had the CPU: so for ever more waits, while that goes on; and fewer, when it pays again. */
+static void a_yield_that_is_lost_ends_it_for_a_while(void **state)
+{
+	(void)state;
+	struct polling polling = {0};
+	unsigned slept = 0;
+	for (unsigned lost = 1; lost <= 20; lost++) {
+		polling.window_ns = POLLING_LONGEST_NS;
+		assert_false(polling_lost(&polling, POLLING_LOST_NS - 1));
+		assert_true(polling_lost(&polling, POLLING_LOST_NS));
+		assert_int_equal(polling.skips, lost < 12 ? (1U << lost) - 1 : POLLING_MOST_SKIPS);
+		for (slept = 0; polling.window_ns == 0; slept++)
+			polling_learn(&polling, 5000); /* as soon as it came, it was not polled for */
+		assert_int_equal(slept, polling.skips + 1);
+	}
+	for (unsigned met = 0; met < POLLING_MOST_SKIPS; met++)
+		polling_learn(&polling, 1);
+	assert_int_equal(polling.skips, 0);
+	assert_true(polling.window_ns > 0);
+}
+
+static void what_is_asked_late_was_a_lost_yield(void **state)
+{
+	(void)state;
+	struct polling polling = {.window_ns = UINT64_MAX};
+	polling_begin(&polling);
+	polling.looked_ns -= POLLING_LOST_NS;
+	assert_false(polling_goes_on(&polling));
+	assert_int_equal(polling.window_ns, 0);
+	assert_int_equal(polling.skip, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -68,6 +100,8 @@ int main(void)
 		cmocka_unit_test(soon_answers_open_the_window_up_to_its_bound),
 		cmocka_unit_test(late_answers_close_it),
 		cmocka_unit_test(the_window_is_as_long_as_it_says),
+		cmocka_unit_test(a_yield_that_is_lost_ends_it_for_a_while),
+		cmocka_unit_test(what_is_asked_late_was_a_lost_yield),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
