@@ -2,9 +2,9 @@
 """copies - the model makes the operations that folio.c, holder.c, split.c, pgmap.c, private.c and poison.c make, in their order.
 
 mc_folio.c, mc_death.c and mc_special.c have the sequences of those files without what the model knows nothing of (holders,
-tracking, memory, callbacks), and with checks between. Here both are reduced to their operations on words, live count and wake word, with what they write and in
-which order of memory; functions that they call are put in their places. Then they must be equal: so what the model checker
-proves of the one holds of the other, also after a change.
+tracking, memory, callbacks), and with checks between. Here both are reduced to their operations on words, live count, wake word,
+flags and private values, with what they write and in which order of memory; functions that they call are put in their places.
+Then they must be equal: so what the model checker proves of the one holds of the other, also after a change.
 """
 import re
 import sys
