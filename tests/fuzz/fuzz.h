@@ -48,6 +48,7 @@ struct fuzz_record {
 struct fuzz_client {
 	struct session *session; /* null: not there */
 	bool waits;              /* for a drain, or for what awaits is, and sends nothing meanwhile */
+	struct proto_req *later; /* its request that needs memory first: until it is the client's turn again; or null */
 	uint64_t awaits;         /* the request whose end it waits for; or 0 */
 	int fds[FUZZ_FDS_MAX];   /* what it was sent; also of one that has left */
 	unsigned nfds;

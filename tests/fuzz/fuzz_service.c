@@ -106,6 +106,10 @@ static void leave(struct fuzz_world *world, struct fuzz_client *client)
 {
 	struct session *session = client->session;
 	client->session = NULL;
+	if (client->later) /* the server ends between the two halves */
+		service_supply(session);
+	free(client->later);
+	client->later = NULL;
 	if (client->awaits) /* as the loop does */
 		service_pending_cancel(world->service, client->awaits);
 	client->awaits = 0;
@@ -158,21 +162,49 @@ static void check_reply(struct fuzz_world *world, struct fuzz_client *client, co
 		fuzz_mark(world, map); /* as most would */
 }
 
-/* As it comes from a socket: so many bytes, and no more are ours to read. */
+/* The second half of a request that needed memory, in place of the next; others have had their turns in between. */
+static void *again(struct fuzz_client *client, size_t *len)
+{
+	struct proto_req *req = client->later;
+	client->later = NULL;
+	if (req) {
+		service_supply(client->session);
+		*len = sizeof(*req);
+	}
+	return req;
+}
+
+/* So many bytes, and no more are ours to read. */
+static void *copy_of(const void *bytes, size_t len)
+{
+	void *copy = malloc(len ? len : 1);
+	if (copy)
+		memcpy(copy, bytes, len);
+	return copy;
+}
+
+/* As it comes from a socket. */
 static void send_bytes(struct fuzz_world *world, struct fuzz_client *client, const void *bytes, size_t len)
 {
 	struct service_reply reply;
 	if (client->waits)
 		return;
-	if (!client->session)
+	if (!client->session) {
 		client->session = service_connect(world->service, getpid(), 0);
-	if (!client->session)
-		return;
-	void *exact = malloc(len ? len : 1);
+		if (!client->session)
+			return;
+		service_unhurried(client->session);
+	}
+	void *exact = again(client, &len);
+	if (!exact)
+		exact = copy_of(bytes, len);
 	if (!exact)
 		return;
-	memcpy(exact, bytes, len);
 	enum service_next next = service_handle(client->session, exact, len, &reply);
+	if (next == SERVICE_LATER) {
+		client->later = exact;
+		return;
+	}
 	wait_for_leases(world, client->session);
 	client->waits = next == SERVICE_WAIT;
 	if (next == SERVICE_WAIT) {
