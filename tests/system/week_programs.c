@@ -216,14 +216,29 @@ static void on_bus(int signal, siginfo_t *info, void *context)
 	siglongjmp(back, 1);
 }
 
-static void read_actions(struct sigaction actions[NSIG])
+/* Of each signal: what is done, and how. */
+struct actions {
+	uintptr_t handler[NSIG];
+	int flags[NSIG];
+};
+
+static void read_actions(struct actions *out)
 {
+	memset(out, 0, sizeof(*out));
 	for (int i = 1; i < NSIG; i++) {
 		struct sigaction action = {0};
 		(void)sigaction(i, NULL, &action);
-		actions[i].sa_flags = action.sa_flags; /* what is behind the mask's first bytes is anything */
-		actions[i].sa_sigaction = action.sa_sigaction;
+		out->handler[i] = (uintptr_t)action.sa_sigaction;
+		out->flags[i] = action.sa_flags;
 	}
+}
+
+static bool same_actions(const struct actions *a, const struct actions *b)
+{
+	for (int i = 1; i < NSIG; i++)
+		if (a->handler[i] != b->handler[i] || a->flags[i] != b->flags[i])
+			return false;
+	return true;
 }
 
 /* Whatever the library does in between: what the program does with signals is the program's. */
@@ -244,12 +259,12 @@ static void use_the_library(struct pgmap_client *client)
 
 static void child_handles_sigbus(const struct sys_server *s, int said, int go)
 {
-	static struct sigaction before[NSIG], after[NSIG];
+	static struct actions before, after;
 	struct sigaction mine = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO};
 	struct pgmap_client *client;
 	struct pgmap_mapping *mapping;
 	CHILD_CHECK(sigaction(SIGBUS, &mine, NULL) == 0);
-	read_actions(before);
+	read_actions(&before);
 	CHILD_CHECK(pgmap_connect(s->path, &client) == 0);
 	use_the_library(client);
 	CHILD_CHECK(pgmap_open_map(client, "/f", PGMAP_O_CREATE, FILE_BYTES, RW, &mapping) == 0);
@@ -265,8 +280,8 @@ static void child_handles_sigbus(const struct sys_server *s, int said, int go)
 	CHILD_CHECK(pgmap_unmap(mapping) == 0);
 	CHILD_CHECK(pgmap_unlink(client, "/f") == 0);
 	CHILD_CHECK(pgmap_disconnect(client) == 0);
-	read_actions(after);
-	CHILD_CHECK(memcmp(before, after, sizeof(before)) == 0);
+	read_actions(&after);
+	CHILD_CHECK(same_actions(&before, &after));
 	sys_say(said);
 	sys_await(go);
 }
