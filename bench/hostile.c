@@ -230,7 +230,8 @@ static double round_p99(void)
 	}
 	stop_it();
 	qsort(took, n, sizeof(took[0]), by_time);
-	return (double)took[n - n / 100 - 1];
+	unsigned slow = n / 100;
+	return (double)took[n - slow - 1];
 }
 
 int main(int argc, char **argv)

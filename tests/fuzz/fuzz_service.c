@@ -207,10 +207,10 @@ static void send_bytes(struct fuzz_world *world, struct fuzz_client *client, con
 	}
 	wait_for_leases(world, client->session);
 	client->waits = next == SERVICE_WAIT;
-	if (next == SERVICE_WAIT) {
+	if (next == SERVICE_WAIT && len == sizeof(struct proto_req)) {
 		const struct proto_req *req = exact;
 		client->awaits = req->type == PROTO_AWAIT ? req->handle : 0;
-	} else {
+	} else if (next != SERVICE_WAIT) {
 		check_reply(world, client, exact, len, &reply);
 		keep_descriptors(client, &reply);
 	}

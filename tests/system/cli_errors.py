@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 """cli_errors - bad input to the command: the exit code, one line that says what, which and why, and nothing lost."""
+import json
 import os
 import signal
 import subprocess
@@ -124,6 +125,24 @@ def test_directories_where_files_belong(pool):
     pool.run('mkdir', '/none/deep', code=1)
     pool.run('mkdir', '-p', '/d/e/f')
     assert pool.run('ls', '/d/e')[0] == b'f/\n'
+
+
+def test_what_cannot_be_leaves_the_accounts_as_they_were(pool):
+    pool.run('put', '-', '/f', data=b'x' * 5000)
+    pool.run('mkdir', '-p', '/d/e')
+    bad = [('truncate', '/f', '65M'), ('put', '-', '/f/x'), ('put', '-', '/f/x/y'), ('mkdir', '/f/x'),
+           ('put', '-', '/' + 'n' * 256), ('mkdir', '/' + 'n' * 256), ('mkdir', '/d' + '/n' * 600), ('mkdir', '/d/../x'),
+           ('mv', '/f', '/f/x'), ('mv', '/d', '/d/e/x'), ('mv', '/f', '/' + 'n' * 256), ('cp', '/f', '/f/x'), ('mv', '/f', '/none/x'),
+           ('punch', '/f', '1', '4096'), ('punch', '/f/x', '0', '4096'), ('rm', '/f/x'), ('rm', '/d/../f'), ('who', '/f/x')]
+    before = pool.info()
+    assert before['used'] + before['free'] + before['waiting'] == before['pages'] and before['used'] == 2
+    for args in bad:
+        pool.run(*args, code=1, data=b'bytes')
+        after = pool.info()
+        same = ('pages', 'used', 'free', 'waiting', 'files', 'dirs', 'live_pages')
+        assert [after[key] for key in same] == [before[key] for key in same], f'{args}: {after}'
+        assert json.loads(pool.run('who', '-j')[0]) == [], args
+    assert pool.run('cat', '/f')[0] == b'x' * 5000
 
 
 def test_get_into_a_folder_that_refuses(pool):
