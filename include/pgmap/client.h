@@ -75,7 +75,7 @@ struct pgmap_stat {
 	uint32_t order;     /* pgmap_set_order() */
 };
 /* pgmap_fstat, pgmap_truncate - what an open file is, and what size it shall have. -EINVAL; truncate: -ENOSPC, -EFBIG,
- * -ENOMEM, -EACCES opened for reading. */
+ * -ENOMEM, -EACCES opened for reading, -EAGAIN others kept changing its size while memory was made ready. */
 int pgmap_fstat(struct pgmap_file *file, struct pgmap_stat *out);
 int pgmap_truncate(struct pgmap_file *file, uint64_t size_bytes); /* as fsdax_truncate(): allocated, zeroed, deferred */
 
@@ -88,6 +88,7 @@ enum {
 /*
  * pgmap_truncate_how, pgmap_punch, pgmap_unlink_how - take pages away from a file in one of these ways: see fsdax.h for what
  * holds a page. When WAIT or FAIL answers 0, all that the file lost is free; what answers anything else has changed nothing.
+ * What has waited only takes away: where somebody else has taken more meanwhile, it adds nothing.
  * While one waits, new mappings of the range answer -EAGAIN, and new pins too (c7.9). timeout_ms says something to WAIT
  * only: 0 looks once, below 0 waits for ever. The connection can be used meanwhile; what waits ends with it.
  * pgmap_punch leaves a hole: the file keeps its size, the hole has no pages, and reads as zero when it is mapped, which
@@ -111,7 +112,7 @@ enum { PGMAP_MAP_READ = 1, PGMAP_MAP_WRITE = 2 };
  * device that could be written through. -EINVAL, -ERANGE; -EACCES WRITE of a file that was opened for reading, or by a user
  * who may only read; -E2BIG more pieces than this
  * process may map (vm.max_map_count; before any effect); -ENODEV the pool is draining; -EBUSY quarantined; -EAGAIN somebody waits to take
- * the range away; -ENOSPC it has a hole, and there is no room for its pages; -EUSERS a page is mapped a million times; -ENOMEM.
+ * the range away, or others kept changing the file while memory was made ready; -ENOSPC it has a hole, and there is no room for its pages; -EUSERS a page is mapped a million times; -ENOMEM.
  * What follows each other on the device is put one behind the other, as far as there is room: for the kernel it is one mapping then.
  * A mapping stays as it is when its file grows; what is new is seen by a new one.
  */
@@ -138,9 +139,19 @@ int pgmap_unmap(struct pgmap_mapping *mapping);
 /*
  * pgmap_unmap_unlink - pgmap_unmap(), and the file loses its name, whatever that is now, in the same message. Errors as there,
  * and -EINVAL null: nothing changes. 0: the mapping has ended, and *unlinked (which may be null) says what became of the name: 0,
- * -ENOENT it had none any more, -EACCES this user may only read, -EPIPE nobody was there to take it.
+ * -ENOENT it had none any more; -EACCES this user may only read, -ENOMEM: it is still there; -EPIPE, -EPROTO: nobody says.
  */
 int pgmap_unmap_unlink(struct pgmap_mapping *mapping, int *unlinked);
+
+/*
+ * pgmap_remap - [its offset, its offset + len) of the same file at the same first address, with the pages that the file has
+ * there now; len 0: to the file's end. What a truncate or punch had taken is as the file has it since (pins no longer say
+ * -ESTALE); what has been added to the file is behind what was there before. There is no moment at which an access to what
+ * lies in both ranges fails. Like pgmap_unmap() it wants the mapping to itself. Errors as pgmap_map() has them, and -EBUSY while
+ * it is pinned; -ENOMEM also when something else lies at the addresses behind; -EPERM in a forked child; -EINVAL null:
+ * the mapping is as it was.
+ */
+int pgmap_remap(struct pgmap_mapping *mapping, uint64_t len_bytes);
 
 /* pgmap_mapping_address, pgmap_mapping_bytes - where a mapping lies, and how long it is: for as long as it is there. */
 void *pgmap_mapping_address(const struct pgmap_mapping *mapping);

@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
+#include "port/abort.h"
+
 enum { FEW_PIECES = 64 };
 
 static const uint64_t alignments[] = {UINT64_C(1) << 30, UINT64_C(1) << 21};
@@ -215,13 +217,18 @@ static int map_pieces(const struct address_plan *plan, char *start)
 	return 0;
 }
 
+static uint64_t range_bytes(const struct address_plan *plan)
+{
+	const struct proto_piece *last = &plan->pieces[plan->npieces - 1];
+	return round_up(last->file_offset_bytes - plan->offset_bytes + last->len_bytes, plan->granule_bytes);
+}
+
 int address_map(const struct address_plan *plan, struct address *out)
 {
 	int err = check_pieces(plan);
 	if (err)
 		return err;
-	const struct proto_piece *last = &plan->pieces[plan->npieces - 1];
-	uint64_t bytes = round_up(last->file_offset_bytes - plan->offset_bytes + last->len_bytes, plan->granule_bytes);
+	uint64_t bytes = range_bytes(plan);
 	struct congruence want = wanted(plan);
 	if (plan->npieces > FEW_PIECES && too_many(plan->npieces))
 		return -E2BIG;
@@ -242,6 +249,49 @@ int address_map(const struct address_plan *plan, struct address *out)
 int address_move(const struct address_plan *plan, const struct address *address)
 {
 	return map_pieces(plan, address->start);
+}
+
+/* Addresses that nobody has, for a range that becomes longer. */
+static int reserve_at(char *at, uint64_t bytes)
+{
+	void *got =
+		mmap(at, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+	if (got == at)
+		return 0;
+	if (got != MAP_FAILED) /* a kernel before 4.17 takes it for a hint */
+		(void)munmap(got, bytes);
+	return -ENOMEM;
+}
+
+int address_change(const struct address_plan *from, const struct address_plan *to, struct address *address)
+{
+	char *start = address->start;
+	int err = check_pieces(to);
+	if (err)
+		return err;
+	uint64_t old = address->bytes, bytes = range_bytes(to);
+	if (to->npieces > FEW_PIECES && too_many(to->npieces))
+		return -E2BIG;
+	err = bytes > old ? reserve_at(start + old, bytes - old) : 0;
+	if (err)
+		return err;
+	err = map_pieces(to, start);
+	if (err) { /* room for as many pieces as there were is there again */
+		if (map_pieces(from, start) != 0)
+			port_abort("pgmap: a mapping at %p can be neither changed nor left as it was: no memory",
+				   (void *)start);
+		if (bytes > old)
+			(void)munmap(start + old, bytes - old);
+		return err == -ENOMEM && too_many(to->npieces) ? -E2BIG : err;
+	}
+	if (bytes < old) {
+		(void)munmap(start + bytes, old - bytes);
+		gone(start + bytes, old - bytes);
+	} else if (bytes > old) {
+		placed(start + old, bytes - old);
+	}
+	address->bytes = bytes;
+	return 0;
 }
 
 int address_unmap(const struct address *address)

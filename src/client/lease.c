@@ -153,14 +153,56 @@ static int take_away(struct client_lease *lease, struct leased *leased)
 	return err;
 }
 
+/* What the server must be told of the end of something that was mapped when so many forks were counted. */
+static uint32_t inherited_since(struct pgmap_client *client, unsigned forks)
+{
+	if (client_forks_now() == forks)
+		return 0;
+	return PROTO_UNMAP_INHERITED | (renew(client) ? PROTO_UNMAP_UNRENEWED : 0);
+}
+
+/* Takes the place of what is there. */
+static void replace(struct leased *leased, const struct leased *fresh)
+{
+	free(leased->many_pieces);
+	leased->forks = fresh->forks;
+	leased->plan = fresh->plan;
+	leased->many_pieces = fresh->many_pieces;
+	if (!leased->many_pieces) {
+		memcpy(leased->few_pieces, fresh->few_pieces, sizeof(leased->few_pieces));
+		leased->plan.pieces = leased->few_pieces;
+	}
+}
+
+int lease_change(struct pgmap_client *client, const struct address_plan *plan, struct leased *leased,
+		 uint32_t *inherited)
+{
+	struct client_lease *lease = &client->lease;
+	struct leased fresh;
+	int err = keep_pieces(&fresh, plan);
+	if (err)
+		return err;
+	(void)pthread_mutex_lock(&lease->maps_lock);
+	unsigned forks = leased->forks;
+	fresh.forks = client_forks_now();
+	fresh.plan.fd = fd_for(lease, plan);
+	err = address_change(&leased->plan, &fresh.plan, &leased->address);
+	if (!err)
+		replace(leased, &fresh);
+	(void)pthread_mutex_unlock(&lease->maps_lock);
+	if (err)
+		free(fresh.many_pieces);
+	else
+		*inherited = inherited_since(client, forks);
+	return err;
+}
+
 int lease_unmap(struct pgmap_client *client, struct leased *leased, uint32_t *inherited)
 {
 	int err = take_away(&client->lease, leased);
 	if (err)
 		return err;
-	*inherited = 0;
-	if (client_forks_now() != leased->forks)
-		*inherited = PROTO_UNMAP_INHERITED | (renew(client) ? PROTO_UNMAP_UNRENEWED : 0);
+	*inherited = inherited_since(client, leased->forks);
 	free(leased->many_pieces);
 	return 0;
 }

@@ -54,8 +54,11 @@ void lease_close(struct client_lease *lease);
 /* There is a descriptor that can be written through; before a mapping is asked for. What a request answers. */
 int lease_want_write(struct pgmap_client *client);
 /* lease_map - a range of addresses as the plan says; its fd is not looked at. As address_map(), and -ENOMEM.
+ * lease_change - what lies there becomes what another plan says (address_change()); *inherited is of what lay there before.
  * lease_unmap - the end of it, and in *inherited what the server must be told with PROTO_UNMAP. As address_unmap(). */
 int lease_map(struct pgmap_client *client, const struct address_plan *plan, struct leased *out);
+int lease_change(struct pgmap_client *client, const struct address_plan *plan, struct leased *leased,
+		 uint32_t *inherited);
 int lease_unmap(struct pgmap_client *client, struct leased *leased, uint32_t *inherited);
 
 #endif

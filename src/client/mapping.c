@@ -72,8 +72,14 @@ static void mapping_free(struct pgmap_mapping *mapping)
 	free(mapping);
 }
 
+/* Where a mapping is to lie: in place of another, or (null) anywhere. */
+struct place {
+	struct leased *over;
+	uint32_t inherited; /* of what lay there */
+};
+
 static int fill(struct pgmap_mapping *mapping, struct pgmap_client *client, const struct proto_map *map,
-		const struct proto_piece *pieces, const struct proto_run *runs, unsigned prot)
+		const struct proto_piece *pieces, const struct proto_run *runs, unsigned prot, struct place *place)
 {
 	struct address_plan plan = {
 		.pieces = pieces,
@@ -97,53 +103,63 @@ static int fill(struct pgmap_mapping *mapping, struct pgmap_client *client, cons
 		mapping->only_from = map->offset_bytes - (runs->file_pgoff << PGMAP_PAGE_SHIFT);
 		mapping->only_shift = PGMAP_PAGE_SHIFT + runs->order;
 	}
-	return lease_map(client, &plan, &mapping->leased);
+	return place ? lease_change(client, &plan, place->over, &place->inherited)
+		     : lease_map(client, &plan, &mapping->leased);
 }
 
 /* The pieces and runs of a reply, inline or in its memfd. */
 static int take_reply(struct pgmap_mapping *mapping, struct pgmap_client *client, const struct proto_req *req,
-		      struct transport_reply *reply)
+		      struct transport_reply *reply, struct place *place)
 {
 	const struct proto_map *map = &reply->rep.u.map;
 	struct connection_bytes bytes;
 	int err = check_reply(client, req, map);
 	if (!err && map->npieces <= PROTO_INLINE_PIECES && map->nruns <= PROTO_INLINE_RUNS)
-		return fill(mapping, client, map, map->pieces, map->runs, req->prot);
+		return fill(mapping, client, map, map->pieces, map->runs, req->prot, place);
 	uint64_t pieces_bytes = map->npieces * sizeof(struct proto_piece);
 	if (!err)
 		err = connection_read_fd(reply, pieces_bytes + map->nruns * sizeof(struct proto_run), &bytes);
 	if (err)
 		return err;
 	const struct proto_piece *pieces = bytes.at;
-	err = fill(mapping, client, map, pieces, (const struct proto_run *)(pieces + map->npieces), req->prot);
+	err = fill(mapping, client, map, pieces, (const struct proto_run *)(pieces + map->npieces), req->prot, place);
 	connection_bytes_exit(&bytes);
+	return err;
+}
+
+/* The request, and what its answer says: in *mapping, which is new but for its place. */
+static int ask_and_map(struct pgmap_mapping *mapping, struct pgmap_client *client, struct proto_req *req,
+		       struct place *place)
+{
+	struct transport_reply reply = {0};
+	int err = connection_call(client, req, &reply);
+	if (err) {
+		/* The server has made the mapping, but its descriptor found no place here. */
+		if (err == -EMFILE && reply.rep.error == 0 && reply.rep.handle)
+			(void)connection_end_handle(client, PROTO_UNMAP, reply.rep.handle, 0);
+		return err;
+	}
+	err = take_reply(mapping, client, req, &reply, place);
+	connection_close_fds(&reply);
+	if (err)
+		(void)connection_end_handle(client, PROTO_UNMAP, reply.rep.handle, 0);
+	else
+		mapping->id = reply.rep.handle;
 	return err;
 }
 
 static int map_with(struct pgmap_client *client, struct proto_req *req, struct pgmap_mapping **out)
 {
-	struct transport_reply reply = {0};
 	struct pgmap_mapping *mapping = calloc(1, sizeof(*mapping));
 	if (!mapping)
 		return -ENOMEM;
 	int err = req->prot & PGMAP_MAP_WRITE ? lease_want_write(client) : 0;
 	if (!err)
-		err = connection_call(client, req, &reply);
+		err = ask_and_map(mapping, client, req, NULL);
 	if (err) {
-		/* The server has made the mapping, but its descriptor found no place here. */
-		if (err == -EMFILE && reply.rep.error == 0 && reply.rep.handle)
-			(void)connection_end_handle(client, PROTO_UNMAP, reply.rep.handle, 0);
-		free(mapping);
-		return err;
-	}
-	err = take_reply(mapping, client, req, &reply);
-	connection_close_fds(&reply);
-	if (err) {
-		(void)connection_end_handle(client, PROTO_UNMAP, reply.rep.handle, 0);
 		mapping_free(mapping);
 		return err;
 	}
-	mapping->id = reply.rep.handle;
 	connection_get(client);
 	*out = mapping;
 	return 0;
@@ -229,6 +245,63 @@ PGMAP_PUBLIC int pgmap_unmap_unlink(struct pgmap_mapping *mapping, int *unlinked
 	if (unlinked)
 		*unlinked = err;
 	return 0;
+}
+
+/* All but the place, which it has already. */
+static void become(struct pgmap_mapping *mapping, const struct pgmap_mapping *fresh)
+{
+	free(mapping->many_runs);
+	mapping->words = fresh->words;
+	mapping->nspans = fresh->nspans;
+	mapping->bytes = fresh->bytes;
+	mapping->only_words = fresh->only_words;
+	mapping->only_from = fresh->only_from;
+	mapping->only_shift = fresh->only_shift;
+	mapping->nruns = fresh->nruns;
+	mapping->many_runs = fresh->many_runs;
+	memcpy(mapping->few_runs, fresh->few_runs, sizeof(mapping->few_runs));
+	mapping->runs = mapping->many_runs ? mapping->many_runs : mapping->few_runs;
+	mapping->id = fresh->id;
+}
+
+static int map_again(struct pgmap_mapping *mapping, uint64_t len_bytes)
+{
+	struct pgmap_client *client = mapping->client;
+	struct pgmap_mapping fresh = {0};
+	struct place place = {.over = &mapping->leased};
+	struct proto_req req = {
+		.type = PROTO_MAP,
+		.flags = PROTO_MAP_AGAIN,
+		.handle = mapping->id,
+		.offset_bytes = mapping->file_offset_bytes,
+		.len_bytes = len_bytes,
+		.prot = PGMAP_MAP_READ | (mapping->leased.plan.prot & PROT_WRITE ? PGMAP_MAP_WRITE : 0),
+	};
+	uint64_t before = mapping->id;
+	int err = ask_and_map(&fresh, client, &req, &place);
+	if (err) {
+		free(fresh.many_runs);
+		return err;
+	}
+	become(mapping, &fresh);
+	(void)connection_end_handle(client, PROTO_UNMAP, before, place.inherited);
+	return 0;
+}
+
+PGMAP_PUBLIC int pgmap_remap(struct pgmap_mapping *mapping, uint64_t len_bytes)
+{
+	if (!mapping)
+		return -EINVAL;
+	if (!client_is_ours(mapping->client))
+		return -EPERM;
+	int err = mapping_close_words(mapping);
+	if (err)
+		return err;
+	uint64_t nwords = mapping->nspans;
+	err = map_again(mapping, len_bytes);
+	if (err)
+		mapping_reopen_words(mapping, nwords);
+	return err;
 }
 
 PGMAP_PUBLIC void *pgmap_mapping_address(const struct pgmap_mapping *mapping)

@@ -37,7 +37,7 @@ enum proto_type {
 	PROTO_CLOSE,     /* handle */
 	PROTO_FSTAT,     /* handle -> stat */
 	PROTO_TRUNCATE,  /* handle, len, flags: PROTO_HOW_..., timeout_ms -> handle (of AWAIT) */
-	PROTO_MAP,       /* handle, offset, len, prot -> handle, map */
+	PROTO_MAP,       /* handle, flags: PROTO_MAP_..., offset, len, prot -> handle, map */
 	PROTO_OPEN_MAP,  /* path, flags, len (size), prot -> handle, map */
 	PROTO_UNMAP,     /* handle, flags: PROTO_UNMAP_... */
 	PROTO_STAT,      /* path -> stat */
@@ -69,6 +69,9 @@ enum { PROTO_PROT_READ = 1, PROTO_PROT_WRITE = 2 };
 
 /* NEXT: a new lease, for whatever is mapped from now on; the descriptors of the last stay good for nothing but to be closed. */
 enum { PROTO_LEASE_NEXT = 1, PROTO_LEASE_WRITE = 2 };
+
+/* AGAIN: the handle is a mapping's, whose file is meant. */
+enum { PROTO_MAP_AGAIN = 1 };
 
 /* INHERITED: children of fork() may have this mapping still, with a lease before the one in use; UNRENEWED, too: or with
  * that one, as no other could be had. UNLINK: the name of its file goes as well; the reply's count is what that came to, as

@@ -125,10 +125,19 @@ static int answer(const struct session_map *map, void *arg)
 	return 0;
 }
 
+/* The file that MAP means, or null. */
+static struct fsdax_file *file_to_map(struct session *session, const struct proto_req *req)
+{
+	if (!(req->flags & PROTO_MAP_AGAIN))
+		return handles_get(&session->files, req->handle);
+	const struct session_map *map = handles_get(&session->maps, req->handle);
+	return map ? fsdax_map_file(map->map) : NULL;
+}
+
 int request_map(struct session *session, const struct proto_req *req, struct service_reply *out)
 {
 	struct session_map *map;
-	struct fsdax_file *file = handles_get(&session->files, req->handle);
+	struct fsdax_file *file = file_to_map(session, req);
 	const struct session_range range = {.offset_bytes = req->offset_bytes, .len_bytes = req->len_bytes};
 	return file ? session_map(session, file, &range, answer, out, &map) : -EBADF;
 }

@@ -190,7 +190,7 @@ static const struct {
 	[PROTO_CLOSE] = {request_close, 0, 0, NEEDS_HOLDER},
 	[PROTO_FSTAT] = {request_fstat, 0, 0, NEEDS_HOLDER},
 	[PROTO_TRUNCATE] = {request_truncate, HOW_FLAGS, 0, NEEDS_HOLDER | NEEDS_WRITER},
-	[PROTO_MAP] = {request_map, 0, 0, NEEDS_HOLDER | NEEDS_PROT},
+	[PROTO_MAP] = {request_map, PROTO_MAP_AGAIN, 0, NEEDS_HOLDER | NEEDS_PROT},
 	[PROTO_OPEN_MAP] = {request_open_map, OPEN_FLAGS, 1, NEEDS_HOLDER | NEEDS_PROT},
 	[PROTO_UNMAP] = {request_unmap, PROTO_UNMAP_INHERITED | PROTO_UNMAP_UNRENEWED | PROTO_UNMAP_UNLINK, 0,
 			 NEEDS_HOLDER},

@@ -93,7 +93,7 @@ static const struct {
 	{PROTO_CLOSE, 0, 0, true, false},
 	{PROTO_FSTAT, 0, 0, true, false},
 	{PROTO_TRUNCATE, 3, 0, true, false},
-	{PROTO_MAP, 0, 0, true, true},
+	{PROTO_MAP, 1, 0, true, true},
 	{PROTO_OPEN_MAP, 7, 1, true, true},
 	{PROTO_UNMAP, 7, 0, true, false},
 	{PROTO_STAT, 0, 1, false, false},
