@@ -79,25 +79,32 @@ static int allocate(const struct memory *memory, uint64_t from, uint64_t to)
 }
 
 /* Huge pages come from a pool of their own, and a disk's file takes memory only where it is locked. */
-static bool has_room(struct memory *memory, uint64_t len)
+static bool is_asked_for(const struct memory *memory)
 {
-	if (page_of(&memory->dev) != memory_base_page() || (memory->blocks && !memory->locked))
-		return true;
-	return room_take(&memory->room, len, memory->node, !memory->locked);
+	return page_of(&memory->dev) == memory_base_page() && (!memory->blocks || memory->locked);
+}
+
+static int allocate_on_node(const struct memory *memory, uint64_t from, uint64_t to)
+{
+	struct node_policy before;
+	int err = node_enter(memory->node, &before);
+	if (err)
+		return err;
+	err = allocate(memory, from, to);
+	node_leave(memory->node, &before);
+	return err == -ENOMEM || err == -EDQUOT ? -ENOSPC : err;
 }
 
 static int memory_populate(void *ctx, uint64_t offset_bytes, uint64_t len_bytes)
 {
 	struct memory *memory = ctx;
-	struct node_policy before;
-	if (!has_room(memory, len_bytes))
+	if (!is_asked_for(memory))
+		return allocate_on_node(memory, offset_bytes, offset_bytes + len_bytes);
+	if (!room_begin(&memory->room, len_bytes, memory->node, !memory->locked))
 		return -ENOSPC;
-	int err = node_enter(memory->node, &before);
-	if (err)
-		return err;
-	err = allocate(memory, offset_bytes, offset_bytes + len_bytes);
-	node_leave(memory->node, &before);
-	return err == -ENOMEM || err == -EDQUOT ? -ENOSPC : err;
+	int err = allocate_on_node(memory, offset_bytes, offset_bytes + len_bytes);
+	room_end(&memory->room, len_bytes);
+	return err;
 }
 
 int memory_reserve(int fd, uint64_t offset_bytes, uint64_t len_bytes)

@@ -3,8 +3,9 @@
  * room.c - see room.h. /proc/meminfo has the kernel's own estimate of what can be had without swapping. Of a node there is
  * none: what is free there, and what the page cache can let go.
  *
- * The count is not exact when threads race: two may look where one would do, or their bytes be forgotten with the other's
- * look. It decides when to look, not the answer.
+ * unlooked is not exact when threads race: it decides when to look, not the answer. under_way is: two who look at the same
+ * moment each see what the other has asked for, or one of them does. What is under way may be there in part already, and is
+ * counted all the same: for a moment, an answer may be no where it would be yes a little later.
  */
 #include "dev/room.h"
 
@@ -51,14 +52,22 @@ static bool left(int node, bool swap, uint64_t *bytes)
 	return sum_of(path, of_node, bytes);
 }
 
-bool room_take(struct room *room, uint64_t len_bytes, int node, bool swap)
+bool room_begin(struct room *room, uint64_t len_bytes, int node, bool swap)
 {
 	uint64_t bytes;
+	uint64_t under_way = atomic_fetch_add_explicit(&room->under_way, len_bytes, memory_order_relaxed) + len_bytes;
 	uint64_t unlooked = atomic_fetch_add_explicit(&room->unlooked, len_bytes, memory_order_relaxed) + len_bytes;
-	if (unlooked < ROOM_LOOK_BYTES)
+	if (unlooked < ROOM_LOOK_BYTES && under_way == len_bytes)
 		return true;
-	if (left(node, swap, &bytes) && bytes < len_bytes)
+	if (left(node, swap, &bytes) && bytes < under_way) {
+		room_end(room, len_bytes);
 		return false;
+	}
 	atomic_store_explicit(&room->unlooked, 0, memory_order_relaxed);
 	return true;
+}
+
+void room_end(struct room *room, uint64_t len_bytes)
+{
+	(void)atomic_fetch_sub_explicit(&room->under_way, len_bytes, memory_order_relaxed);
 }

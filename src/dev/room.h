@@ -13,13 +13,15 @@
 
 enum { ROOM_LOOK_BYTES = 64 << 20 };
 
-/* What has been allocated since somebody looked. */
 struct room {
-	_Atomic uint64_t unlooked;
+	_Atomic uint64_t unlooked;  /* has been allocated since somebody looked */
+	_Atomic uint64_t under_way; /* between room_begin() and room_end() */
 };
 
-/* room_take - true if len_bytes more can be had; looks once in ROOM_LOOK_BYTES, and each time after it said no. Of one node,
- * or of all (NODE_ANY); with or without what can be swapped out. Where the system does not say, there is room. */
-bool room_take(struct room *room, uint64_t len_bytes, int node, bool swap);
+/* room_begin - true if len_bytes more can be had, beside all that others have begun to take: then room_end() says that they
+ * have been taken, or not. It looks once in ROOM_LOOK_BYTES, and each time after it said no, or when others are at it. Of one
+ * node, or of all (NODE_ANY); with or without what can be swapped out. Where the system does not say, there is room. */
+bool room_begin(struct room *room, uint64_t len_bytes, int node, bool swap);
+void room_end(struct room *room, uint64_t len_bytes);
 
 #endif

@@ -285,6 +285,8 @@ static int change_size(struct fsdax *fs, struct inode *inode, struct fs_record *
 	int err = want ? fill_holes(fs, inode, keep, want, blocks) : 0;
 	if (!err && pages > keep)
 		err = supply_get(fs, keep, pages - keep, inode->order, blocks);
+	if (!err)
+		err = supply_lacks(fs);
 	if (!err && want)
 		err = map_what_comes(inode, keep, blocks, want);
 	if (err)

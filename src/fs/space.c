@@ -297,10 +297,9 @@ uint64_t space_populated(const struct space *space)
 	return all - space->taken.clean - space->taken.dirty;
 }
 
-bool space_piece_begin(struct space *space, enum stock_state state, uint64_t from, uint64_t most_pages)
+/* Nobody works on a piece. */
+static bool begin_piece(struct space *space, enum stock_state state, uint64_t from, uint64_t most_pages)
 {
-	if (space->wiping_pages || space->nstopped)
-		return false;
 	for (;;) {
 		uint64_t at = stock_next(&space->stock, from, state);
 		if (at == UINT64_MAX)
@@ -315,6 +314,11 @@ bool space_piece_begin(struct space *space, enum stock_state state, uint64_t fro
 		/* Taken, and being made ready. */
 		from = at + stock_run(&space->stock, at, space->base + space->pages, &state);
 	}
+}
+
+bool space_piece_begin(struct space *space, enum stock_state state, uint64_t from, uint64_t most_pages)
+{
+	return !space->wiping_pages && !space->nstopped && begin_piece(space, state, from, most_pages);
 }
 
 /* The first run without memory in this block, if one comes soon. */
@@ -373,7 +377,7 @@ static uint64_t discard_one(struct space *space, enum stock_state state, uint64_
 {
 	(void)pthread_mutex_lock(&space->lock);
 	space_wait_for_piece(space);
-	bool some = space_piece_begin(space, state, space->base, most_pages);
+	bool some = begin_piece(space, state, space->base, most_pages);
 	uint64_t at = space->wiping, n = space->wiping_pages;
 	(void)pthread_mutex_unlock(&space->lock);
 	if (!some)

@@ -3,6 +3,7 @@
 #include "fs/supply.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include <pgmap/folio.h>
 
@@ -17,8 +18,11 @@ void supply_init(struct supply *supply, struct fsdax *fs)
 void supply_use(struct fsdax *fs, struct supply *supply)
 {
 	fs->supply = supply;
-	if (supply)
-		supply->at_once_pages = SUPPLY_AT_ONCE_PAGES;
+	if (!supply)
+		return;
+	supply->at_once_pages = SUPPLY_AT_ONCE_PAGES;
+	supply->clean_pages = SUPPLY_CLEAN_PAGES;
+	supply->nwants = 0;
 }
 
 static void keep(struct supply *supply, struct block_list *blocks)
@@ -32,10 +36,16 @@ static void keep(struct supply *supply, struct block_list *blocks)
 
 void supply_make(struct supply *supply)
 {
-	struct block_list blocks = STAILQ_HEAD_INITIALIZER(blocks);
-	supply->err = space_alloc(&supply->fs->space, supply->file_page, supply->npages, supply->max_order, &blocks);
+	supply->err = 0;
+	for (uint64_t i = 0; i < supply->nwants && !supply->err; i++) {
+		struct block_list blocks = STAILQ_HEAD_INITIALIZER(blocks);
+		supply->failed = supply->wants[i];
+		supply->err = space_alloc(&supply->fs->space, supply->wants[i].file_page, supply->wants[i].npages,
+					  supply->max_order, &blocks);
+		keep(supply, &blocks);
+	}
+	supply->is_short = supply->is_short || supply->err;
 	supply->rounds++;
-	keep(supply, &blocks);
 }
 
 /* What is ready of pages [file_page, end), whole blocks, and those that reach beyond if all: off the tree. */
@@ -61,8 +71,12 @@ static void give_back(struct supply *supply, uint64_t file_page, uint64_t end)
 void supply_end(struct supply *supply)
 {
 	give_back(supply, 0, UINT64_MAX);
+	free(supply->wants);
+	supply->wants = NULL;
+	supply->nwants = supply->wants_cap = 0;
 	supply->rounds = 0;
 	supply->err = 0;
+	supply->is_short = false;
 }
 
 static bool is_ready(struct supply *supply, uint64_t file_page, uint64_t end)
@@ -75,15 +89,39 @@ static bool is_ready(struct supply *supply, uint64_t file_page, uint64_t end)
 	return file_page == end;
 }
 
-/* How many pages would have to be made ready, as far as counting them can say. */
-static uint64_t work(struct space *space, uint64_t npages)
+/* As far as counting can say: which of them a call will get is not known. */
+static bool seem_clean(struct space *space, uint64_t npages)
 {
-	if (npages > SUPPLY_CLEAN_PAGES)
-		return npages;
 	(void)pthread_mutex_lock(&space->lock);
 	uint64_t clean = (space->stock.clean << space->granule_order) - space->taken.clean;
 	(void)pthread_mutex_unlock(&space->lock);
-	return npages > clean ? npages - clean : 0;
+	return npages <= clean;
+}
+
+static bool may_take(struct supply *supply, uint64_t npages)
+{
+	uint64_t *budget = &supply->at_once_pages;
+	if (npages <= supply->clean_pages && seem_clean(&supply->fs->space, npages))
+		budget = &supply->clean_pages;
+	if (npages > *budget)
+		return false;
+	*budget -= npages;
+	return true;
+}
+
+static int want(struct supply *supply, uint64_t file_page, uint64_t npages, unsigned max_order)
+{
+	if (supply->nwants == supply->wants_cap) {
+		uint64_t cap = supply->wants_cap ? 2 * supply->wants_cap : 1;
+		struct supply_want *more = realloc(supply->wants, cap * sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		supply->wants = more;
+		supply->wants_cap = cap;
+	}
+	supply->wants[supply->nwants++] = (struct supply_want){file_page, npages};
+	supply->max_order = max_order;
+	return 0;
 }
 
 int supply_get(struct fsdax *fs, uint64_t file_page, uint64_t npages, unsigned max_order, struct block_list *out)
@@ -91,22 +129,23 @@ int supply_get(struct fsdax *fs, uint64_t file_page, uint64_t npages, unsigned m
 	struct supply *supply = fs->supply;
 	if (!supply)
 		return space_alloc(&fs->space, file_page, npages, max_order, out);
+	if (supply->max_order != max_order) /* set since; what is ready may be bigger */
+		give_back(supply, 0, UINT64_MAX);
 	if (is_ready(supply, file_page, file_page + npages)) {
 		take(supply, file_page, file_page + npages, out);
 		return 0;
 	}
-	if (supply->err)
+	if (supply->err && supply->failed.file_page == file_page && supply->failed.npages == npages)
 		return supply->err;
 	give_back(supply, file_page, file_page + npages); /* it would be in the way of what is to come */
-	uint64_t more = work(&fs->space, npages);
-	if (more <= supply->at_once_pages || supply->rounds >= SUPPLY_ROUNDS) {
-		supply->at_once_pages -= more < supply->at_once_pages ? more : supply->at_once_pages;
+	if (may_take(supply, npages))
 		return space_alloc(&fs->space, file_page, npages, max_order, out);
-	}
-	supply->file_page = file_page;
-	supply->npages = npages;
-	supply->max_order = max_order;
-	return -ERESTART;
+	return supply->rounds < SUPPLY_ROUNDS ? want(supply, file_page, npages, max_order) : -EAGAIN;
+}
+
+int supply_lacks(const struct fsdax *fs)
+{
+	return fs->supply && fs->supply->nwants ? -ERESTART : 0;
 }
 
 void supply_put(struct fsdax *fs, struct block_list *blocks)
@@ -117,7 +156,7 @@ void supply_put(struct fsdax *fs, struct block_list *blocks)
 bool supply_prefers_new(struct fsdax *fs, uint64_t npages)
 {
 	struct fsdax_statfs st;
-	if (!fs->supply || fs->supply->err || npages <= SUPPLY_AT_ONCE_PAGES)
+	if (!fs->supply || fs->supply->is_short || npages <= SUPPLY_AT_ONCE_PAGES)
 		return false;
 	space_statfs(&fs->space, &st);
 	return st.free >= npages || is_ready(fs->supply, 0, npages);

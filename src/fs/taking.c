@@ -84,6 +84,9 @@ static int change(struct taking *taking)
 	struct inode *inode = taking->file->inode;
 	switch (taking->op) {
 	case TAKING_SIZE:
+		/* What waited only takes away: if another took more meanwhile, it is as if that had come later. */
+		if (taking->told && inode->size_bytes <= taking->size_bytes)
+			return 0;
 		return file_truncate(taking->fs, inode, taking->size_bytes);
 	case TAKING_PUNCH:
 		return file_punch(taking->fs, inode, taking->from, taking->to);

@@ -9,7 +9,6 @@
  * short time, as the loop does, comes first.
  */
 #include <errno.h>
-#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 
@@ -17,13 +16,18 @@
 
 enum { GROWING_MAX = 16 };
 
+static void make(struct growing *growing)
+{
+	service_supply(growing->conn->session);
+	waiting_answer_grown(growing);
+}
+
 static void *growing_thread(void *arg)
 {
 	struct growing *growing = arg;
 	const struct sched_param param = {0};
 	(void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &param);
-	service_supply(growing->conn->session);
-	waiting_answer_grown(growing);
+	make(growing);
 	return NULL;
 }
 
@@ -34,7 +38,7 @@ static void start_queued(struct loop *loop)
 		TAILQ_REMOVE(&loop->queued, growing, link);
 		loop->ngrowing++;
 		if (!waiting_start_helper(growing_thread, growing))
-			(void)growing_thread(growing);
+			make(growing);
 	}
 }
 
@@ -65,29 +69,5 @@ void growing_answers(struct loop *loop, struct growing_list *grown)
 			conn_handle(loop, conn, &req, sizeof(req));
 		else
 			conn_drop(loop, conn);
-	}
-}
-
-static void forget(struct growing_list *list)
-{
-	struct growing *growing;
-	while ((growing = TAILQ_FIRST(list)) != NULL) {
-		TAILQ_REMOVE(list, growing, link);
-		free(growing);
-	}
-}
-
-void growing_finish(struct loop *loop)
-{
-	struct pollfd answers = {.fd = loop->answers_fd, .events = POLLIN};
-	forget(&loop->queued);
-	while (loop->ngrowing) {
-		struct growing_list grown = TAILQ_HEAD_INITIALIZER(grown);
-		struct growing *growing;
-		(void)poll(&answers, 1, -1);
-		waiting_take_grown(loop, &grown);
-		TAILQ_FOREACH (growing, &grown, link)
-			loop->ngrowing--;
-		forget(&grown);
 	}
 }

@@ -83,15 +83,13 @@ void conn_drop(struct loop *loop, struct conn *conn);
 void conn_free_dropped(struct loop *loop);
 void conn_reply(struct loop *loop, struct conn *conn, struct service_reply *reply); /* closes its descriptors */
 
-/* growing.c. growing_begin - false: no memory, do it here. growing_finish - no thread is at work any more; no replies. */
+/* growing.c. growing_begin - false: no memory, do it here. */
 bool growing_begin(struct loop *loop, struct conn *conn, const struct proto_req *req);
 void growing_answers(struct loop *loop, struct growing_list *grown);
-void growing_finish(struct loop *loop);
 
 /* waiting.c */
-bool waiting_start_helper(void *(*fn)(void *), void *arg); /* a detached thread, or false */
-void waiting_answer_grown(struct growing *growing);        /* by its thread: it is done */
-void waiting_take_grown(struct loop *loop, struct growing_list *grown);
+bool waiting_start_helper(void *(*fn)(void *), void *arg);       /* a detached thread, or false */
+void waiting_answer_grown(struct growing *growing);              /* by its thread: it is done */
 void waiting_leases(struct loop *loop, struct session *session); /* those that are wanted */
 void waiting_retry(struct loop *loop);                           /* the leases that no thread watches */
 void waiting_answers(struct loop *loop);                         /* answers_fd has become readable */

@@ -164,7 +164,10 @@ static void say_ready(const struct server_options *options, struct loop *loop)
 static void loop_exit(struct loop *loop)
 {
 	struct conn *conn;
-	growing_finish(loop);
+	if (loop->ngrowing) { /* its connection is a thread's; nothing is held, and the process's end does it */
+		listener_close(&loop->listener);
+		return;
+	}
 	while ((conn = TAILQ_FIRST(&loop->conns)) != NULL)
 		conn_drop(loop, conn);
 	conn_free_dropped(loop);

@@ -98,7 +98,7 @@ void waiting_answer_grown(struct growing *growing)
 	(void)pthread_mutex_unlock(&loop->answers_lock);
 }
 
-void waiting_take_grown(struct loop *loop, struct growing_list *grown)
+static void take_grown(struct loop *loop, struct growing_list *grown)
 {
 	uint64_t count;
 	(void)pthread_mutex_lock(&loop->answers_lock);
@@ -122,7 +122,7 @@ void waiting_answers(struct loop *loop)
 	struct lease *lease;
 	struct growing_list grown = TAILQ_HEAD_INITIALIZER(grown);
 	bool drain;
-	waiting_take_grown(loop, &grown); /* first: it empties answers_fd */
+	take_grown(loop, &grown); /* first: it empties answers_fd */
 	take_answers(loop, &answers, &drain);
 	if (drain)
 		loop->drain_thread = false;

@@ -10,6 +10,8 @@
 #include <sys/syscall.h>
 
 #include "dev/memory.h"
+#include "dev/node.h"
+#include "dev/room.h"
 
 static int policy_then = -1;
 static int fail_with; /* an errno for the next call, once */
@@ -82,6 +84,20 @@ static void c7_11_no_memory_left_is_enospc(void **state)
 	meminfo = "no such lines\n";
 	assert_int_equal(populate(dev, 0, 149), 0);
 	dev_close(dev);
+	meminfo_path = NULL;
+}
+
+static void c7_11_what_others_have_begun_to_take_is_not_there(void **state)
+{
+	(void)state;
+	struct room room = {0};
+	meminfo_path = "/proc/meminfo";
+	meminfo = "MemAvailable:   102400 kB\nSwapFree:   0 kB\n";
+	assert_true(room_begin(&room, 60 * (uint64_t)MIB, NODE_ANY, true));
+	assert_false(room_begin(&room, 41 * (uint64_t)MIB, NODE_ANY, true));
+	assert_true(room_begin(&room, 40 * (uint64_t)MIB, NODE_ANY, true));
+	room_end(&room, 60 * (uint64_t)MIB);
+	assert_true(room_begin(&room, 60 * (uint64_t)MIB, NODE_ANY, true));
 	meminfo_path = NULL;
 }
 
@@ -244,6 +260,7 @@ int main(void)
 		cmocka_unit_test(c7_11_memory_comes_from_the_devices_node),
 		cmocka_unit_test(c7_11_whatever_is_short_is_enospc),
 		cmocka_unit_test(c7_11_no_memory_left_is_enospc),
+		cmocka_unit_test(c7_11_what_others_have_begun_to_take_is_not_there),
 		cmocka_unit_test(c7_11_swap_is_no_memory_for_what_is_locked),
 		cmocka_unit_test(c7_11_a_nodes_memory_is_its_own),
 		cmocka_unit_test(lock_holds_memory_that_was_allocated_and_only_that),

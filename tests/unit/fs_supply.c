@@ -59,8 +59,8 @@ static void what_is_lacked_is_named_and_found_again(void **state)
 	assert_int_equal(truncate_to(file, BIG), -ERESTART);
 	assert_int_equal(stat_of(file).size_bytes, PAGE);
 	assert_space(&pool, 1, 0);
-	assert_int_equal(supply.file_page, 1);
-	assert_int_equal(supply.npages, BIG / PAGE - 1);
+	assert_int_equal(supply.wants[0].file_page, 1);
+	assert_int_equal(supply.wants[0].npages, BIG / PAGE - 1);
 	supply_make(&supply);
 	assert_int_equal(supply.err, 0);
 	assert_space(&pool, BIG / PAGE, 0); /* nobody else gets them */
@@ -119,25 +119,23 @@ static void what_is_clean_already_is_taken_at_once(void **state)
 	fsdax_close(file);
 }
 
-/* Two holes, each more than is made at once: one after the other, and the first is not lost. */
-static void a_mapping_over_two_holes_gets_both(void **state)
+/* Holes that are lacked are all made ready in one round. */
+static void a_mapping_over_holes_gets_all_of_them(void **state)
 {
 	(void)state;
 	struct fsdax_file *file = make_file(&pool, "f", 8 * MIB);
 	struct fsdax_map *map = NULL;
-	assert_int_equal(fsdax_punch(file, 0, 2 * MIB, FSDAX_DEFER, 0), 0);
-	assert_int_equal(fsdax_punch(file, 4 * MIB, 2 * MIB, FSDAX_DEFER, 0), 0);
+	for (uint64_t at = 0; at < 8; at += 2)
+		assert_int_equal(fsdax_punch(file, at * MIB, MIB, FSDAX_DEFER, 0), 0);
 	assert_space(&pool, 1024, 0);
-	const uint64_t lacked[] = {0, 1024};
-	for (int i = 0; i < 2; i++) {
-		supply_use(pool.fs, &supply);
-		assert_int_equal(fsdax_map(file, 0, 8 * MIB, NULL, NULL, &map), -ERESTART);
-		supply_use(pool.fs, NULL);
-		assert_int_equal(supply.file_page, lacked[i]);
-		assert_int_equal(supply.npages, 512);
-		supply_make(&supply);
-		assert_space(&pool, 1536 + (uint64_t)i * 512, 0);
-	}
+	supply_use(pool.fs, &supply);
+	assert_int_equal(fsdax_map(file, 0, 8 * MIB, NULL, NULL, &map), -ERESTART);
+	supply_use(pool.fs, NULL);
+	assert_int_equal(supply.nwants, 4);
+	assert_int_equal(supply.wants[3].file_page, 1536);
+	assert_int_equal(supply.wants[3].npages, 256);
+	supply_make(&supply);
+	assert_space(&pool, 2048, 0);
 	supply_use(pool.fs, &supply);
 	assert_int_equal(fsdax_map(file, 0, 8 * MIB, NULL, NULL, &map), 0);
 	supply_use(pool.fs, NULL);
@@ -156,7 +154,7 @@ static void what_does_not_fit_any_more_goes_back(void **state)
 	assert_int_equal(fsdax_truncate(file, 5 * PAGE), 0); /* somebody else's call */
 	assert_int_equal(truncate_to(file, BIG), -ERESTART);
 	assert_space(&pool, 5, 0);
-	assert_int_equal(supply.file_page, 5);
+	assert_int_equal(supply.wants[0].file_page, 5);
 	supply_make(&supply);
 	assert_int_equal(fsdax_truncate(file, BIG), 0); /* and the other has done it all */
 	assert_int_equal(truncate_to(file, BIG), 0);
@@ -174,10 +172,10 @@ static void it_ends_after_some_rounds(void **state)
 		supply_make(&supply);
 		assert_int_equal(fsdax_truncate(file, (2 * i + 1) * (uint64_t)PAGE), 0);
 	}
-	assert_int_equal(truncate_to(file, BIG), 0);
+	assert_int_equal(truncate_to(file, BIG), -EAGAIN);
 	supply_end(&supply);
 	assert_int_equal(supply.rounds, 0);
-	assert_space(&pool, BIG / PAGE, 0);
+	assert_space(&pool, 2 * SUPPLY_ROUNDS - 1, 0);
 	fsdax_close(file);
 }
 
@@ -233,6 +231,43 @@ static void but_its_own_where_there_are_no_others(void **state)
 	fsdax_close(file);
 }
 
+/* No memory for other pages: then its own, and only what these do not cover is lacked. */
+static void an_error_is_of_what_failed_only(void **state)
+{
+	(void)state;
+	struct fsdax_file *file = make_file(&pool, "f", BIG);
+	struct fsdax_map *map;
+	assert_int_equal(map_anew(file, BIG + MIB, &map), -ERESTART);
+	assert_int_equal(supply.wants[0].npages, (BIG + MIB) / PAGE);
+	fail_populate = -ENOSPC;
+	supply_make(&supply);
+	fail_populate = 0;
+	assert_int_equal(map_anew(file, BIG + MIB, &map), -ERESTART);
+	assert_int_equal(supply.wants[0].file_page, BIG / PAGE);
+	assert_int_equal(supply.wants[0].npages, MIB / PAGE);
+	supply_make(&supply);
+	assert_int_equal(map_anew(file, BIG + MIB, &map), 0);
+	supply_end(&supply);
+	fsdax_unmap(map);
+	assert_space(&pool, (BIG + MIB) / PAGE, 0);
+	fsdax_close(file);
+}
+
+static void an_order_that_was_set_meanwhile_holds(void **state)
+{
+	(void)state;
+	struct fsdax_file *file = make_file(&pool, "f", 0);
+	assert_int_equal(truncate_to(file, BIG), -ERESTART);
+	supply_make(&supply);
+	assert_int_equal(fsdax_set_order(pool.fs, "/f", 4), 0);
+	assert_int_equal(truncate_to(file, BIG), -ERESTART);
+	supply_make(&supply);
+	assert_int_equal(truncate_to(file, BIG), 0);
+	assert_int_equal(stat_of(file).max_order, 4);
+	supply_end(&supply);
+	fsdax_close(file);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -242,10 +277,12 @@ int main(void)
 		T(the_same_big_folios_as_without),
 		T(a_call_makes_little_ready_itself),
 		T(what_is_clean_already_is_taken_at_once),
-		T(a_mapping_over_two_holes_gets_both),
+		T(a_mapping_over_holes_gets_all_of_them),
 		T(what_does_not_fit_any_more_goes_back),
 		T(it_ends_after_some_rounds),
 		T(an_error_of_making_ready_is_the_calls),
+		T(an_error_is_of_what_failed_only),
+		T(an_order_that_was_set_meanwhile_holds),
 		T(a_big_file_anew_gets_new_pages),
 		T(but_its_own_where_there_are_no_others),
 	};
