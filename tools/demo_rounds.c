@@ -56,10 +56,13 @@ static void remove_residue(struct demo *demo, unsigned slot, pid_t pid)
 	char mine[64], path[CLI_PATH_MAX];
 	snprintf(mine, sizeof(mine), "%u-%d-", slot, (int)pid);
 	int err = walk_read(demo->client, "/churn", &list);
-	for (size_t i = 0; i < list.n && err == 0; i++)
+	for (size_t i = 0; i < list.n && err == 0; i++) {
 		if (strncmp(list.entries[i].name, mine, strlen(mine)) == 0 &&
 		    cli_join(path, "/churn", list.entries[i].name) == 0)
 			err = pgmap_unlink(demo->client, path);
+		if (err == -ENOENT) /* its last message may have been to remove it, and be read now */
+			err = 0;
+	}
 	walk_free(&list);
 	if (err)
 		demo_error(demo, "/churn: %s", cli_why(err));

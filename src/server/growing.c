@@ -3,12 +3,13 @@
  * growing.c - requests that need much memory: it is made ready by threads, one a request, while the loop serves the others.
  *
  * The connection is not read meanwhile: one request at a time is the protocol, and a client that goes away is seen to have
- * gone when its memory is there. Then the same message is handled again (service.h). GROWING_MAX threads at most, and the
- * requests beyond wait in the order in which they came; a client can neither start more of them, nor be passed over.
- * Where no thread can be had, the loop does it itself. They are of the scheduler's batch class: whoever wakes up for a
- * short time, as the loop does, comes first.
+ * gone when its memory is there, and gets none of it. Else the same message is handled again (service.h). GROWING_MAX threads
+ * at most, and the requests beyond wait in the order in which they came; a client can neither start more of them, nor be
+ * passed over. Where no thread can be had, the loop does it itself. They are of the scheduler's batch class: whoever wakes
+ * up for a short time, as the loop does, comes first.
  */
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 
@@ -54,6 +55,13 @@ bool growing_begin(struct loop *loop, struct conn *conn, const struct proto_req 
 	return true;
 }
 
+/* Nobody is there any more to be answered: nothing is done. */
+static bool has_gone(const struct conn *conn)
+{
+	struct pollfd peer = {.fd = conn->fd, .events = 0};
+	return poll(&peer, 1, 0) == 1 && peer.revents & (POLLHUP | POLLERR);
+}
+
 void growing_answers(struct loop *loop, struct growing_list *grown)
 {
 	struct growing *growing;
@@ -65,7 +73,7 @@ void growing_answers(struct loop *loop, struct growing_list *grown)
 		free(growing);
 		loop->ngrowing--;
 		start_queued(loop);
-		if (conn_watch(loop, conn))
+		if (!has_gone(conn) && conn_watch(loop, conn))
 			conn_handle(loop, conn, &req, sizeof(req));
 		else
 			conn_drop(loop, conn);

@@ -175,6 +175,7 @@ static void exit_meanwhile(void *arg)
 	struct pgmap *pgmap = tracked(64);
 	atomic_store(&watched, true);
 	CHILD_CHECK(pthread_create(&thread, NULL, take_first, pgmap) == 0);
+	CHILD_CHECK(pthread_detach(thread) == 0); /* nobody joins it: it may be at work when the program has ended */
 	while (!atomic_load(&mapping))
 		;
 	atomic_store(&watched, false);
