@@ -31,6 +31,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
+	supply_end(&supply);
 	pool_close(&pool);
 	return 0;
 }
