@@ -24,7 +24,6 @@ class Terminal:
         self.folder = tempfile.TemporaryDirectory(prefix='pgmap-tty-')
         self.socket = f'{self.folder.name}/s'
         ready, told = os.pipe()
-        os.set_inheritable(told, True)
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.close(ready)
@@ -70,15 +69,17 @@ class Terminal:
 def leader(socket, told, with_client):
     """The first in the terminal: what a shell would be."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    ready, server_told = os.pipe()
     server = os.fork()
     if server == 0:
-        os.execv(cli.PGMAP, [cli.PGMAP, 'serve', '--device', 'memfd:size=16M,page=4K', '--socket', socket, '--ready-fd', str(told)])
+        os.set_inheritable(server_told, True)
+        os.execv(cli.PGMAP, [cli.PGMAP, 'serve', '--device', 'memfd:size=16M,page=4K', '--socket', socket, '--ready-fd', str(server_told)])
+    os.close(server_told)
+    os.write(told, os.read(ready, 1))  # not before: a socket that has a name does not listen yet
     children = [server]
     if with_client:
         children.append(os.fork())
         if children[1] == 0:
-            while not os.path.exists(socket):
-                pass
             pylib.Client(socket).map('/c', SIZE).bytes[0] = 1
             os.write(told, b'c')
             signal.pause()
