@@ -16,7 +16,7 @@ FUZZ_SECONDS ?= 1800
 
 demo_build = $(if $(FAULT),fault-$(FAULT),release)
 
-.PHONY: all demo test test-long torture coverage bench install format lint asan ubsan tsan clean help
+.PHONY: all demo test test-vm test-long torture coverage bench install format lint asan ubsan tsan clean help
 
 all:
 	@scripts/deps build
@@ -30,6 +30,10 @@ demo:
 test:
 	@scripts/deps build test
 	@scripts/with-hugepages --try $(HUGE_PAGES) scripts/test
+
+test-vm:
+	@scripts/deps build test
+	@scripts/test --suite vm
 
 test-long:
 	@scripts/deps build test
@@ -76,6 +80,7 @@ help:
 	@echo 'make                            build/release: libpgmap, pgmap, pgmapd'
 	@echo 'make demo [INPUT=PATH]          the demonstration on real files; FAULT=early|leak|stale|unwiped plants that bug'
 	@echo 'make test                       all that CI runs; last line: N passed, N failed'
+	@echo 'make test-vm                    the part of it that runs in virtual machines, on real device memory'
 	@echo 'make test-long STORM_SECONDS= FUZZ_SECONDS=   the same with longer storms and searches, and all mutations'
 	@echo 'make torture SECONDS= SEED=     the core by many threads against an oracle'
 	@echo 'make coverage                   what of src/core its tests reach'
