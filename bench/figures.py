@@ -207,10 +207,11 @@ def holder_figures():
 
 
 def hostile_figures():
-    """What others do to a client's map. Each on the CPU that the server is not on, where there is one."""
+    """What others do to a client's map. Each on the CPU that the server is not on, where there is one. spins: nothing of the
+    pool's, so this is what the CPUs alone make of it."""
     twice = Target('<= 2 x idle', lambda ours, limit, peer: peer <= 2)
-    for kind in ('flood', 'never_reads', 'connects'):
-        yield Figure(f'server.map_p99@{kind}', f'hostile map_p99 {kind}', peers={'idle': 'hostile map_p99 idle'}, target=twice,
+    for kind in ('spins', 'flood', 'never_reads', 'connects'):
+        yield Figure(f'server.map_p99@{kind}', f'hostile map_p99 {kind}', peers={'idle': 'hostile map_p99 idle'}, target=twice if kind != 'spins' else None,
                      pool=SMALL_PAGES, two_cpus=True)
 
 

@@ -120,6 +120,13 @@ static _Noreturn void come_and_go(void)
 	}
 }
 
+/* Nothing of the pool's: what the CPU alone costs, where there are not enough of them. */
+static _Noreturn void spin(void)
+{
+	for (;;)
+		did();
+}
+
 /* A file as big as was said, made and removed. */
 static _Noreturn void grow(void)
 {
@@ -152,13 +159,15 @@ static _Noreturn void be_hostile(const char *kind, pid_t parent)
 		never_read();
 	else if (strcmp(kind, "connects") == 0)
 		come_and_go();
+	else if (strcmp(kind, "spins") == 0)
+		spin();
 	else
 		grow();
 }
 
 static bool is_kind(const char *text)
 {
-	static const char *const kinds[] = {"idle", "flood", "never_reads", "connects", "grow"};
+	static const char *const kinds[] = {"idle", "flood", "never_reads", "connects", "spins", "grow"};
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (strcmp(text, kinds[i]) == 0)
 			return true;
@@ -168,7 +177,7 @@ static bool is_kind(const char *text)
 static void prepare(int argc, char **argv)
 {
 	if (argc < 1 || !is_kind(argv[0]))
-		subject_fail("what the other client does: idle, flood, never_reads, connects, or grow MIB");
+		subject_fail("what the other client does: idle, flood, never_reads, connects, spins, or grow MIB");
 	if (strcmp(argv[0], "grow") == 0)
 		grow_bytes = subject_number(argc, argv, 1) << 20;
 	if (strcmp(argv[0], "idle") != 0) {
@@ -237,7 +246,7 @@ static double round_p99(void)
 int main(int argc, char **argv)
 {
 	static const struct subject table[] = {
-		{"map_p99", "idle|flood|never_reads|connects|grow [MIB]", prepare, round_p99},
+		{"map_p99", "idle|flood|never_reads|connects|spins|grow [MIB]", prepare, round_p99},
 		{0},
 	};
 	return subject_main(argc, argv, table);

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,7 +179,7 @@ static void poll_for_reply(int fd, struct polling *polling)
 {
 	struct pollfd ready = {.fd = fd, .events = POLLIN};
 	while (polling_goes_on(polling) && poll(&ready, 1, 0) == 0)
-		(void)sched_yield();
+		polling_yield(polling);
 }
 
 /* polling: or null, for a request that is answered when something has happened. */

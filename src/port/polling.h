@@ -18,6 +18,7 @@
 #ifndef PGMAP_PORT_POLLING_H
 #define PGMAP_PORT_POLLING_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
@@ -27,7 +28,6 @@ enum { POLLING_FIRST_NS = 8000, POLLING_LONGEST_NS = 64000, POLLING_LOST_NS = 50
 struct polling {
 	uint64_t window_ns;   /* 0: sleep at once */
 	uint64_t since_ns;    /* when this wait began */
-	uint64_t looked_ns;   /* when it was last asked whether to go on */
 	unsigned skips, skip; /* waits that sleep at once after a lost yield; those of them that are left */
 };
 
@@ -40,7 +40,7 @@ static inline uint64_t polling_now_ns(void)
 
 static inline void polling_begin(struct polling *polling)
 {
-	polling->since_ns = polling->looked_ns = polling_now_ns();
+	polling->since_ns = polling_now_ns();
 }
 
 /* The yield before this took so long. */
@@ -54,14 +54,20 @@ static inline bool polling_lost(struct polling *polling, uint64_t yielded_ns)
 	return true;
 }
 
-/* Whether to look once more before going to sleep. */
-static inline bool polling_goes_on(struct polling *polling)
+/* Whoever else wants this CPU may have it: the other end, before all. */
+static inline void polling_yield(struct polling *polling)
 {
-	if (!polling->window_ns)
-		return false;
-	uint64_t now_ns = polling_now_ns(), yielded_ns = now_ns - polling->looked_ns;
-	polling->looked_ns = now_ns;
-	return !polling_lost(polling, yielded_ns) && now_ns - polling->since_ns < polling->window_ns;
+	if (polling->skip)
+		return;
+	uint64_t before_ns = polling_now_ns();
+	(void)sched_yield();
+	(void)polling_lost(polling, polling_now_ns() - before_ns);
+}
+
+/* Whether to look once more before going to sleep. */
+static inline bool polling_goes_on(const struct polling *polling)
+{
+	return polling->window_ns && polling_now_ns() - polling->since_ns < polling->window_ns;
 }
 
 /* What was waited for has come, after this time. */

@@ -31,12 +31,14 @@ static int watch_fd(struct loop *loop, int fd, uint32_t events, struct watch *wa
 
 bool conn_watch(struct loop *loop, struct conn *conn)
 {
-	return watch_fd(loop, conn->fd, EPOLLIN, &conn->watch) == 0;
+	conn->watched = watch_fd(loop, conn->fd, EPOLLIN, &conn->watch) == 0;
+	return conn->watched;
 }
 
 void conn_unwatch(struct loop *loop, struct conn *conn)
 {
 	(void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, conn->fd, NULL);
+	conn->watched = false;
 }
 
 /* Once, until somebody finds room again: who asks and asks shall not fill the log. */
@@ -80,8 +82,8 @@ static struct conn *conn_new(struct loop *loop, int fd)
 		return NULL;
 	(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf));
-	conn->watch = (struct watch){WATCH_CONN, conn};
-	conn->pins_watch = (struct watch){WATCH_PINS, conn};
+	conn->watch = (struct watch){WATCH_CONN, conn, loop->round, loop->round};
+	conn->pins_watch = (struct watch){WATCH_PINS, conn, 0, 0};
 	conn->fd = fd;
 	conn->session = service_connect(loop->service, peer.pid, peer.uid);
 	if (!conn->session || !conn_watch(loop, conn)) {
@@ -115,6 +117,7 @@ void conn_drop(struct loop *loop, struct conn *conn)
 	if (conn->fd < 0)
 		return;
 	waiting_stop(loop, conn);
+	pacing_stop(loop, conn);
 	int event_fd = service_session_event(conn->session);
 	if (event_fd >= 0)
 		(void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, event_fd, NULL);
@@ -239,5 +242,7 @@ void conn_readable(struct loop *loop, struct conn *conn)
 		conn_drop(loop, conn);
 		return;
 	}
+	pacing_look_ahead(conn);
 	conn_handle(loop, conn, &req, (size_t)n);
+	pacing_hold_back(loop, conn);
 }

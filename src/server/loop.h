@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/queue.h>
 
 #include "port/polling.h"
@@ -23,7 +24,8 @@ enum watch_kind { WATCH_LISTENER, WATCH_SIGNAL, WATCH_ANSWERS, WATCH_CONN, WATCH
 struct conn;
 struct watch {
 	enum watch_kind kind;
-	struct conn *conn; /* of CONN and PINS */
+	struct conn *conn;            /* of CONN and PINS */
+	uint64_t asked_in, served_in; /* the last rounds in which it was ready, and was served */
 };
 
 struct conn {
@@ -35,7 +37,10 @@ struct conn {
 	uint64_t drain_deadline_ns; /* of CLOCK_MONOTONIC; 0: it waits for no drain */
 	uint64_t awaits;            /* the request whose end it waits for; 0: none. Then it is in loop.awaits */
 	struct proto_req drain_req; /* only its header: what the reply repeats */
-	int fd;                     /* -1: it has gone, and is freed when this round of events is over */
+	TAILQ_ENTRY(conn) back;     /* in loop.held_back, if held_back */
+	bool watched, held_back;
+	bool ahead; /* it had sent more than the request that it was last served for */
+	int fd;     /* -1: it has gone, and is freed when this round of events is over */
 };
 
 TAILQ_HEAD(conn_list, conn);
@@ -55,6 +60,7 @@ struct loop {
 	struct polling polling;
 	struct listener listener;
 	struct watch listener_watch, signal_watch, answers_watch;
+	uint64_t round; /* of events */
 	int epoll_fd, signal_fd, answers_fd, spare_fd;
 	bool quiet, ended, drain_thread, said_full;
 	unsigned nconns, ngrowing;  /* ngrowing: threads at work */
@@ -64,6 +70,8 @@ struct loop {
 	struct conn_list conns, dropped;
 	LIST_HEAD(, conn) drains;
 	LIST_HEAD(, conn) awaits;
+	struct conn_list held_back; /* one of them goes on at tick_ns */
+	uint64_t tick_ns;
 	uint64_t pending_deadline_ns; /* service_check_pending() */
 	struct lease_list unwatched;  /* no thread could be made: asked again, once a second */
 	pthread_mutex_t answers_lock;
@@ -86,6 +94,15 @@ void conn_reply(struct loop *loop, struct conn *conn, struct service_reply *repl
 /* growing.c. growing_begin - false: no memory, do it here. */
 bool growing_begin(struct loop *loop, struct conn *conn, const struct proto_req *req);
 void growing_answers(struct loop *loop, struct growing_list *grown);
+
+/* pacing.c. pacing_serve - a round: some of these events, in the order that is fair. pacing_look_ahead - whether it has sent
+ * more than was read; pacing_hold_back - then it is not read until a tick lets it; pacing_stop - it goes. */
+typedef void pacing_serve_fn(struct loop *loop, struct watch *watch);
+void pacing_serve(struct loop *loop, struct epoll_event *events, int n, pacing_serve_fn *dispatch);
+void pacing_look_ahead(struct conn *conn);
+void pacing_hold_back(struct loop *loop, struct conn *conn);
+void pacing_stop(struct loop *loop, struct conn *conn);
+void pacing_tick(struct loop *loop);
 
 /* waiting.c */
 bool waiting_start_helper(void *(*fn)(void *), void *arg);       /* a detached thread, or false */

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -64,6 +63,7 @@ static bool loop_init(struct loop *loop)
 	TAILQ_INIT(&loop->grown);
 	LIST_INIT(&loop->drains);
 	LIST_INIT(&loop->awaits);
+	TAILQ_INIT(&loop->held_back);
 	loop->pending_deadline_ns = PGMAP_NO_DEADLINE;
 	(void)pthread_mutex_init(&loop->answers_lock, NULL);
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -113,13 +113,15 @@ static void dispatch(struct loop *loop, struct watch *watch)
 	}
 }
 
-/* Events, as epoll_wait() gives them. A client that asks and asks is answered without a sleep in between. */
+/* Events, as epoll_wait() gives them. A client that asks and asks is answered without a sleep in between, and without one
+ * CPU's being kept from those who were just answered. */
 static int wait_for_events(struct loop *loop, struct epoll_event *events)
 {
 	polling_begin(&loop->polling);
+	polling_yield(&loop->polling);
 	int n = epoll_wait(loop->epoll_fd, events, EVENTS_PER_ROUND, 0);
 	while (n == 0 && polling_goes_on(&loop->polling)) {
-		(void)sched_yield();
+		polling_yield(&loop->polling);
 		n = epoll_wait(loop->epoll_fd, events, EVENTS_PER_ROUND, 0);
 	}
 	if (n == 0)
@@ -134,12 +136,12 @@ static void run(struct loop *loop)
 	uint64_t next_retry = 0; /* once a second, however many messages come */
 	while (!loop->ended) {
 		int n = wait_for_events(loop, events);
-		for (int i = 0; i < n && !loop->ended; i++)
-			dispatch(loop, events[i].data.ptr);
+		pacing_serve(loop, events, n, dispatch);
 		if (!TAILQ_EMPTY(&loop->unwatched) && pgmap_deadline_in(0) >= next_retry) {
 			waiting_retry(loop);
 			next_retry = pgmap_deadline_in(1000);
 		}
+		pacing_tick(loop);
 		waiting_check_awaits(loop);
 		if (loop->exit_code == 0)
 			waiting_check_drains(loop);

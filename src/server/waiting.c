@@ -260,6 +260,8 @@ int waiting_timeout_ms(struct loop *loop)
 		if (conn->drain_deadline_ns < first_ns)
 			first_ns = conn->drain_deadline_ns;
 	}
+	if (!TAILQ_EMPTY(&loop->held_back) && loop->tick_ns < first_ns)
+		first_ns = loop->tick_ns;
 	int timeout_ms = TAILQ_EMPTY(&loop->unwatched) ? -1 : RETRY_MS;
 	if (first_ns == PGMAP_NO_DEADLINE)
 		return timeout_ms;
