@@ -26,6 +26,7 @@ struct dax_span {
 	void *addr;           /* where this process can touch them, or null */
 	int fd;               /* the descriptor to map them from, in this process; not the caller's to close; or -1 */
 	uint64_t fd_offset_bytes;
+	int resident; /* of these pages: dax_params.resident */
 };
 
 enum dax_failure {
@@ -64,6 +65,9 @@ struct dax_params {
 		*ops; /* must outlive the device; null: not populated, not discarded (-EOPNOTSUPP) */
 	void *ctx;
 	const char *name; /* copied, 31 bytes at most */
+	/* Not 0: its memory is always there and nobody else's, with whatever bytes an earlier owner left. A file system hands none of
+	 * it out before it was wiped, and never discards it to save memory. 0: it reads as zero at first. */
+	int resident;
 };
 
 /* dax_create - an alive device, with a LIVE pgmap of its own over its one range. -EINVAL null, wrong params_bytes, no

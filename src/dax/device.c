@@ -56,6 +56,7 @@ static int64_t memory_direct_access(struct dax_device *dax, uint64_t pgoff, uint
 		.addr = dax->params.addr ? (char *)dax->params.addr + offset_bytes : NULL,
 		.fd = dax->params.fd,
 		.fd_offset_bytes = offset_bytes,
+		.resident = dax->params.resident,
 	};
 	return (int64_t)n;
 }

@@ -12,7 +12,9 @@
  *                                          that size) if it is not there. A file that holds data is refused without
  *                                          overwrite: whatever it holds is dropped. One that is empty gets the size;
  *                                          another size than it has only with overwrite.
- * All of them: node=N, memory of that NUMA node only; lock, never swapped out (huge pages never are).
+ *   devdax:/dev/daxX.Y[,node=N]            a DAX node of the kernel, all of it: its size and alignment from sysfs; what it holds
+ *                                          is dropped. node: refused unless it is there. No lock: it is never swapped.
+ * The others: node=N, memory of that NUMA node only; lock, never swapped out (huge pages never are).
  * SIZE: a number with an optional K, M, G or T (powers of 1024).
  *
  * The lease (docs/lease.md): every connection gets an open file description of its own, which holds a read lock on the
@@ -44,6 +46,7 @@ struct dev {
 	int fd;                           /* read and write, close-on-exec */
 	uint64_t size_bytes;
 	unsigned granule_order;
+	bool resident;           /* its memory is always there, with whatever bytes: see dax_params.resident */
 	char spec[DEV_SPEC_MAX]; /* normalised: what was asked for, with what "auto" chose */
 	void (*close)(struct dev *dev);
 	/* Called once the guards have passed, before anything is handed out: drop what an earlier owner left. Or null. */

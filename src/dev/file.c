@@ -27,7 +27,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -35,8 +34,6 @@
 
 #include "dev/hugepages.h"
 #include "dev/memory.h"
-
-static const uint64_t TRIAL_BYTE = UINT64_C(1) << 62; /* of the lease; no holder's number comes near */
 
 struct request {
 	struct memory_request memory;
@@ -217,26 +214,6 @@ static int still_the_same(const struct file_dev *file, char why[DEV_WHY_MAX])
 	return 0;
 }
 
-/* A lease that is held by a mapping alone, and one that is held by nothing: the kernel must tell the two apart. */
-static int try_lease(struct dev *dev, char why[DEV_WHY_MAX])
-{
-	size_t page_bytes = PGMAP_PAGE_SIZE << dev->granule_order;
-	int lease = dev_open_lease(dev, TRIAL_BYTE, true);
-	if (lease < 0)
-		return dev_refuse(why, lease, "no lease can be held on it: %s", strerror(-lease));
-	void *at = mmap(NULL, page_bytes, PROT_READ, MAP_SHARED | MAP_NORESERVE, lease, 0);
-	int err = at == MAP_FAILED ? -errno : 0;
-	(void)close(lease);
-	if (err)
-		return dev_refuse(why, err, "cannot be mapped by several: %s", strerror(-err));
-	int mapped = dev_lease_probe(dev, TRIAL_BYTE);
-	(void)munmap(at, page_bytes);
-	int gone = dev_lease_probe(dev, TRIAL_BYTE);
-	if (mapped == 0 && gone == 1)
-		return 0;
-	return dev_refuse(why, -EOPNOTSUPP, "its file system does not keep a lock for as long as a mapping");
-}
-
 /* Has anything ever been written to it? hugetlbfs does not know SEEK_DATA, but has no blocks that are no pages. */
 static bool is_hollow(const struct file_dev *file)
 {
@@ -309,7 +286,7 @@ static int file_take(struct dev *dev, char why[DEV_WHY_MAX])
 	struct file_dev *file = (struct file_dev *)dev;
 	int err = still_the_same(file, why);
 	if (!err)
-		err = try_lease(dev, why);
+		err = dev_try_lease(dev, why);
 	if (!err)
 		err = check_contents(file, why);
 	if (!err)

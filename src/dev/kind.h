@@ -10,7 +10,7 @@
 
 #include "dev/dev.h"
 
-extern const struct dev_kind dev_memfd, dev_hugetlb, dev_file;
+extern const struct dev_kind dev_memfd, dev_hugetlb, dev_file, dev_devdax;
 
 /* One argument that a kind knows: KEY=VALUE, or a bare word. set gets "" for the value of a bare one. */
 struct dev_key {
@@ -30,5 +30,9 @@ int dev_refuse(char why[DEV_WHY_MAX], int err, const char *format, ...) __attrib
 
 /* lease.c: byte 0 for this server, and nobody's lease left. -EBUSY with the reason, touching nothing. */
 int dev_guard(struct dev *dev, char why[DEV_WHY_MAX]);
+
+/* lease.c, in a kind's take: a lease that is held by a mapping alone, and one that is held by nothing, can be told apart
+ * here. -EOPNOTSUPP: not where this file lies; or why it cannot be locked or mapped. */
+int dev_try_lease(struct dev *dev, char why[DEV_WHY_MAX]);
 
 #endif

@@ -29,9 +29,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "dev/kind.h"
+
+static const uint64_t TRIAL_BYTE = UINT64_C(1) << 62; /* of the lease; no holder's number comes near */
 
 /* The device again, as an open file description of its own. */
 static int reopen(int fd, bool write)
@@ -88,6 +92,26 @@ int dev_guard(struct dev *dev, char why[DEV_WHY_MAX])
 	else
 		dev->guard_fd = guard;
 	return err;
+}
+
+/* A lease that is held by a mapping alone, and one that is held by nothing: the kernel must tell the two apart. */
+int dev_try_lease(struct dev *dev, char why[DEV_WHY_MAX])
+{
+	size_t page_bytes = PGMAP_PAGE_SIZE << dev->granule_order;
+	int lease = dev_open_lease(dev, TRIAL_BYTE, true);
+	if (lease < 0)
+		return dev_refuse(why, lease, "no lease can be held on it: %s", strerror(-lease));
+	void *at = mmap(NULL, page_bytes, PROT_READ, MAP_SHARED | MAP_NORESERVE, lease, 0);
+	int err = at == MAP_FAILED ? -errno : 0;
+	(void)close(lease);
+	if (err)
+		return dev_refuse(why, err, "cannot be mapped by several: %s", strerror(-err));
+	int mapped = dev_lease_probe(dev, TRIAL_BYTE);
+	(void)munmap(at, page_bytes);
+	int gone = dev_lease_probe(dev, TRIAL_BYTE);
+	if (mapped == 0 && gone == 1)
+		return 0;
+	return dev_refuse(why, -EOPNOTSUPP, "its file system does not keep a lock for as long as a mapping");
 }
 
 static int byte_ok(uint64_t byte)

@@ -32,6 +32,10 @@ int space_init(struct space *space, struct dax_device *dax, const struct dax_spa
 		stock_exit(&space->stock);
 		return err;
 	}
+	if (span->resident) { /* whatever an earlier owner left is in it */
+		stock_set(&space->stock, space->base, space->pages, STOCK_DIRTY);
+		space->resident = space->keep = space->pages;
+	}
 	pthread_condattr_t clock;
 	(void)pthread_condattr_init(&clock);
 	(void)pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
@@ -413,7 +417,7 @@ void space_keep_to(struct space *space)
 void space_set_keep(struct space *space, uint64_t keep_pages)
 {
 	(void)pthread_mutex_lock(&space->lock);
-	space->keep = keep_pages;
+	space->keep = keep_pages > space->resident ? keep_pages : space->resident;
 	(void)pthread_mutex_unlock(&space->lock);
 	space_keep_to(space);
 }

@@ -21,6 +21,8 @@
  * whoever wiped it. The wiper works on one piece at a time, `wiping`, which stays free: nobody takes any page of it before
  * the wiper has ended with it. So no account ever lacks a page that is being wiped, and nobody is told -ENOSPC for it.
  *
+ * Memory that is always there (dax_params.resident) is dirty at first and never given back: whatever else keeps memory, it does.
+ *
  * Without a wiper (space.background false) what is free beyond `keep` is discarded before it is free.
  *
  * Lock order: a pool's namespace lock, then the core's calls, then space.lock. No put is made under space.lock, nor
@@ -37,9 +39,9 @@
 #include <pgmap/dax.h>
 #include <pgmap/fsdax.h>
 
+#include "dev/zero.h"
 #include "fs/buddy.h"
 #include "fs/stock.h"
-#include "fs/zero.h"
 
 /* Somebody who waits until a page of a range may have become idle. */
 struct space_watch {
@@ -68,6 +70,7 @@ struct space {
 	void *addr; /* where page 0 of the device is mapped here, or null */
 	struct zero zero;
 	uint64_t keep;       /* pages: so many free ones may keep their memory for good */
+	uint64_t resident;   /* pages whose memory is nobody else's: keep is never less, and they are dirty at first */
 	bool background;     /* there is a wiper */
 	pthread_cond_t done; /* the wiper has ended with its piece */
 	unsigned nstopped;   /* calls that wait for `done`: the wiper begins no piece */

@@ -68,6 +68,7 @@ static int open_pool(struct service *service)
 		.ops = service->dev->ops,
 		.ctx = service->dev,
 		.name = service->dev->kind->name,
+		.resident = service->dev->resident,
 	};
 	int err = dax_create(&params, &service->dax);
 	if (err)

@@ -121,12 +121,18 @@ static void c6_1_direct_access_answers_in_order(void **state)
 	assert_int_equal(span.pgmap_pgoff, pgoff);
 	assert_int_equal(span.npages, 5);
 	assert_true((uintptr_t)span.addr == 0x10000000 + 13 * PAGE);
-	assert_true(span.fd == 77 && span.fd_offset_bytes == 13 * PAGE);
+	assert_true(span.fd == 77 && span.fd_offset_bytes == 13 * PAGE && !span.resident);
 	assert_int_equal(dax_direct_access(dax, PAGES - 2, INT64_MAX, &span), 2);
 	assert_int_equal(pgmap_live_pages(dax_pgmap(dax)), 0); /* no reference taken */
 	assert_int_equal(dax_kill(dax), 0);
 	assert_int_equal(dax_direct_access(dax, PAGES, 1, &span), -ERANGE); /* before -ENXIO */
 	assert_int_equal(dax_direct_access(dax, 0, 1, &span), -ENXIO);
+	assert_int_equal(dax_destroy(dax), 0);
+	struct dax_params params = params_of(PGMAP_FSDAX);
+	params.resident = 1;
+	assert_int_equal(dax_create(&params, &dax), 0);
+	assert_int_equal(dax_direct_access(dax, 0, 1, &span), 1);
+	assert_int_equal(span.resident, 1);
 	assert_int_equal(dax_destroy(dax), 0);
 }
 

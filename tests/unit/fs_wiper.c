@@ -254,6 +254,34 @@ static void its_thread_wipes_gives_back_and_ends(void **state)
 	assert_int_equal(pages_with_memory(), 0); /* without a wiper: at once */
 }
 
+/* As a DAX node is: nobody else could use its memory, and it holds what the last program left. */
+static void memory_that_is_always_there_is_wiped_first_and_never_given_back(void **state)
+{
+	(void)state;
+	struct block_list a;
+	tear_down(state);
+	space_is_resident = 1;
+	space_open(PAGES, true);
+	space_is_resident = 0;
+	memset(t.mem, 'o', PAGES * PAGE); /* an earlier owner's */
+	assert_free(0, PAGES, 0);
+	take_and_fill(1024, 'a', &a); /* without a wiper: by who takes it; it looks whether it was all zero */
+	assert_int_equal(space_now().wiped_late, 1024);
+	space_lose(&t.space, &a);
+	assert_free(0, PAGES, 0);
+	space_set_keep(&t.space, 0); /* says nothing here */
+	assert_int_equal(space_now().keep, PAGES);
+	t.space.background = true;
+	cursor = t.space.base;
+	assert_int_equal(work_until_idle(), PAGES);
+	assert_free(PAGES, 0, 0);
+	assert_true(is_all(t.mem, PAGES * PAGE, 0));
+	wiper_end_period(&t.space);
+	wiper_end_period(&t.space);
+	assert_int_equal(work_until_idle(), 0);
+	assert_int_equal(pages_with_memory(), PAGES);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -269,6 +297,7 @@ int main(void)
 		T(c6_9_what_cannot_be_wiped_stays_dirty),
 		T(pages_with_an_owner_are_left_alone),
 		T(its_thread_wipes_gives_back_and_ends),
+		T(memory_that_is_always_there_is_wiped_first_and_never_given_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,6 +24,7 @@ struct space_test {
 };
 
 static struct space_test t;
+static int space_is_resident; /* the device of the next space_open(): dax_params.resident */
 
 static int test_discard(void *ctx, uint64_t offset_bytes, uint64_t len_bytes)
 {
@@ -68,6 +69,7 @@ static inline void space_open(uint64_t pages, bool mapped)
 		.ops = &t.ops,
 		.ctx = t.dev,
 		.name = "space",
+		.resident = space_is_resident,
 	};
 	assert_int_equal(dax_create(&params, &t.dax), 0);
 	assert_int_equal(dax_direct_access(t.dax, 0, (int64_t)pages, &span), pages);

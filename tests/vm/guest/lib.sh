@@ -2,14 +2,74 @@
 # shellcheck shell=sh
 #
 # lib.sh - what the cases of all machines share. A case is a function case_NAME of a machine's file; it has failed when one
-# of its commands has (set -e), and says why on its output.
+# of its commands has (set -e), and says why on its output. setup is run once, before them. A case's own time limit is
+# the only clock, and whatever it leaves behind is killed after it.
+
+setup() { :; } # a machine may have its own
 
 fail() {
 	echo "fail: $*"
 	exit 1
 }
 
-# Until this command succeeds; the case's own time limit is the only clock.
+# Until this command succeeds.
 until_true() {
 	until "$@" >/dev/null 2>&1; do usleep 20000; done
+}
+
+# The file has a line with these words.
+says() {
+	grep -q -- "$2" "$1" || { echo "no '$2' in:"; cat "$1"; exit 1; }
+}
+
+# serve SPEC: a server on it, ready. $server is its pid, /tmp/server.err what it says.
+serve() {
+	export PGMAP_SOCKET=/tmp/pgmap.sock
+	rm -f /tmp/ready
+	mkfifo /tmp/ready
+	pgmap serve --quiet --device "$1" --ready-fd 4 4>/tmp/ready >/tmp/server.err 2>&1 &
+	server=$!
+	[ "$(head -c 1 /tmp/ready | wc -c)" = 1 ] || { cat /tmp/server.err; fail "no server on $1"; }
+}
+
+# refused SPEC WORDS: no server on it, and one line that has these words.
+refused() {
+	if pgmap serve --quiet --device "$1" --socket /tmp/refused.sock </dev/null >/tmp/refused.log 2>&1; then
+		fail "a server on $1"
+	fi
+	[ "$(wc -l </tmp/refused.log)" = 1 ] || { cat /tmp/refused.log; fail "not one line"; }
+	says /tmp/refused.log "$2"
+}
+
+# The pool is drained, and its server ends well.
+stop() {
+	pgmap stop
+	wait "$server"
+}
+
+# random FILE MIB
+random() {
+	head -c "$(($2 << 20))" /dev/urandom >"$1"
+}
+
+# Files go into the pool on SPEC, come back as they were, are found by name, and leave nothing.
+files_come_back_as_they_were() {
+	random a 3
+	random b 5
+	serve "$1"
+	pgmap put a /a
+	pgmap mkdir /folder
+	pgmap put b /folder/b
+	pgmap ls / | grep -q folder
+	pgmap get /a a.back
+	pgmap cat /folder/b >b.back
+	cmp a a.back
+	cmp b b.back
+	pgmap rm /a
+	if pgmap cat /a 2>/dev/null; then fail 'a file that was removed'; fi
+	pgmap put b /a
+	pgmap cat /a | cmp - b
+	pgmap rm -r /a /folder
+	[ "$(pgmap ls / | wc -l)" = 0 ]
+	stop
 }

@@ -8,8 +8,8 @@
  *
  * Thread safety: zero_bytes() from any thread.
  */
-#ifndef PGMAP_FS_ZERO_H
-#define PGMAP_FS_ZERO_H
+#ifndef PGMAP_DEV_ZERO_H
+#define PGMAP_DEV_ZERO_H
 
 #include <stddef.h>
 

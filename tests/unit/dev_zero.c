@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Zeros, and an error where there is no memory: never a signal. */
-#include "fs/zero.h"
+#include "dev/zero.h"
 
 #include <errno.h>
 #include <setjmp.h>

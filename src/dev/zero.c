@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* zero.c - see zero.h. A system without /dev/zero has memory looked for before it is written to: nearly as good. */
-#include "fs/zero.h"
+#include "dev/zero.h"
 
 #include <errno.h>
 #include <fcntl.h>

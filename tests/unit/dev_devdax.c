@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A DAX node on a system that is made up: below a folder of our own lie a sysfs and a /dev, in which /dev/zero is said to be
+ * one. Mapped by several it is not what a DAX node is, but it has a number, an inode, locks and memory that is zero. What the
+ * kernel does with a real one: tests/vm/machines/dax.sh. */
+#include "dev_util.h"
+
+#include <limits.h>
+#include <sys/sysmacros.h>
+
+#include "dev/devdax.h"
+
+static char root[64], device[128]; /* "ROOT/sys/dev/char/1:5" */
+
+static void write_at(const char *name, const char *text)
+{
+	char path[PATH_MAX];
+	(void)snprintf(path, sizeof(path), "%s/%s", device, name);
+	FILE *f = fopen(path, "we");
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+}
+
+/* "": the link goes. */
+static void link_at(const char *name, const char *target)
+{
+	char path[PATH_MAX];
+	(void)snprintf(path, sizeof(path), "%s/%s", device, name);
+	(void)unlink(path);
+	if (*target)
+		assert_int_equal(symlink(target, path), 0);
+}
+
+static void make(const char *path)
+{
+	char whole[PATH_MAX];
+	(void)snprintf(whole, sizeof(whole), "%s/%s", root, path);
+	assert_int_equal(mkdir(whole, 0700), 0);
+}
+
+/* As it is on a machine that has one: 64 MiB, in pages of 2 MiB, on node 1. */
+static int as_it_should_be(void **state)
+{
+	(void)state;
+	link_at("subsystem", "../../../../bus/dax");
+	link_at("driver", "../../../../bus/dax/drivers/device_dax");
+	write_at("size", "67108864\n");
+	write_at("align", "2097152\n");
+	write_at("target_node", "1\n");
+	write_at("numa_node", "0\n");
+	write_at("uevent", "MAJOR=1\nMINOR=5\nDEVNAME=dax0.0\nDRIVER=device_dax\n");
+	return 0;
+}
+
+static int set_up(void **state)
+{
+	struct stat st;
+	const char *tmp = getenv("TMPDIR");
+	(void)snprintf(root, sizeof(root), "%.40s/pgmap-dax-XXXXXX", tmp ? tmp : "/tmp");
+	assert_non_null(mkdtemp(root));
+	assert_int_equal(stat("/dev/zero", &st), 0);
+	make("dev");
+	make("sys");
+	make("sys/dev");
+	make("sys/dev/char");
+	(void)snprintf(device, sizeof(device), "%s/sys/dev/char/%u:%u", root, major(st.st_rdev), minor(st.st_rdev));
+	assert_int_equal(mkdir(device, 0700), 0);
+	return as_it_should_be(state);
+}
+
+static int tear_down(void **state)
+{
+	char command[128];
+	(void)state;
+	(void)snprintf(command, sizeof(command), "rm -r '%s'", root);
+	return system(command); /* NOLINT(cert-env33-c): of our own making */
+}
+
+static void refused(const char *args, int want, const char *words)
+{
+	struct dev *dev = NULL;
+	char why[DEV_WHY_MAX] = "";
+	int err = devdax_open_under(root, args, &dev, why);
+	if (err != want || dev || !strstr(why, words) || strchr(why, '\n'))
+		fail_msg("'%s': %d: \"%s\"; wanted %d and \"%s\"", args, err, why, want, words);
+}
+
+static struct dev *opened(const char *args)
+{
+	struct dev *dev = NULL;
+	char why[DEV_WHY_MAX] = "";
+	int err = devdax_open_under(root, args, &dev, why);
+	if (err)
+		fail_msg("%s: %d: %s", args, err, why);
+	return dev;
+}
+
+static void size_and_granule_are_what_sysfs_says(void **state)
+{
+	(void)state;
+	struct dev *dev = opened("/dev/zero");
+	assert_int_equal(dev->size_bytes, 64 * MIB);
+	assert_int_equal(dev->granule_order, 9);
+	assert_true(dev->resident);
+	assert_string_equal(dev->spec, "devdax:/dev/zero");
+	assert_null(dev->ops->populate);
+	dev_close(dev);
+	write_at("align", "4096\n");
+	dev = opened("/dev/zero,node=1");
+	assert_int_equal(dev->granule_order, 0);
+	assert_string_equal(dev->spec, "devdax:/dev/zero,node=1");
+	dev_close(dev);
+}
+
+static void a_long_path_is_shown_by_its_end(void **state)
+{
+	(void)state;
+	char path[PATH_MAX] = "/dev", spec[DEV_SPEC_MAX];
+	while (strlen(path) < 200)
+		strcat(path, "/../dev");
+	strcat(path, "/zero");
+	struct dev *dev = opened(path);
+	(void)snprintf(spec, sizeof(spec), "devdax:...%s", path + strlen(path) - (DEV_SPEC_MAX - 32));
+	assert_string_equal(dev->spec, spec);
+	dev_close(dev);
+}
+
+static void what_is_no_dax_node_is_refused(void **state)
+{
+	(void)state;
+	char folder[PATH_MAX];
+	refused("", -EINVAL, "no path given");
+	refused("/nonexistent/dax", -ENOENT, "No such file");
+	(void)snprintf(folder, sizeof(folder), "%s/dev", root);
+	refused(folder, -EINVAL, "is no device");
+	refused("/dev/null", -EINVAL, "no DAX node"); /* not in this sysfs at all */
+	link_at("subsystem", "../../../../class/mem");
+	refused("/dev/zero", -EINVAL, "no DAX node");
+	refused("/dev/zero,size=1M", -EINVAL, "unknown key 'size' (known: node)");
+}
+
+static void one_without_the_right_driver_is_refused(void **state)
+{
+	(void)state;
+	link_at("driver", "");
+	refused("/dev/zero", -ENXIO, "disabled");
+	link_at("driver", "../../bus/dax/drivers/kmem");
+	refused("/dev/zero", -EBUSY, "the driver kmem, as the system's own memory");
+}
+
+static void odd_sizes_and_alignments_are_refused(void **state)
+{
+	(void)state;
+	write_at("size", "0\n");
+	refused("/dev/zero", -EINVAL, "its size is 0");
+	write_at("size", "3145728\n");
+	refused("/dev/zero", -EINVAL, "3145728, is not a multiple of its alignment, 2M");
+	write_at("size", "much\n");
+	refused("/dev/zero", -EIO, "cannot be read");
+	write_at("size", "67108864\n");
+	for (const char *const *bad = (const char *const[]){"0", "-4096", "2048", "6144", "2147483648", NULL}; *bad;
+	     bad++) {
+		write_at("align", *bad);
+		refused("/dev/zero", -EINVAL, "alignment that cannot be used");
+	}
+}
+
+static void the_node_that_is_asked_for_must_be_its_own(void **state)
+{
+	(void)state;
+	char path[PATH_MAX];
+	refused("/dev/zero,node=0", -EINVAL, "node=0: it belongs to node 1");
+	refused("/dev/zero,node=x", -EINVAL, "not the number of a node");
+	(void)snprintf(path, sizeof(path), "%s/target_node", device);
+	assert_int_equal(unlink(path), 0);
+	dev_close(opened("/dev/zero,node=0"));
+	write_at("numa_node", "-1\n");
+	refused("/dev/zero,node=0", -EINVAL, "does not say");
+}
+
+/* Two nodes have two inodes, and so their own locks. */
+static void a_second_node_of_the_device_is_refused(void **state)
+{
+	(void)state;
+	char own[PATH_MAX];
+	(void)snprintf(own, sizeof(own), "%s/dev/dax0.0", root);
+	assert_int_equal(symlink("/dev/zero", own), 0); /* it is this one */
+	dev_close(opened("/dev/zero"));
+	dev_close(opened(own));
+	assert_int_equal(unlink(own), 0);
+	if (mknod(own, S_IFCHR | 0600, makedev(1, 5)) == 0) { /* only for root */
+		refused("/dev/zero", -EINVAL, "is a second node of");
+		assert_int_equal(unlink(own), 0);
+	}
+	assert_int_equal(symlink("/dev/null", own), 0); /* something else has its name: nothing is known */
+	dev_close(opened("/dev/zero"));
+	assert_int_equal(unlink(own), 0);
+}
+
+/* Between the first look and byte 0, somebody else may have been there. */
+static void what_changed_before_it_was_taken_is_refused(void **state)
+{
+	(void)state;
+	char why[DEV_WHY_MAX] = "";
+	struct dev *dev = opened("/dev/zero");
+	write_at("size", "33554432\n");
+	assert_int_equal(dev->take(dev, why), -EBUSY);
+	assert_non_null(strstr(why, "while it was taken over"));
+	write_at("size", "67108864\n");
+	write_at("align", "4096\n");
+	assert_int_equal(dev->take(dev, why), -EBUSY);
+	link_at("driver", "");
+	assert_int_equal(dev->take(dev, why), -ENXIO);
+	dev_close(dev);
+}
+
+static void discard_says_when_the_memory_is_gone(void **state)
+{
+	(void)state;
+	struct dev *dev = opened("/dev/zero");
+	int zero = dev->fd;
+	assert_int_equal(dev->ops->discard(dev, 0, dev->size_bytes), 0);
+	dev->fd =
+		memfd_create("dax", MFD_CLOEXEC); /* a device that keeps what is written to it, of which half is left */
+	assert_true(dev->fd >= 0);
+	assert_int_equal(ftruncate(dev->fd, 32 * MIB), 0);
+	assert_int_equal(pwrite(dev->fd, "old", 3, 4 * MIB), 3);
+	assert_int_equal(pwrite(dev->fd, "old", 3, 6 * MIB), 3);
+	assert_int_equal(dev->ops->discard(dev, 4 * MIB, 2 * MIB), 0);
+	char bytes[3];
+	assert_int_equal(pread(dev->fd, bytes, 3, 4 * MIB), 3);
+	assert_memory_equal(bytes, "\0\0\0", 3);
+	assert_int_equal(pread(dev->fd, bytes, 3, 6 * MIB), 3);
+	assert_memory_equal(bytes, "old", 3);
+	assert_int_equal(dev->ops->discard(dev, 30 * MIB, 4 * MIB), -EIO);
+	assert_int_equal(close(dev->fd), 0);
+	dev->fd = zero;
+	dev_close(dev);
+}
+
+static void this_system_has_none_of_that_name(void **state)
+{
+	(void)state;
+	assert_refused("devdax:/dev/zero", -EINVAL, "no DAX node");
+	assert_refused("devdax:", -EINVAL, "no path given");
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(size_and_granule_are_what_sysfs_says, as_it_should_be),
+		cmocka_unit_test_setup(a_long_path_is_shown_by_its_end, as_it_should_be),
+		cmocka_unit_test_setup(what_is_no_dax_node_is_refused, as_it_should_be),
+		cmocka_unit_test_setup(one_without_the_right_driver_is_refused, as_it_should_be),
+		cmocka_unit_test_setup(odd_sizes_and_alignments_are_refused, as_it_should_be),
+		cmocka_unit_test_setup(the_node_that_is_asked_for_must_be_its_own, as_it_should_be),
+		cmocka_unit_test_setup(a_second_node_of_the_device_is_refused, as_it_should_be),
+		cmocka_unit_test_setup(what_changed_before_it_was_taken_is_refused, as_it_should_be),
+		cmocka_unit_test_setup(discard_says_when_the_memory_is_gone, as_it_should_be),
+		cmocka_unit_test(this_system_has_none_of_that_name),
+	};
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
