@@ -189,10 +189,11 @@ def file_figures():
     tmpfs, huge = {'tmpfs': 'files tmpfs'}, {'huge pages by hand': 'files huge'}
     twice = Target('>= 2 x tmpfs', lambda ours, limit, peer: peer <= 0.5)
     near = Target('>= 0.7 x tmpfs', lambda ours, limit, peer: peer <= 1 / 0.7)
-    for suffix, spec, peers in (('', BIG, {**tmpfs, **huge}), ('.4k', 'memfd:size={pool_mib}M,page=4K', tmpfs)):
+    for suffix, spec, page, peers in (('', BIG, '{page_kib}', {**tmpfs, **huge}), ('.4k', 'memfd:size={pool_mib}M,page=4K', '4', tmpfs)):
         ours = {'peers': peers, 'peer_targets': {name: None for name in huge}, 'may_lack': True}
-        yield Figure(f'fs.create_unlink{suffix}', f'files embedded embedded:{spec}', target=twice, **ours)
-        yield Figure(f'fs.create_unlink.server{suffix}', 'files server', pool=spec, target=near, **ours)
+        # The limits: a map, a touch and an unmap of memory that is there; through the server also two round trips.
+        yield Figure(f'fs.create_unlink{suffix}', f'files embedded embedded:{spec}', limit=f'limits use 2 {page}', target=twice, **ours)
+        yield Figure(f'fs.create_unlink.server{suffix}', 'files server', limit=f'limits far_use 2 {page}', pool=spec, target=near, **ours)
         # Without a pause: each file waits until the bytes of the one before it are wiped.
         yield Figure(f'fs.create_unlink.ceaseless{suffix}', f'files embedded_ceaseless embedded:{spec}', **ours)
     yield Figure('fs.aging', 'aging aged 384', unit='share', limit='aging fresh 384', target=of_rate(0.95), may_lack=True,

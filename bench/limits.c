@@ -169,7 +169,7 @@ static double round_trip_round(void)
 	return per_operation(round_trip_batch);
 }
 
-/* Two round trips and a bare map, touch and unmap of `amount` MiB: what opening a file in another process must cost. */
+/* A bare map, touch and unmap of `amount` MiB: what using a file must cost. With two round trips: if another process has it. */
 static struct bench_memory memory;
 
 static void bare_map(void)
@@ -188,6 +188,54 @@ static void map_batch(uint64_t n)
 		bare_map();
 		round_trip();
 	}
+}
+
+/* As whoever has made a file uses it. */
+static void bare_use(void)
+{
+	char *p = mmap(NULL, memory.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory.fd, 0);
+	if (p == MAP_FAILED)
+		subject_fail("mmap: %s", strerror(errno));
+	*(volatile char *)p = 1;
+	munmap(p, memory.bytes);
+}
+
+static void use_batch(uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++)
+		bare_use();
+}
+
+static void far_use_batch(uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++) {
+		round_trip();
+		bare_use();
+		round_trip();
+	}
+}
+
+static void use_prepare(int argc, char **argv)
+{
+	bench_memory_make(&memory, subject_number(argc, argv, 0) << 20, subject_number(argc, argv, 1));
+	count = subject_calibrate(use_batch);
+}
+
+static double use_round(void)
+{
+	return per_operation(use_batch);
+}
+
+static void far_use_prepare(int argc, char **argv)
+{
+	bench_memory_make(&memory, subject_number(argc, argv, 0) << 20, subject_number(argc, argv, 1));
+	echo_start();
+	count = subject_calibrate(far_use_batch);
+}
+
+static double far_use_round(void)
+{
+	return per_operation(far_use_batch);
 }
 
 static void map_prepare(int argc, char **argv)
@@ -259,6 +307,8 @@ int main(int argc, char **argv)
 		{"reserve", "GIB", reserve_prepare, reserve_round},
 		{"round_trip", "", round_trip_prepare, round_trip_round},
 		{"map", "MIB PAGE_KIB", map_prepare, map_round},
+		{"use", "MIB PAGE_KIB", use_prepare, use_round},
+		{"far_use", "MIB PAGE_KIB", far_use_prepare, far_use_round},
 		{"file_map", "MIB PAGE_KIB", file_map_prepare, file_map_round},
 		{"read", "MIB PAGE_KIB", read_prepare, read_round},
 		{0},
