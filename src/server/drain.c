@@ -91,8 +91,11 @@ void service_waits_for(struct service *service, char *buf, size_t buf_bytes)
 	TAILQ_FOREACH (session, &service->sessions, link) {
 		if (session->state != PROTO_WHO_QUARANTINED && !session_holds(session))
 			continue;
-		int n = snprintf(buf + at, buf_bytes - at, "%s%s (pid %ld%s)", at ? ", " : "", session->command,
-				 (long)session->pid, why_waited_for(session));
+		char pid[32] = "no pid here"; /* of a container: its processes have none in our namespace */
+		if (session->pid > 0)
+			(void)snprintf(pid, sizeof(pid), "pid %ld", (long)session->pid);
+		int n = snprintf(buf + at, buf_bytes - at, "%s%s (%s%s)", at ? ", " : "", session->command, pid,
+				 why_waited_for(session));
 		if (n < 0 || (size_t)n >= buf_bytes - at)
 			break;
 		at += (size_t)n;

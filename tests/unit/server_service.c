@@ -283,6 +283,9 @@ static void c7_3_whoever_is_waited_for_is_named_with_his_state(void **state)
 	assert_string_equal(text, want);
 	struct client third = join(0);
 	assert_int_equal(open_map(&third, "/m", 0, 0), 0);
+	third.session->pid = 0; /* in a container */
+	service_waits_for(service, text, sizeof(text));
+	assert_non_null(strstr(text, " (no pid here)"));
 	memset(text, 'z', sizeof(text));
 	service_waits_for(service, text, 50); /* room for the first, and not for all of the second */
 	assert_true(strlen(text) < 50);
