@@ -475,7 +475,7 @@ int main(void)
 		cmocka_unit_test(connect_says_why_it_fails),
 	};
 	const char *kind = getenv("SYS_DEVICE");
-	if (kind && strcmp(kind, "hugetlb") == 0) /* the others count in pages of 4 KiB */
+	if (getenv("SYS_BIG_PAGES") || (kind && strcmp(kind, "hugetlb") == 0)) /* the others count in pages of 4 KiB */
 		return cmocka_run_group_tests(any_granule, setup, teardown);
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

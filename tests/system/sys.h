@@ -190,8 +190,8 @@ static inline void sys_stop(struct sys_server *server)
 	sys_remove_dir(server);
 }
 
-/* A device of 64 MiB: as $SYS_DEVICE says, "file", one in the server's folder (in $SYS_DIR), "hugetlb", in pages of 2 MiB;
- * without it plain memory. */
+/* A device of 64 MiB: as $SYS_DEVICE says, "file", one in the server's folder (in $SYS_DIR), "hugetlb", in pages of 2 MiB,
+ * or a whole spec; without it plain memory. */
 static inline void sys_device(const struct sys_server *server, char *spec, size_t spec_bytes)
 {
 	const char *kind = getenv("SYS_DEVICE");
@@ -199,8 +199,22 @@ static inline void sys_device(const struct sys_server *server, char *spec, size_
 		(void)snprintf(spec, spec_bytes, "memfd:size=64M,page=4K");
 	else if (strcmp(kind, "file") == 0)
 		(void)snprintf(spec, spec_bytes, "file:%s/pool,size=64M,create", server->dir);
+	else if (strchr(kind, ':'))
+		(void)snprintf(spec, spec_bytes, "%s", kind);
 	else
 		(void)snprintf(spec, spec_bytes, "%s:size=64M,page=2M", kind);
+}
+
+/* Whether this descriptor is of the device that sys_device() says. */
+static inline bool sys_is_device(int fd)
+{
+	const char *kind = getenv("SYS_DEVICE"), *path = kind ? strchr(kind, ':') : NULL;
+	struct stat st, node;
+	if (fstat(fd, &st) != 0)
+		return false;
+	if (path && stat(path + 1, &node) == 0 && S_ISCHR(node.st_mode))
+		return S_ISCHR(st.st_mode) && st.st_rdev == node.st_rdev;
+	return S_ISREG(st.st_mode) && st.st_size == 64 << 20;
 }
 
 /* A server of 64 MiB, and a client of it to look and to ask. */

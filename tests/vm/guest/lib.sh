@@ -73,3 +73,24 @@ files_come_back_as_they_were() {
 	[ "$(pgmap ls / | wc -l)" = 0 ]
 	stop
 }
+
+# holder PATH MIB: the program vm_holder with that file mapped; $holder is its pid. Tell it what to do with expect.
+holder() {
+	rm -f /tmp/words /tmp/answers
+	mkfifo /tmp/words /tmp/answers
+	exec 8<>/tmp/words 9<>/tmp/answers
+	vm_holder "$1" "$2" <&8 >&9 8>&- 9>&- &
+	holder=$!
+	answers mapped
+}
+
+answers() {
+	read -r answer <&9
+	[ "$answer" = "$1" ] || fail "the holder says '$answer', not '$1'"
+}
+
+# expect WORD ANSWER
+expect() {
+	echo "$1" >&8
+	answers "$2"
+}

@@ -4,8 +4,8 @@
 # dax - real /dev/dax nodes of 64 MiB, made of what the kernel was told to take for persistent memory: dax0.0 in pages of 2 MiB,
 # dax1.0 in pages of 4 KiB.
 # qemu: -m 2G
-# kernel: memmap=66M!1G memmap=66M!1152M
-# programs: tools/pgmap
+# kernel: memmap=66M!1G memmap=66M!1152M memmap=64M!1280M
+# programs: tools/pgmap tools/pgmapd tests/system/system_client_suite tests/system/system_lease_end tests/system/system_lease_fork tests/vm/vm_holder
 
 setup() {
 	for region in 0 1; do # as it comes, their sizes would have to be multiples of 16 MiB
@@ -22,4 +22,150 @@ case_files_2m() {
 
 case_files_4k() {
 	files_come_back_as_they_were devdax:/dev/dax1.0
+}
+
+# The suites of tests/system: PROGRAM DEVICE [NAME=VALUE]...
+suite() {
+	program=$1 device=$2
+	shift 2
+	env PGMAPD=/vm/bin/pgmapd SYS_DEVICE="$device" "$@" "system_$program"
+}
+
+case_suite_2m() {
+	suite client_suite devdax:/dev/dax0.0 SUITE_TARGET=socket SYS_BIG_PAGES=1
+}
+
+case_suite_4k() {
+	suite client_suite devdax:/dev/dax1.0 SUITE_TARGET=socket
+}
+
+case_suite_embedded_4k() {
+	suite client_suite devdax:/dev/dax1.0 SUITE_TARGET=embedded
+}
+
+case_lease_end_2m() {
+	suite lease_end devdax:/dev/dax0.0
+}
+
+case_lease_fork_4k() {
+	suite lease_fork devdax:/dev/dax1.0 SUITE_TARGET=socket
+}
+
+case_no_page_table_of_small_pages() {
+	serve devdax:/dev/dax0.0
+	holder /f 16
+	expect faults 8 # of 2 MiB each
+	kill -KILL "$holder"
+	until_true [ ! -d "/proc/$holder" ]
+	pgmap rm /f
+	stop
+	serve devdax:/dev/dax1.0
+	holder /f 16
+	expect faults 4096
+}
+
+case_what_is_no_dax_node_is_refused() {
+	refused devdax:/dev/null 'is a device, but no DAX node'
+	refused devdax:/dev/pmem2 'is a block device'
+	refused devdax:/tmp 'is no device'
+	refused devdax:/dev/dax7.0 'No such file'
+	refused devdax:/dev/dax0.0,node=9 'node=9: it belongs to node 0'
+	mknod /tmp/twin c "$(tr : ' ' </sys/bus/dax/devices/dax0.0/dev)" 2>/dev/null || mknod /tmp/twin c 252 0
+	refused devdax:/tmp/twin 'is a second node of /dev/dax0.0'
+	serve devdax:/dev/dax0.0,node=0
+	stop
+}
+
+# By its path: the shell has a setpriv of its own.
+case_others_need_permission() {
+	chmod 777 /tmp
+	if /usr/sbin/setpriv --reuid=65534 --regid=65534 --clear-groups pgmap serve --device devdax:/dev/dax0.0 --socket /tmp/n.sock >/tmp/log 2>&1; then
+		fail 'nobody may open it'
+	fi
+	says /tmp/log 'cannot be opened for reading and writing: Permission denied'
+	chmod 666 /dev/dax0.0
+	export PGMAP_SOCKET=/tmp/n.sock
+	/usr/sbin/setpriv --reuid=65534 --regid=65534 --clear-groups pgmap serve --quiet --device devdax:/dev/dax0.0 &
+	until_true pgmap info
+	random a 1
+	pgmap put a /a
+	pgmap cat /a | cmp - a
+	pgmap stop
+	chmod 600 /dev/dax0.0
+}
+
+case_two_servers() {
+	serve devdax:/dev/dax0.0
+	refused devdax:/dev/dax0.0 'another server has it'
+	ln -s /dev/dax0.0 /tmp/link
+	refused devdax:/tmp/link 'another server has it'
+	random a 1
+	pgmap put a /a
+	pgmap cat /a | cmp - a
+	stop
+}
+
+# Its client's child maps the device when both are dead: nobody gets it before that child has gone.
+case_a_dead_servers_clients() {
+	serve devdax:/dev/dax0.0
+	holder /f 8
+	expect fill filled
+	echo fork >&8
+	read -r child <&9
+	kill -KILL "$server"
+	kill -KILL "$holder"
+	until_true [ ! -d "/proc/$holder" ]
+	refused devdax:/dev/dax0.0 'processes of a dead server still map it'
+	kill -KILL "$child"
+	until_true [ ! -d "/proc/$child" ]
+	serve devdax:/dev/dax0.0
+	holder /g 60
+	expect check zero # of what the first had left
+}
+
+case_disabled_and_enabled() {
+	daxctl disable-device dax0.0
+	refused devdax:/dev/dax0.0 'is disabled: no driver is bound to it'
+	daxctl enable-device dax0.0
+	serve devdax:/dev/dax0.0
+	holder /f 8
+	expect check zero
+}
+
+unbind() {
+	echo "$1" >/sys/bus/dax/drivers/device_dax/unbind
+}
+
+bind() {
+	echo "$1" >/sys/bus/dax/drivers/device_dax/bind
+}
+
+# What the kernel does, whoever has mapped it: the mappings are there, and touching them is a SIGBUS.
+case_unbound_while_mapped_and_pinned() {
+	serve devdax:/dev/dax0.0
+	holder /f 8
+	expect fill filled
+	expect check same
+	expect pin ok
+	unbind dax0.0
+	expect check SIGBUS
+	expect fill SIGBUS
+	expect unpin ok
+	kill -KILL "$holder"
+	pgmap ls / | grep -q f
+	pgmap rm /f
+	stop
+}
+
+case_bound_again() {
+	bind dax0.0
+	files_come_back_as_they_were devdax:/dev/dax0.0
+}
+
+case_unbound_while_idle() {
+	serve devdax:/dev/dax0.0
+	unbind dax0.0
+	[ "$(pgmap ls / | wc -l)" = 0 ]
+	stop
+	bind dax0.0
 }

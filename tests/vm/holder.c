@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * holder.c - a client of a pool that does one thing after the other as it is told, for the cases in virtual machines:
+ *     vm_holder PATH MIB <WORDS >ANSWERS
+ * It maps the pool's file PATH (made, with MIB, if it is not there), says "mapped", and then answers each line that it reads:
+ *   fill        writes to every page: "filled", or "SIGBUS" where it got one (it goes on all the same)
+ *   check       "same" if every page holds what fill wrote, "zero" if all of them are zero, "other", "SIGBUS"
+ *   faults      how many page faults it takes to read one byte of every page, in a mapping made for that
+ *   pin, unpin  all of it: "ok", or the error's name
+ *   fork        a child that has the mapping too, and ends with nothing but its death: its pid
+ *   poison N    the kernel is told that page N of the mapping is broken: "ok", or the error's name
+ *   unmap       "ok", or the error's name
+ * At the end of its input it ends at once, and gives nothing back by itself.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <pgmap/client.h>
+
+enum { PAGE = 4096 };
+
+static struct pgmap_client *client;
+static struct pgmap_mapping *mapping;
+static unsigned char *at;
+static uint64_t bytes;
+static sigjmp_buf back;
+static volatile sig_atomic_t bus_code;
+
+static void on_sigbus(int signal, siginfo_t *info, void *context)
+{
+	(void)signal;
+	(void)context;
+	bus_code = info->si_code;
+	siglongjmp(back, 1);
+}
+
+static void say(const char *word)
+{
+	(void)puts(word);
+	(void)fflush(stdout);
+}
+
+static void say_error(int err)
+{
+	say(err ? strerrorname_np(-err) : "ok");
+}
+
+static void say_sigbus(void)
+{
+	say(bus_code == BUS_MCEERR_AR ? "SIGBUS poison" : "SIGBUS");
+}
+
+static void fill(void)
+{
+	for (volatile uint64_t i = 0; i < bytes; i += PAGE)
+		*(volatile uint64_t *)(at + i) = i ^ UINT64_C(0x5ca1ab1e);
+	say("filled");
+}
+
+static void check(void)
+{
+	bool same = true, zero = true;
+	for (volatile uint64_t i = 0; i < bytes; i += PAGE) {
+		uint64_t is = *(volatile uint64_t *)(at + i);
+		same = same && is == (i ^ UINT64_C(0x5ca1ab1e));
+		zero = zero && is == 0;
+	}
+	say(same ? "same" : zero ? "zero" : "other");
+}
+
+static long faults_so_far(void)
+{
+	struct rusage usage;
+	(void)getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_minflt + usage.ru_majflt;
+}
+
+static void faults(const char *path)
+{
+	struct pgmap_mapping *fresh;
+	int err = pgmap_open_map(client, path, 0, 0, PGMAP_MAP_READ, &fresh);
+	if (err) {
+		say_error(err);
+		return;
+	}
+	const volatile unsigned char *from = pgmap_mapping_address(fresh);
+	long before = faults_so_far();
+	for (uint64_t i = 0; i < bytes; i += PAGE)
+		(void)from[i];
+	(void)printf("%ld\n", faults_so_far() - before);
+	(void)fflush(stdout);
+	(void)pgmap_unmap(fresh);
+}
+
+static void leave_child(void)
+{
+	pid_t pid = fork();
+	if (pid == 0)
+		for (;;)
+			(void)pause();
+	(void)printf("%d\n", pid);
+	(void)fflush(stdout);
+}
+
+static void obey(const char *word, const char *path)
+{
+	unsigned long page;
+	if (sigsetjmp(back, 1))
+		say_sigbus();
+	else if (strcmp(word, "fill") == 0)
+		fill();
+	else if (strcmp(word, "check") == 0)
+		check();
+	else if (strcmp(word, "faults") == 0)
+		faults(path);
+	else if (strcmp(word, "pin") == 0)
+		say_error(pgmap_pin(mapping, 0, bytes, PGMAP_PIN_LOCAL));
+	else if (strcmp(word, "unpin") == 0)
+		say_error(pgmap_unpin(mapping, 0, bytes, PGMAP_PIN_LOCAL));
+	else if (strcmp(word, "fork") == 0)
+		leave_child();
+	else if (sscanf(word, "poison %lu", &page) == 1)
+		say_error(madvise(at + page * PAGE, PAGE, MADV_HWPOISON) ? -errno : 0);
+	else if (strcmp(word, "unmap") == 0)
+		say_error(pgmap_unmap(mapping));
+	else
+		say("what?");
+}
+
+int main(int argc, char **argv)
+{
+	char word[64];
+	const struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO};
+	if (argc != 3)
+		return 2;
+	bytes = strtoull(argv[2], NULL, 10) << 20;
+	int err = pgmap_connect(NULL, &client);
+	if (!err)
+		err = pgmap_open_map(client, argv[1], PGMAP_O_CREATE, bytes, PGMAP_MAP_READ | PGMAP_MAP_WRITE,
+				     &mapping);
+	if (err) {
+		say_error(err);
+		return 1;
+	}
+	at = pgmap_mapping_address(mapping);
+	(void)sigaction(SIGBUS, &action, NULL);
+	say("mapped");
+	while (fgets(word, sizeof(word), stdin)) {
+		word[strcspn(word, "\n")] = 0;
+		obey(word, argv[1]);
+	}
+	_exit(0);
+}
