@@ -2,9 +2,10 @@
 /*
  * pacing.c - whose turn it is, where more is asked than can be answered at once.
  *
- * In each round of events those come first who did not ask in the round before; then one of the others, the one that has
- * waited longest. The rest stays ready, and the next round asks again who has come meanwhile. So who asks seldom waits for one
- * request of those who ask without end, however many they are. A new connection counts as one of these.
+ * In each round of events those come first who did not ask in the round before; then some of the others, those that have
+ * waited longest: one of up to eight, two of up to sixteen. The rest stays ready, and the next round asks again who has come
+ * meanwhile. So who asks seldom waits for few requests of those who ask without end, and asking the kernel anew costs
+ * little for each request. A new connection counts as one of these.
  *
  * A client has one request under way. One that sends the next before it has the answer takes the time of others, and hides
  * how much it wants: all of these together are served once in a tick, and wait in their own sends meanwhile.
@@ -20,7 +21,7 @@
 
 #include <pgmap/pgmap.h>
 
-enum { TICK_MS = 1 };
+enum { TICK_MS = 1, BUSY_SHARE = 8 };
 
 static bool is_busy(const struct loop *loop, struct watch *watch)
 {
@@ -50,13 +51,20 @@ static struct epoll_event *longest_waiting(struct epoll_event *events, int n)
 
 void pacing_serve(struct loop *loop, struct epoll_event *events, int n, pacing_serve_fn *dispatch)
 {
+	struct epoll_event *next;
+	int nbusy = 0;
 	loop->round++;
-	for (int i = 0; i < n && !loop->ended; i++)
-		if (!is_busy(loop, events[i].data.ptr))
+	for (int i = 0; i < n && !loop->ended; i++) {
+		if (is_busy(loop, events[i].data.ptr))
+			nbusy++;
+		else
 			serve(loop, &events[i], dispatch);
-	struct epoll_event *next = loop->ended ? NULL : longest_waiting(events, n);
-	if (next)
-		serve(loop, next, dispatch);
+	}
+	for (int left = (nbusy + BUSY_SHARE - 1) / BUSY_SHARE; left > 0 && !loop->ended; left--) {
+		next = longest_waiting(events, n);
+		if (next)
+			serve(loop, next, dispatch);
+	}
 }
 
 void pacing_look_ahead(struct conn *conn)
