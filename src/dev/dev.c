@@ -162,6 +162,11 @@ int dev_open(const char *spec, struct dev **out, char why[DEV_WHY_MAX])
 	return 0;
 }
 
+int dev_check(const struct dev *dev)
+{
+	return dev->check ? dev->check(dev) : 0;
+}
+
 void dev_close(struct dev *dev)
 {
 	if (!dev)

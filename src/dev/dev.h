@@ -51,6 +51,8 @@ struct dev {
 	void (*close)(struct dev *dev);
 	/* Called once the guards have passed, before anything is handed out: drop what an earlier owner left. Or null. */
 	int (*take)(struct dev *dev, char why[DEV_WHY_MAX]);
+	/* -ENXIO: the system has taken it away since it was opened, for good. Null: it cannot. */
+	int (*check)(const struct dev *dev);
 	int guard_fd; /* the open file description that holds byte 0; dev.c's */
 };
 
@@ -66,8 +68,12 @@ void dev_close(struct dev *dev);
 /* The kinds that this build knows, for --help: null past the last. */
 const struct dev_kind *dev_kind_at(size_t i);
 
+/* dev_check - 0, or -ENXIO: the system has taken the device away (a driver was unbound, a module was pulled), for good. What is
+ * mapped of it is SIGBUS, and it must not be opened or mapped again. */
+int dev_check(const struct dev *dev);
+
 /* dev_open_lease - the device opened anew, for reading or (write) for both, with the read lock on byte `byte` (1 to 2^62)
- * held. dev_join_lease - the same again for a byte that a lease holds already: it falls with the last of them.
+ * held; of a device that is gone a file without memory, which no lease waits for. dev_join_lease - the same again for a byte that a lease holds already: it falls with the last of them.
  * dev_lease_probe - 1 nobody maps or holds the lease of this byte any more, 0 somebody does, or -errno. Never waits.
  * dev_lease_wait - waits (F_OFD_SETLKW) until nobody does; 0, -EINTR or another errno. For a helper thread. */
 int dev_open_lease(struct dev *dev, uint64_t byte, bool write);

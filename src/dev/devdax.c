@@ -47,6 +47,7 @@ struct devdax {
 	struct dev dev;
 	struct zero zero;
 	char sysfs[PATH_MAX]; /* the device's folder */
+	ino_t binding;        /* of the link to its driver: each time that one is bound it is another */
 };
 
 static int set_node(void *request, const char *value, char why[DEV_WHY_MAX])
@@ -122,6 +123,20 @@ static int check_type(const struct stat *st, char why[DEV_WHY_MAX])
 				  "is a block device, no DAX node (ndctl create-namespace -m devdax makes one of a "
 				  "pmem namespace)");
 	return dev_refuse(why, -EINVAL, "is no device");
+}
+
+static ino_t binding_of(const struct devdax *dax)
+{
+	char path[PATH_MAX + 32];
+	struct stat st;
+	(void)snprintf(path, sizeof(path), "%s/driver", dax->sysfs);
+	return lstat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+static int devdax_check(const struct dev *dev)
+{
+	const struct devdax *dax = (const struct devdax *)dev;
+	return binding_of(dax) == dax->binding ? 0 : -ENXIO;
 }
 
 /* The driver that makes the node a memory that can be mapped. */
@@ -244,6 +259,8 @@ static int devdax_take(struct dev *dev, char why[DEV_WHY_MAX])
 	int err = check_driver(dax, why);
 	if (!err)
 		err = read_geometry(dax, why);
+	if (!err && devdax_check(dev) != 0)
+		err = dev_refuse(why, -EBUSY, "was disabled and enabled while it was taken over");
 	if (!err && (dev->size_bytes != size_bytes || dev->granule_order != granule_order))
 		err = dev_refuse(why, -EBUSY, "somebody changed its size or alignment while it was taken over");
 	return err ? err : dev_try_lease(dev, why);
@@ -277,6 +294,7 @@ static int devdax_init(struct devdax *dax, const char *root, const struct reques
 		return dev_refuse(why, -errno, "%s", strerror(errno));
 	int err = look_at(dax, root, at, req->node, why);
 	if (!err) {
+		dax->binding = binding_of(dax); /* before it is opened: see open_again() in lease.c */
 		dax->dev.fd = open_at(at, why);
 		err = dax->dev.fd < 0 ? dax->dev.fd : 0;
 	}
@@ -299,6 +317,7 @@ int devdax_open_under(const char *root, const char *args, struct dev **out, char
 				.resident = true,
 				.close = devdax_close,
 				.take = devdax_take,
+				.check = devdax_check,
 				.guard_fd = -1};
 	zero_init(&dax->zero);
 	err = devdax_init(dax, root, &req, why);

@@ -46,6 +46,33 @@ static int reopen(int fd, bool write)
 	return again >= 0 ? again : -errno;
 }
 
+/* Instead of a device that is gone: whoever maps it all the same gets SIGBUS, as of the device. */
+static int open_nothing(bool write)
+{
+	int fd = memfd_create("pgmap-gone", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0 || (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0 && write))
+		return fd < 0 ? -errno : fd;
+	int again = reopen(fd, write);
+	(void)close(fd);
+	return again;
+}
+
+/*
+ * The device again, or nothing. First opened, then asked: if its driver is bound still, it was bound when it was opened. The
+ * other way round it may have gone in between; and to map a DAX node that was opened after that ends the kernel
+ * (Linux 6.1 follows a null pointer), which a client would do.
+ */
+static int open_again(const struct dev *dev, bool write, bool *gone)
+{
+	int fd = reopen(dev->fd, write);
+	*gone = dev_check(dev) != 0;
+	if (!*gone)
+		return fd;
+	if (fd >= 0)
+		(void)close(fd);
+	return open_nothing(write);
+}
+
 static struct flock lock_of(short type, uint64_t start, uint64_t len)
 {
 	struct flock lock = {
@@ -123,8 +150,9 @@ int dev_open_lease(struct dev *dev, uint64_t byte, bool write)
 {
 	if (!byte_ok(byte))
 		return -EINVAL;
-	int fd = reopen(dev->fd, write);
-	if (fd < 0)
+	bool gone;
+	int fd = open_again(dev, write, &gone);
+	if (fd < 0 || gone)
 		return fd;
 	/* From the guard's write lock to the lease's read lock with no moment between in which a client could take it. */
 	int err = set_lock(dev->guard_fd, F_RDLCK, byte, 1);
@@ -144,8 +172,9 @@ int dev_join_lease(struct dev *dev, uint64_t byte, bool write)
 {
 	if (!byte_ok(byte))
 		return -EINVAL;
-	int fd = reopen(dev->fd, write);
-	int err = fd < 0 ? fd : set_lock(fd, F_RDLCK, byte, 1);
+	bool gone;
+	int fd = open_again(dev, write, &gone);
+	int err = fd < 0 ? fd : gone ? 0 : set_lock(fd, F_RDLCK, byte, 1);
 	if (err && fd >= 0)
 		(void)close(fd);
 	return err ? err : fd;

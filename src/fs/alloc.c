@@ -197,6 +197,8 @@ static void set_aside(struct space *space, struct block_list *blocks, uint64_t p
 static int alloc_once(struct space *space, uint64_t file_page, uint64_t npages, unsigned max_order,
 		      struct block_list *blocks)
 {
+	if (!dax_alive(space->dax))
+		return -ENXIO;
 	(void)pthread_mutex_lock(&space->lock);
 	int err = take_blocks(space, file_page, npages, max_order, blocks);
 	(void)pthread_mutex_unlock(&space->lock);

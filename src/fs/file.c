@@ -122,10 +122,11 @@ static int wipe_prepare(struct fsdax *fs, struct inode *inode, uint64_t from, ui
 	return 0;
 }
 
-static void wipe_end(struct wipe *wipe, int err)
+/* What is not there any more, as its device has gone, needs none. */
+static void wipe_end(const struct fsdax *fs, struct wipe *wipe, int err)
 {
 	if (!err && wipe->from)
-		memset(wipe->from, 0, wipe->len_bytes);
+		(void)zero_bytes(&fs->space.zero, wipe->from, wipe->len_bytes);
 	if (wipe->mapped)
 		(void)munmap(wipe->mapped, wipe->mapped_bytes);
 }
@@ -199,8 +200,9 @@ static void wipe_blocks(struct fsdax *fs, struct inode *inode, uint64_t end_page
 {
 	struct block *block = block_first(&inode->extents.tree);
 	for (; block && block->key < end_page; block = block_next(block))
-		memset((char *)fs->span.addr + ((block->off - fs->space.base) << PGMAP_PAGE_SHIFT), 0,
-		       block_pages(block) << PGMAP_PAGE_SHIFT);
+		(void)zero_bytes(&fs->space.zero,
+				 (char *)fs->span.addr + ((block->off - fs->space.base) << PGMAP_PAGE_SHIFT),
+				 block_pages(block) << PGMAP_PAGE_SHIFT);
 }
 
 /* A mapping that comes with a change of size, or with memory for a hole. */
@@ -325,7 +327,7 @@ static int resize(struct fsdax *fs, struct inode *inode, uint64_t size, bool ane
 		supply_put(fs, &blocks);
 	else if (!STAILQ_EMPTY(&blocks))
 		space_give_back(&fs->space, &blocks);
-	wipe_end(&wipe, err);
+	wipe_end(fs, &wipe, err);
 	if (!err && anew)
 		wipe_blocks(fs, inode, keep);
 	if (!err && want)

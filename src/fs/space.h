@@ -90,7 +90,7 @@ void space_exit(struct space *space);
 
 /* space_alloc - npages (whole granules) for a file from its page file_page on, with memory behind them that reads as
  * zero: appended to *out in ascending order, keyed by file page, as big and aligned as the size and max_order allow.
- * -ENOSPC, -ENOMEM, or what the device says: nothing changed. */
+ * -ENOSPC, -ENOMEM, -ENXIO the device is dead, or what the device says: nothing changed. */
 int space_alloc(struct space *space, uint64_t file_page, uint64_t npages, unsigned max_order, struct block_list *out);
 /* space_take - the block at this pgoff, for replay; not populated. */
 int space_take(struct space *space, uint64_t pgoff, unsigned order, uint64_t file_page, struct block_list *out);

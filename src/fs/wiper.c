@@ -49,6 +49,8 @@ enum job { NOTHING, DISCARD, WIPE, POPULATE };
 /* Under the lock: what is to be done, on the piece that is begun. */
 static enum job begin(struct space *space, uint64_t *cursor)
 {
+	if (!dax_alive(space->dax))
+		return NOTHING;
 	uint64_t granule = UINT64_C(1) << space->granule_order, over = excess(space) / granule * granule;
 	uint64_t most = PIECE_PAGES > granule ? PIECE_PAGES : granule, clean = clean_pages(space);
 	if (over) {
@@ -127,6 +129,8 @@ void wiper_end_period(struct space *space)
 /* Under the lock: a later tick will find something to do, without anybody's doing. */
 static bool has_something_to_come(const struct space *space)
 {
+	if (!dax_alive(space->dax))
+		return false;
 	return space->taken_now || space->taken_before || space_populated(space) > space->keep ||
 	       clean_pages(space) < (wanted(space) < space->buddy.nfree ? wanted(space) : space->buddy.nfree);
 }

@@ -108,6 +108,7 @@ void conn_accept(struct loop *loop)
 		}
 		return;
 	}
+	removal_check(loop);
 	if (!conn_new(loop, fd))
 		(void)close(fd);
 }

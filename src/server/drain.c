@@ -34,7 +34,7 @@ static int drain_cancel(struct service *service, const struct session *by)
 		return err;
 	service->draining = false;
 	TAILQ_FOREACH (session, &service->sessions, link)
-		session_block_all(session, PINWORD_OPEN);
+		session_block_all(session, service->lost ? PINWORD_GOING : PINWORD_OPEN);
 	if (by)
 		session_event(by, SERVICE_DRAIN_CANCELLED);
 	return 0;

@@ -20,7 +20,7 @@
 #include "server/service.h"
 
 /* What an event of epoll is about. */
-enum watch_kind { WATCH_LISTENER, WATCH_SIGNAL, WATCH_ANSWERS, WATCH_CONN, WATCH_PINS };
+enum watch_kind { WATCH_LISTENER, WATCH_SIGNAL, WATCH_ANSWERS, WATCH_CONN, WATCH_PINS, WATCH_REMOVAL };
 struct conn;
 struct watch {
 	enum watch_kind kind;
@@ -59,9 +59,9 @@ struct loop {
 	struct service *service;
 	struct polling polling;
 	struct listener listener;
-	struct watch listener_watch, signal_watch, answers_watch;
-	uint64_t round; /* of events */
-	int epoll_fd, signal_fd, answers_fd, spare_fd;
+	struct watch listener_watch, signal_watch, answers_watch, removal_watch;
+	uint64_t round;                                            /* of events */
+	int epoll_fd, signal_fd, answers_fd, spare_fd, removal_fd; /* removal_fd: or -1 */
 	bool quiet, ended, drain_thread, said_full;
 	unsigned nconns, ngrowing;  /* ngrowing: threads at work */
 	struct growing_list queued; /* no thread of their own yet */
@@ -103,6 +103,12 @@ void pacing_look_ahead(struct conn *conn);
 void pacing_hold_back(struct loop *loop, struct conn *conn);
 void pacing_stop(struct loop *loop, struct conn *conn);
 void pacing_tick(struct loop *loop);
+
+/* removal.c. removal_open - a socket that is readable when some device of the system comes or goes; -1: there is none, or this
+ * one cannot go. removal_events - it is readable; removal_check - look whether the device is there, and say if it is not. */
+int removal_open(const struct dev *dev);
+void removal_events(struct loop *loop);
+void removal_check(struct loop *loop);
 
 /* waiting.c */
 bool waiting_start_helper(void *(*fn)(void *), void *arg);       /* a detached thread, or false */

@@ -445,7 +445,8 @@ void session_taking(void *cookie, uint64_t span, int taken)
 	struct session_map *map = cookie;
 	if (!map || span >= map->nspans || is_stale(map, span))
 		return;
-	enum pinword_reason reason = map->session->service->draining ? PINWORD_GOING : PINWORD_OPEN;
+	const struct service *service = map->session->service;
+	enum pinword_reason reason = service->draining || service->lost ? PINWORD_GOING : PINWORD_OPEN;
 	(void)pinword_block(&map->session->segment.words[map->first_word + span], taken ? PINWORD_WAIT : reason);
 }
 

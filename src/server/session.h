@@ -40,6 +40,7 @@ struct service {
 	uint32_t holders;
 	uint32_t quarantined; /* holders */
 	bool draining;
+	bool lost; /* the device is gone */
 	enum service_role others;
 	TAILQ_HEAD(, pending) pendings;
 	pthread_cond_t pending_cond; /* of lock: some of them may have ended */

@@ -214,6 +214,43 @@ static void what_changed_before_it_was_taken_is_refused(void **state)
 	dev_close(dev);
 }
 
+/* A device that was unbound is gone for good, also when it is bound again: it is not opened any more, and who asks for a lease
+ * gets a file without memory. */
+static void one_that_was_unbound_stays_gone(void **state)
+{
+	(void)state;
+	struct stat st;
+	struct dev *dev = opened("/dev/zero");
+	dev->guard_fd = open("/dev/zero", O_RDWR | O_CLOEXEC);
+	assert_int_equal(dev_check(dev), 0);
+	int lease = dev_open_lease(dev, 1, true);
+	assert_true(lease >= 0 && fstat(lease, &st) == 0 && S_ISCHR(st.st_mode));
+	assert_int_equal(dev_lease_probe(dev, 1), 0);
+	link_at("driver", "");
+	assert_int_equal(dev_check(dev), -ENXIO);
+	struct stat other; /* so that the link has another inode */
+	char keep[PATH_MAX];
+	(void)snprintf(keep, sizeof(keep), "%s/keep", device);
+	assert_int_equal(symlink("x", keep), 0);
+	link_at("driver", "../../../../bus/dax/drivers/device_dax");
+	assert_int_equal(dev_check(dev), -ENXIO);
+	assert_int_equal(unlink(keep), 0);
+	for (int write = 0; write < 2; write++) {
+		int gone[] = {dev_open_lease(dev, 2, write), dev_join_lease(dev, 1, write)};
+		for (int i = 0; i < 2; i++) {
+			assert_true(gone[i] >= 0 && fstat(gone[i], &other) == 0 && S_ISREG(other.st_mode) &&
+				    other.st_size == 0);
+			assert_int_equal(fcntl(gone[i], F_GETFL) & O_ACCMODE, write ? O_RDWR : O_RDONLY);
+			assert_int_equal(ftruncate(gone[i], 4096), -1);
+			assert_int_equal(close(gone[i]), 0);
+		}
+	}
+	assert_int_equal(dev_lease_probe(dev, 2), 1);
+	assert_int_equal(close(lease), 0);
+	assert_int_equal(dev_lease_probe(dev, 1), 1);
+	dev_close(dev);
+}
+
 static void discard_says_when_the_memory_is_gone(void **state)
 {
 	(void)state;
@@ -256,6 +293,7 @@ int main(void)
 		cmocka_unit_test_setup(the_node_that_is_asked_for_must_be_its_own, as_it_should_be),
 		cmocka_unit_test_setup(a_second_node_of_the_device_is_refused, as_it_should_be),
 		cmocka_unit_test_setup(what_changed_before_it_was_taken_is_refused, as_it_should_be),
+		cmocka_unit_test_setup(one_that_was_unbound_stays_gone, as_it_should_be),
 		cmocka_unit_test_setup(discard_says_when_the_memory_is_gone, as_it_should_be),
 		cmocka_unit_test(this_system_has_none_of_that_name),
 	};

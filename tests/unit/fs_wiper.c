@@ -282,6 +282,23 @@ static void memory_that_is_always_there_is_wiped_first_and_never_given_back(void
 	assert_int_equal(pages_with_memory(), PAGES);
 }
 
+static void a_dead_device_is_left_alone(void **state)
+{
+	(void)state;
+	struct block_list a, b;
+	space_set_keep(&t.space, 64);
+	take_and_fill(64, 'a', &a);
+	space_lose(&t.space, &a);
+	take_and_fill(64, 'a', &a);
+	wiper_end_period(&t.space);
+	assert_int_equal(dax_kill(t.dax), 0);
+	STAILQ_INIT(&b);
+	assert_int_equal(space_alloc(&t.space, 0, 1, 0, &b), -ENXIO);
+	space_lose(&t.space, &a);
+	assert_free(0, 64, PAGES - 64);
+	assert_int_equal(work_until_idle(), 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -297,6 +314,7 @@ int main(void)
 		T(c6_9_what_cannot_be_wiped_stays_dirty),
 		T(pages_with_an_owner_are_left_alone),
 		T(its_thread_wipes_gives_back_and_ends),
+		T(a_dead_device_is_left_alone),
 		T(memory_that_is_always_there_is_wiped_first_and_never_given_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -140,20 +140,51 @@ bind() {
 	echo "$1" >/sys/bus/dax/drivers/device_dax/bind
 }
 
-# What the kernel does, whoever has mapped it: the mappings are there, and touching them is a SIGBUS.
+# Its mappings are there, and touching them is a SIGBUS. The server says what is lost, refuses what needs memory, and goes on
+# with the rest; to map a node that was opened after it was unbound would end the kernel.
 case_unbound_while_mapped_and_pinned() {
+	random a 1
 	serve devdax:/dev/dax0.0
 	holder /f 8
 	expect fill filled
 	expect check same
 	expect pin ok
 	unbind dax0.0
+	until_true grep -q 'is gone' /tmp/server.err
+	says /tmp/server.err 'device devdax:/dev/dax0.0 is gone (its driver was unbound): lost: all bytes of 1 files, 8 MiB'
 	expect check SIGBUS
 	expect fill SIGBUS
+	expect pin ENODEV
+	expect faults ENODEV
 	expect unpin ok
-	kill -KILL "$holder"
+	pgmap info >info
+	says info 'devdax:/dev/dax0.0 (gone)'
 	pgmap ls / | grep -q f
+	if pgmap put a /a 2>err; then fail 'put where there is no memory'; fi
+	says err "the pool's device is gone"
+	if pgmap cat /f 2>err; then fail 'bytes that are lost'; fi
+	if pgmap stop --deadline 0 2>err; then fail 'drained under a holder'; fi
+	says err "pid $holder"
+	pgmap stop --cancel
+	expect pin ENODEV
+	expect unmap ok
 	pgmap rm /f
+	stop
+	[ "$(wc -l </tmp/server.err)" = 1 ]
+}
+
+# A holder's fork is followed by a new lease, of a device that is gone.
+case_unbound_under_a_fork() {
+	bind dax0.0
+	serve devdax:/dev/dax0.0
+	holder /f 8
+	expect fill filled
+	echo fork >&8
+	read -r child <&9
+	unbind dax0.0
+	until_true grep -q 'is gone' /tmp/server.err
+	expect unmap ok
+	kill -KILL "$child" "$holder"
 	stop
 }
 
@@ -165,7 +196,14 @@ case_bound_again() {
 case_unbound_while_idle() {
 	serve devdax:/dev/dax0.0
 	unbind dax0.0
+	until_true grep -q 'is gone' /tmp/server.err
 	[ "$(pgmap ls / | wc -l)" = 0 ]
+	bind dax0.0 # too late for this server
+	pgmap info >info
+	says info 'devdax:/dev/dax0.0 (gone)'
+	refused devdax:/dev/dax0.0 'another server has it'
 	stop
-	bind dax0.0
+	serve devdax:/dev/dax0.0
+	holder /f 60
+	expect check zero
 }

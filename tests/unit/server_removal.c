@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A device that the system takes away under its pool: found out and said once, no more mappings and pins, and what is held is let
+ * go of. With the real thing: tests/vm/machines/dax.sh. */
+#include "server_util.h"
+
+#include <sys/socket.h>
+
+static bool gone;
+static struct loop loop;
+
+static int check(const struct dev *dev)
+{
+	(void)dev;
+	return gone ? -ENXIO : 0;
+}
+
+static int set_up(void **state)
+{
+	gone = false;
+	assert_int_equal(set_up_one(state), 0);
+	service->dev->check = check;
+	begin_loop(&loop, service);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	assert_int_equal(close(loop.answers_fd), 0);
+	return tear_down_one(state);
+}
+
+/* What removal_check() writes to stderr. */
+static void checked(char *said, size_t said_bytes)
+{
+	int saved = dup(STDERR_FILENO), memory = memfd_create("said", MFD_CLOEXEC);
+	assert_true(saved >= 0 && memory >= 0);
+	assert_int_equal(dup2(memory, STDERR_FILENO), STDERR_FILENO);
+	removal_check(&loop);
+	assert_int_equal(dup2(saved, STDERR_FILENO), STDERR_FILENO);
+	ssize_t n = pread(memory, said, said_bytes - 1, 0);
+	assert_true(n >= 0);
+	said[n] = 0;
+	assert_int_equal(close(saved) | close(memory), 0);
+}
+
+static enum pinword_reason reason(void)
+{
+	return pinword_read(&me.session->segment.words[0]).reason;
+}
+
+static void it_is_said_once_with_what_is_lost(void **state)
+{
+	(void)state;
+	char said[400];
+	assert_int_equal(open_map(&me, "/f", FSDAX_CREATE, 2 * MIB), 0);
+	uint64_t map = reply.rep.handle;
+	checked(said, sizeof(said));
+	assert_string_equal(said, "");
+	gone = true;
+	checked(said, sizeof(said));
+	assert_non_null(strstr(said, "device memfd:size=4194304,page=4K is gone"));
+	assert_non_null(strstr(said, "all bytes of 1 files, 2 MiB"));
+	assert_ptr_equal(strchr(said, '\n'), said + strlen(said) - 1);
+	checked(said, sizeof(said));
+	assert_string_equal(said, "");
+	assert_int_equal(ask_handle(&me, PROTO_UNMAP, map), 0);
+}
+
+static void c7_9_no_more_mappings_and_pins_but_all_else_goes_on(void **state)
+{
+	(void)state;
+	struct stat st;
+	struct proto_req info = request(PROTO_INFO);
+	assert_int_equal(open_map(&me, "/f", FSDAX_CREATE, MIB), 0);
+	uint64_t map = reply.rep.handle;
+	assert_int_equal(reason(), PINWORD_OPEN);
+	gone = true;
+	assert_true(service_check_device(service));
+	assert_false(service_check_device(service));
+	assert_int_equal(reason(), PINWORD_GOING);
+	assert_int_equal(open_map(&me, "/f", 0, 0), -ENODEV);
+	assert_int_equal(ask(&me, &info), 0);
+	assert_string_equal(reply.rep.u.info.device, "memfd:size=4194304,page=4K (gone)");
+	struct client late = join(0);
+	assert_int_equal(fstat(late.fds[0], &st), 0);
+	assert_int_equal(st.st_size, 0); /* nothing to map */
+	assert_int_equal(open_map(&late, "/g", FSDAX_CREATE, MIB), -ENXIO);
+	leave(&late);
+	service_drain(service);
+	assert_int_equal(service_drain_cancel(service), 0);
+	assert_int_equal(reason(), PINWORD_GOING);
+	assert_int_equal(ask_handle(&me, PROTO_UNMAP, map), 0);
+	assert_int_equal(ask_path(&me, PROTO_UNLINK, "/f"), 0);
+	assert_int_equal(space().used, 0);
+}
+
+/* Whatever they say, and however many. */
+static void events_are_a_reason_to_look(void **state)
+{
+	(void)state;
+	int ends[2];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+	loop.removal_fd = ends[0];
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(send(ends[1], "unbind@/devices/x", 17, 0), 17);
+	removal_events(&loop);
+	assert_int_equal(recv(ends[0], &(char){0}, 1, 0), -1);
+	assert_false(service->lost);
+	gone = true;
+	removal_events(&loop);
+	assert_true(service->lost);
+	assert_int_equal(close(ends[0]) | close(ends[1]), 0);
+}
+
+static void only_a_device_that_can_go_is_watched(void **state)
+{
+	(void)state;
+	int fd = removal_open(service->dev);
+	assert_true(fd >= 0);
+	assert_int_equal(close(fd), 0);
+	service->dev->check = NULL;
+	assert_int_equal(removal_open(service->dev), -1);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		T(it_is_said_once_with_what_is_lost),
+		T(c7_9_no_more_mappings_and_pins_but_all_else_goes_on),
+		T(events_are_a_reason_to_look),
+		T(only_a_device_that_can_go_is_watched),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
