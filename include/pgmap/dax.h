@@ -2,11 +2,17 @@
 /*
  * dax.h - a DAX device: an offset on it becomes (pgmap, pgmap offset), never a folio (c6.1).
  *
- * Thread safety: every call from any thread. dax_destroy() may not race other calls on the same device.
+ * A device lies on memory, and has a pgmap, or it is a stack: its pages lie on parts of other devices, which may be stacks.
+ * Every call works on every device. What a stack is asked goes down, and what happens below comes up to its holder, by the
+ * stack's own pages.
+ *
+ * Thread safety: every call from any thread. dax_destroy() may not race other calls on the same device, or on those that a
+ * stack stands on.
  */
 #ifndef PGMAP_DAX_H
 #define PGMAP_DAX_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,14 +36,15 @@ struct dax_span {
 };
 
 enum dax_failure {
-	DAX_FAILURE_DEAD = 1,  /* the device is gone: dax_kill() */
-	DAX_FAILURE_POISON = 2 /* pages have lost their data */
+	DAX_FAILURE_DEAD = 1,  /* these pages are gone: dax_kill() of the device, or of one below it */
+	DAX_FAILURE_POISON = 2 /* they have lost their data */
 };
 
 /* The exclusive holder of a device: a mounted file system (c6.2). */
 struct dax_holder_ops {
 	size_t ops_bytes; /* sizeof(struct dax_holder_ops) */
-	/* Called in the context of whoever found out; may not wait for the device. */
+	/* Called in the context of whoever found out, once for each run of pages; may not wait for the device, nor call
+	 * it. */
 	void (*notify_failure)(void *holder, enum dax_failure what, uint64_t pgoff, uint64_t npages);
 	/* The last reference on these pages of the device has gone (c6.8): the rules and answers of
 	 * pgmap_ops.folio_free. May be null. */
@@ -51,6 +58,10 @@ struct dax_device_ops {
 	int (*populate)(void *ctx, uint64_t offset_bytes, uint64_t len_bytes);
 	/* These bytes read as zero from now on, and their memory goes back to the system where it can. Never null. */
 	int (*discard)(void *ctx, uint64_t offset_bytes, uint64_t len_bytes);
+	/* What was written to these bytes is there after a power cut. Null: there is nothing to do for it. */
+	int (*flush)(void *ctx, uint64_t offset_bytes, uint64_t len_bytes);
+	/* These bad pages can be written again, and will be, at once. Null: they cannot. */
+	int (*clear_poison)(void *ctx, uint64_t offset_bytes, uint64_t len_bytes);
 };
 
 struct dax_params {
@@ -70,39 +81,155 @@ struct dax_params {
 	int resident;
 };
 
-/* dax_create - an alive device, with a LIVE pgmap of its own over its one range. -EINVAL null, wrong params_bytes, no
- * or unaligned length or start, unknown type; -ENOMEM. */
+/* dax_create - an alive device on memory, with a LIVE pgmap of its own over its one range. -EINVAL null, wrong params_bytes or
+ * ops_bytes (those of earlier versions are right), no or unaligned length or start, unknown type; -ENOMEM. */
 int dax_create(const struct dax_params *params, struct dax_device **out);
-/* dax_destroy - the end of a device. -EBUSY while it is held (dax_hold), or a folio of its pgmap is: nothing changes. Null: 0. */
+/* dax_destroy - the end of a device; of a stack: not of its parts. -EBUSY while it is held (dax_hold), or a folio of its pgmap
+ * is, or it is part of a stack: nothing changes. Null: 0. */
 int dax_destroy(struct dax_device *dax);
+
+/* Pages of a device, for a stack. */
+struct dax_part {
+	struct dax_device *dax;
+	uint64_t pgoff;
+	uint64_t npages; /* 0: all from there on */
+};
+
+/*
+ * dax_create_linear - a stack: parts of devices, one after the other.
+ * dax_create_stripe - a stack: equal parts take turns, chunk_pages each. Huge pages can be had as far as the chunk is aligned:
+ * a chunk of 512 keeps 2 MiB, one of 2^18 keeps 1 GiB.
+ * The parts stay the caller's, and must be there as long as the stack is. name is copied (31 bytes at most); it may be null.
+ *   -EINVAL  no parts; a null device; a device twice in one stack, at any depth; a part that is not a multiple of the
+ *            stack's granule, or lies otherwise on its device; stripe: parts that are not equal, a chunk that is 0 or not a
+ *            multiple of the granule, parts that are not multiples of the chunk
+ *   -ERANGE  a part beyond the end of its device    -ENXIO  a part's device is dead    -ENOMEM
+ */
+int dax_create_linear(const struct dax_part *parts, size_t nparts, const char *name, struct dax_device **out);
+int dax_create_stripe(const struct dax_part *parts, size_t nparts, uint64_t chunk_pages, const char *name,
+		      struct dax_device **out);
 
 /*
  * dax_direct_access - translate, without taking any reference (c6.1). npages is signed, as callers compute it. Checked
- * in this order: -EINVAL npages <= 0 or null argument, -ERANGE pgoff beyond the end, -ENXIO the device is dead,
- * -EOPNOTSUPP the device has no such operation. Otherwise the number of pages that *span covers (1 to npages).
+ * in this order: -EINVAL npages <= 0 or null argument, -ERANGE pgoff beyond the end, -ENXIO the device is dead, or the one
+ * below that has this page, -EOPNOTSUPP the device has no such operation, -EHWPOISON this page has lost its data (c6.5).
+ * Otherwise the number of pages that *span covers (1 to npages): it ends at the boundaries of a stack (c6.4), and before a
+ * page that has lost its data.
  */
 int64_t dax_direct_access(struct dax_device *dax, uint64_t pgoff, int64_t npages, struct dax_span *span);
 
-/* dax_hold - become the exclusive holder. -EBUSY there is one, -ENXIO dead, -EINVAL null argument.
- * dax_release - by that holder only: -EINVAL for anyone else. */
+/*
+ * dax_request_folios - pgmap_request_folios() of these pages, wherever they lie: span by span in ascending order (c6.4), all of
+ * them or none. *n is how many folios, each held once and charged to nobody. With folios null, that is said and nothing
+ * requested. When it fails, what it had got is put again: the holder's folio_free runs for that.
+ *   -EINVAL null argument, no pages; -ERANGE; -E2BIG more than room; -EOPNOTSUPP a LIMITED device (c5.6); and what
+ *   dax_direct_access() and pgmap_request_folios() say
+ */
+int dax_request_folios(struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct folio *folios[], size_t room,
+		       size_t *n);
+
+/* dax_hold - become the exclusive holder (c6.2); of a stack: of all that it stands on. Then what happens below is told to the
+ * stack's holder, by the stack's pages. -EBUSY there is a holder, of it or of any below; -ENXIO dead, or any below; -EINVAL null
+ * argument. What fails has changed nothing.
+ * dax_release - by that holder only: -EINVAL for anyone else. None of its callbacks runs when it returns. */
 int dax_hold(struct dax_device *dax, void *holder, const struct dax_holder_ops *ops);
 int dax_release(struct dax_device *dax, void *holder);
 
 /* dax_kill - no new access (c6.3): the holder is told once (DAX_FAILURE_DEAD, whole device), direct accesses that run
- * are waited for, later ones answer -ENXIO. Twice is harmless. Must not be called from notify_failure. */
+ * are waited for, later ones answer -ENXIO. A stack loses the pages that lie on it, its holder is told which, and the others
+ * go on. Those below a killed stack live on. Twice is harmless. Must not be called from a callback. */
 int dax_kill(struct dax_device *dax);
 
-/* dax_populate, dax_discard - memory behind pages, and its return, by the device's ops (dax_device_ops). -EINVAL no pages, -ERANGE, -ENXIO dead (not
- * dax_discard: a dying device still takes pages back), -EOPNOTSUPP, or what the device says. */
+/* dax_populate, dax_discard - memory behind pages, and its return, by the device's ops (dax_device_ops).
+ * dax_zero_range - pages read as zero, and keep their memory; those that had lost their data are good again where the device
+ * can clear them.
+ * -EINVAL no pages, -ERANGE, -ENXIO dead (not dax_discard: a dying device still takes pages back), -EOPNOTSUPP, or what the
+ * device says. On a stack, what comes before the page that failed has been done. */
 int dax_populate(struct dax_device *dax, uint64_t pgoff, uint64_t npages);
 int dax_discard(struct dax_device *dax, uint64_t pgoff, uint64_t npages);
+int dax_zero_range(struct dax_device *dax, uint64_t pgoff, uint64_t npages);
+
+/*
+ * dax_copy_from, dax_copy_to - bytes of the device, out and in: how many. Fewer than asked for: the next one cannot be had,
+ * and a call that begins there says why.
+ * dax_recovery_write - dax_copy_to() of whole pages, over such as have lost their data, too: they are good again.
+ * dax_flush - what was written to these bytes, by whatever way, is there after a power cut, where the device can say so.
+ *   -EINVAL null argument, no bytes, recovery: not whole pages; -ERANGE beyond the end; -ENXIO dead; -EOPNOTSUPP it is not
+ *   mapped here, recovery: the device cannot clear what is bad; -EIO the page has lost its data (c6.5); or what the device
+ *   says
+ */
+int64_t dax_copy_from(struct dax_device *dax, uint64_t offset_bytes, void *buf, uint64_t len_bytes);
+int64_t dax_copy_to(struct dax_device *dax, uint64_t offset_bytes, const void *buf, uint64_t len_bytes);
+int64_t dax_recovery_write(struct dax_device *dax, uint64_t offset_bytes, const void *buf, uint64_t len_bytes);
+int dax_flush(struct dax_device *dax, uint64_t offset_bytes, uint64_t len_bytes);
+
+/* dax_notify_failure - whoever finds out that pages have lost their data says so here (c6.5): they are recorded as bad, in the
+ * pgmap that they are in (pgmap_poison), and the holder is told. It may be called in any context but a signal handler's, and
+ * again. DAX_FAILURE_DEAD is for the whole of a device (else -EOPNOTSUPP): dax_kill() that waits for nobody.
+ * -EINVAL null argument, no pages, unknown failure; -ERANGE; -ENOMEM.
+ * dax_for_each_poisoned - fn for each run of pages that have lost their data, in ascending order; not zero ends and is
+ * returned. -EINVAL null argument, -ENOMEM. */
+int dax_notify_failure(struct dax_device *dax, enum dax_failure what, uint64_t pgoff, uint64_t npages);
+int dax_for_each_poisoned(struct dax_device *dax, int (*fn)(uint64_t pgoff, uint64_t npages, void *arg), void *arg);
 
 /* What a device is: any thread may ask, at any time. */
-int dax_alive(const struct dax_device *dax);           /* 1 or 0 */
+int dax_alive(const struct dax_device *dax);           /* 1 or 0; a stack is as long as it has a part that is */
 struct pgmap *dax_pgmap(const struct dax_device *dax); /* of a device that is no stack; null on a LIMITED one */
 uint64_t dax_npages(const struct dax_device *dax);
+/* The granule of all of it: a stack's is the largest of its parts'. _at: of the device that has this page. */
 unsigned dax_granule_order(const struct dax_device *dax);
+unsigned dax_granule_order_at(const struct dax_device *dax, uint64_t pgoff);
 const char *dax_name(const struct dax_device *dax);
+
+/*
+ * dax_create_fault - a stack over all of one device that fails as it is told; at first it does not. -EINVAL null argument,
+ * -ENXIO lower is dead, -ENOMEM. The calls below: -EINVAL for another device; an access is a direct access, populate, zero,
+ * copy or flush.
+ * dax_fault_poison - pages are bad, and nobody knows: the next copy that comes to them finds out, as a load would, and says so
+ * (dax_notify_failure). Writing over them whole (zero, recovery) makes them good: the device below is not asked.
+ * -EINVAL no pages, -ERANGE, -ENOMEM.
+ * dax_fault_keep_poison - no, it is asked, and may say that it cannot.
+ * dax_fault_delay - each access takes that much longer.
+ * dax_fault_dead_after - so many more accesses succeed; the next one finds it dead, as after dax_kill().
+ */
+int dax_create_fault(struct dax_device *lower, const char *name, struct dax_device **out);
+int dax_fault_poison(struct dax_device *dax, uint64_t pgoff, uint64_t npages);
+int dax_fault_keep_poison(struct dax_device *dax, bool keep);
+int dax_fault_delay(struct dax_device *dax, uint64_t delay_ns);
+int dax_fault_dead_after(struct dax_device *dax, uint64_t accesses);
+
+/* What a log keeps. Offsets and lengths as they were asked for: a write that came short has the length that was written. */
+enum dax_log_kind {
+	DAX_LOG_WRITE = 1, /* also by recovery */
+	DAX_LOG_ZERO,
+	DAX_LOG_DISCARD,
+	DAX_LOG_FLUSH, /* what was written to these bytes before is there after a power cut */
+	DAX_LOG_MARK
+};
+struct dax_log_entry {
+	enum dax_log_kind kind;
+	uint64_t offset_bytes, len_bytes;
+	const void *data; /* of a write */
+	const char *text; /* of a mark */
+};
+
+enum { DAX_LOG_NO_DIRECT = 1 }; /* direct accesses answer -EOPNOTSUPP: nothing is written past the log */
+/*
+ * dax_create_log - a stack over all of one device that keeps a record, in memory, of what is written to it by calls, and
+ * flushed. What is written through an address or a mapping it does not see. -EINVAL null argument, unknown flags; -ENXIO,
+ * -ENOMEM. A write for whose record there is no memory is -ENOMEM, and not done. The calls below: -EINVAL null argument,
+ * another device.
+ * dax_log_mark - an entry for whoever reads the log. -ENOMEM.
+ * dax_log_for_each - fn for each entry, oldest first; it may not call this device. Not zero ends and is returned.
+ * dax_log_replay - the first so many entries (or all) done again on another device: a state that a crash could have left if
+ * all writes before a flush are among them. A discard becomes zeros. And what copies and zeros answer; -EIO a short copy.
+ * dax_log_clear - forget all entries.
+ */
+int dax_create_log(struct dax_device *lower, unsigned flags, const char *name, struct dax_device **out);
+int dax_log_mark(struct dax_device *dax, const char *text);
+int dax_log_for_each(struct dax_device *dax, int (*fn)(const struct dax_log_entry *entry, void *arg), void *arg);
+int dax_log_replay(struct dax_device *dax, uint64_t entries, struct dax_device *target);
+int dax_log_clear(struct dax_device *dax);
 
 #ifdef __cplusplus
 }

@@ -22,9 +22,8 @@ static int folio_freed(void *holder, uint64_t pgoff, uint64_t npages)
 static void device_failed(void *holder, enum dax_failure what, uint64_t pgoff, uint64_t npages)
 {
 	struct fsdax *fs = holder;
-	(void)what;
-	(void)pgoff;
-	(void)npages;
+	if (what != DAX_FAILURE_DEAD || pgoff != 0 || npages != dax_npages(fs->dax))
+		return;
 	atomic_store_explicit(&fs->dead, true, memory_order_relaxed); /* before the wake, whose lock orders it */
 	space_watch_wake(&fs->space, NULL);
 }

@@ -47,7 +47,7 @@ static int discard(void *ctx, uint64_t offset, uint64_t len)
 	return 0;
 }
 
-static const struct dax_device_ops ops = {sizeof(ops), populate, discard};
+static const struct dax_device_ops ops = {.ops_bytes = sizeof(ops), .populate = populate, .discard = discard};
 
 static struct dax_params params_of(enum pgmap_type type)
 {
@@ -81,7 +81,8 @@ static void assert_invalid(struct dax_params params)
 static void bad_parameters_are_refused(void **state)
 {
 	(void)state;
-	static const struct dax_device_ops short_ops = {1, NULL, discard}, no_discard = {sizeof(ops), populate, NULL};
+	static const struct dax_device_ops short_ops = {.ops_bytes = 1, .discard = discard};
+	static const struct dax_device_ops no_discard = {.ops_bytes = sizeof(ops), .populate = populate};
 	struct dax_params good = params_of(PGMAP_FSDAX), bad;
 	struct dax_device *dax = NULL;
 	assert_int_equal(dax_create(NULL, &dax), -EINVAL);

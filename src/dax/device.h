@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * device.h - a DAX device inside this floor: what all kinds have in common, and the table of what a kind does.
+ *
+ * A device lies on memory and has a pgmap (memory.c), or is a stack: its pages lie on parts of other devices (linear.c,
+ * stripe.c, and fault.c and log.c, which have one part). A stack's link to each of its parts is what the part's device
+ * knows it by: the link is the holder of the lower device while somebody holds the upper one.
+ *
+ * Death. `dead` is set first, and the holder told; then nobody enters `access`, and those inside have left; then the same
+ * for the stacks above, whose accesses run through here: they look at `dead` of each device on the way, inside the one
+ * gate of the device that was asked. So a level of a stack costs a load, not a gate.
+ *
+ * Holders. `held` is open while there is a holder: the holder's callbacks run inside. Those of a stack's holder come
+ * through the gate of the memory that they are about, which dax_release() shuts before the holder is forgotten.
+ *
+ * Locks. device_tree: who stands on whom. device_holders: who holds, and is dead. Both global, as neither is taken by any
+ * access. device_tree is kept while a kill waits for accesses, which therefore never take it (nor may callbacks); no
+ * callback runs under either. Order: tree, holders.
+ */
+#ifndef PGMAP_DAX_DEVICE_H
+#define PGMAP_DAX_DEVICE_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <pgmap/dax.h>
+
+#include "dax/gate.h"
+
+/* What is done with bytes of a device. */
+enum io_kind {
+	IO_POPULATE,
+	IO_DISCARD,
+	IO_ZERO,
+	IO_FLUSH,
+	IO_POISON, /* they are found to be bad */
+	IO_READ,   /* to buf */
+	IO_WRITE,  /* from buf */
+	IO_RECOVER /* from buf, whole pages: bad ones become good */
+};
+
+struct io {
+	enum io_kind kind;
+	bool may_clear; /* bad pages become good by being written, whatever the device can (fault.c) */
+	uint64_t offset_bytes, len_bytes;
+	char *buf; /* written by IO_READ only */
+};
+
+/* Pages of a stack, where they lie below it. */
+struct place {
+	struct dax_device *dax;
+	uint64_t pgoff, npages;
+};
+
+struct link;
+struct segments;
+
+/* A kind of device. Offsets lie on the device, and were checked. */
+struct dax_ops {
+	int64_t (*direct_access)(struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct dax_span *span);
+	/* How many bytes, all of them unless it reads, writes or recovers; or -errno. */
+	int64_t (*io)(struct dax_device *dax, const struct io *io);
+	/* Its own part of dax_destroy(): -EBUSY, or gone but for the device itself. Null: nothing. */
+	int (*end)(struct dax_device *dax);
+
+	/* Of stacks. locate: as many of these pages as lie on one part, one after the other. raise: the other way, of pages
+	 * that the part has; how many, and *pgoff becomes the first. */
+	void (*locate)(const struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct place *out);
+	uint64_t (*raise)(const struct link *link, uint64_t *pgoff, uint64_t npages);
+	/* The orders of folios that can lie on it: layout.h. Null: they are those of its one part. */
+	int (*lay_out)(struct dax_device *dax, struct segments *out);
+};
+
+/* A part of a stack. */
+struct link {
+	struct dax_device *lower;
+	uint64_t pgoff, npages; /* of the lower device */
+	struct dax_device *upper;
+	uint64_t first; /* page of a linear stack that it begins at */
+	size_t index;   /* of the upper's links */
+	LIST_ENTRY(link) above;
+};
+
+struct dax_device {
+	const struct dax_ops *ops;
+	atomic_bool dead;
+	unsigned granule_order;
+	uint64_t npages;
+	struct gate access;
+	struct gate held;
+	struct link *links; /* a stack's parts; null: memory */
+	size_t nlinks;
+	LIST_HEAD(, link) uppers; /* stacks that it is part of; device_tree */
+	void *holder;             /* device_holders; in callbacks: stable */
+	bool releasing;
+	struct dax_holder_ops holder_ops;
+	char name[32];
+};
+
+extern pthread_mutex_t device_tree, device_holders;
+
+/* device_init - an alive device that nobody holds or stands on. */
+void device_init(struct dax_device *dax, const struct dax_ops *ops, const char *name);
+void device_exit(struct dax_device *dax);
+
+/* device_die - dead, and the holder told, once; nobody is waited for, so accesses may call it. */
+void device_die(struct dax_device *dax);
+/* device_tell - the holder, if there is one. */
+void device_tell(struct dax_device *dax, enum dax_failure what, uint64_t pgoff, uint64_t npages);
+
+static inline bool device_is_dead(const struct dax_device *dax)
+{
+	return atomic_load_explicit(&dax->dead, memory_order_acquire);
+}
+
+/* On the way down, inside the gate of the device that was asked. */
+static inline int64_t device_access(struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct dax_span *span)
+{
+	if (__builtin_expect(device_is_dead(dax), 0))
+		return -ENXIO;
+	return dax->ops->direct_access(dax, pgoff, npages, span);
+}
+
+/* A dying device still takes pages back. */
+static inline int64_t device_io(struct dax_device *dax, const struct io *io)
+{
+	if (device_is_dead(dax) && io->kind != IO_DISCARD && io->kind != IO_POISON)
+		return -ENXIO;
+	return dax->ops->io(dax, io);
+}
+
+static inline bool io_counts(const struct io *io)
+{
+	return io->kind >= IO_READ;
+}
+
+#endif

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * memory.c - the device that lies directly on memory, and has a pgmap of its own. See memory.h, device.h.
+ *
+ * Poison is recorded in the pgmap before the holder is told, so that who is told asks and sees it. Pages that are written to
+ * be good again are first cleared by the device, then written, and good only then: nobody is given them before that.
+ */
+#include "dax/memory.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <pgmap/folio.h>
+
+#include "dax/layout.h"
+#include "dax/record.h"
+#include "port/compiler.h"
+
+struct memory_device {
+	struct dax_device dax;
+	struct dax_params params;
+	struct pgmap *pgmap;  /* null: LIMITED */
+	struct pgmap *record; /* the same, or one that nobody else knows */
+	uint64_t first;       /* pgoff of page 0 in it */
+};
+
+static const struct dax_ops memory_ops;
+
+static struct memory_device *memory_of(const struct dax_device *dax)
+{
+	return (struct memory_device *)(uintptr_t)dax;
+}
+
+bool memory_is(const struct dax_device *dax)
+{
+	return dax->ops == &memory_ops;
+}
+
+uint64_t memory_first(const struct dax_device *dax)
+{
+	return memory_of(dax)->first;
+}
+
+struct pgmap *memory_record(const struct dax_device *dax)
+{
+	return memory_of(dax)->record;
+}
+
+/* The span of pages that are good, from here on. */
+static int64_t cut_at_poison(const struct memory_device *memory, uint64_t pgoff, struct dax_span *span)
+{
+	uint64_t from = memory->first + pgoff, end = from + span->npages;
+	if (!record_find(memory->record, &from, &end))
+		return (int64_t)span->npages;
+	span->npages = from - (memory->first + pgoff);
+	return span->npages ? (int64_t)span->npages : -EHWPOISON;
+}
+
+static int64_t memory_direct_access(struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct dax_span *span)
+{
+	const struct memory_device *memory = memory_of(dax);
+	uint64_t n = dax->npages - pgoff < npages ? dax->npages - pgoff : npages;
+	uint64_t offset_bytes = memory->params.start_bytes + (pgoff << PGMAP_PAGE_SHIFT);
+	struct dax_span all = {
+		.pgmap = memory->pgmap,
+		.pgmap_pgoff = memory->first + pgoff,
+		.npages = n,
+		.addr = memory->params.addr ? (char *)memory->params.addr + offset_bytes : NULL,
+		.fd = memory->params.fd,
+		.fd_offset_bytes = offset_bytes,
+		.resident = memory->params.resident,
+	};
+	if (!record_is_clean(memory->record)) {
+		int64_t good = cut_at_poison(memory, pgoff, &all);
+		if (good < 0)
+			return good;
+	}
+	*span = all;
+	return (int64_t)all.npages;
+}
+
+static uint64_t first_page(const struct memory_device *memory, uint64_t offset_bytes)
+{
+	return memory->first + (offset_bytes >> PGMAP_PAGE_SHIFT);
+}
+
+static uint64_t end_page(const struct memory_device *memory, const struct io *io)
+{
+	return first_page(memory, io->offset_bytes + io->len_bytes + PGMAP_PAGE_SIZE - 1);
+}
+
+/* How many of its bytes lie before the first bad page. */
+static uint64_t good_bytes(const struct memory_device *memory, const struct io *io)
+{
+	uint64_t from = first_page(memory, io->offset_bytes), end = end_page(memory, io);
+	if (!record_find(memory->record, &from, &end))
+		return io->len_bytes;
+	uint64_t bad_bytes = (from - memory->first) << PGMAP_PAGE_SHIFT;
+	return bad_bytes > io->offset_bytes ? bad_bytes - io->offset_bytes : 0;
+}
+
+static char *address(const struct memory_device *memory, const struct io *io)
+{
+	return memory->params.addr ? (char *)memory->params.addr + memory->params.start_bytes + io->offset_bytes : NULL;
+}
+
+static int64_t copy(const struct memory_device *memory, const struct io *io)
+{
+	char *at = address(memory, io);
+	if (!at)
+		return -EOPNOTSUPP;
+	uint64_t n = good_bytes(memory, io);
+	if (!n)
+		return -EIO;
+	if (io->kind == IO_READ)
+		memcpy(io->buf, at, n);
+	else
+		memcpy(at, io->buf, n);
+	return (int64_t)n;
+}
+
+/* An op that the version of the struct may lack. */
+#define OP(ops, name)                                                                                                  \
+	((ops) && (ops)->ops_bytes >= offsetof(struct dax_device_ops, name) + sizeof((ops)->name) ? (ops)->name : NULL)
+
+/* Each bad run among the pages goes to the device, which can be written then; or why it cannot. */
+static int repair(const struct memory_device *memory, const struct io *io)
+{
+	uint64_t from = first_page(memory, io->offset_bytes), last = end_page(memory, io), end = last;
+	int (*clear_poison)(void *, uint64_t, uint64_t) = OP(memory->params.ops, clear_poison);
+	for (; !io->may_clear && record_find(memory->record, &from, &end); from = end, end = last) {
+		if (!clear_poison)
+			return -EOPNOTSUPP;
+		uint64_t at_bytes = memory->params.start_bytes + ((from - memory->first) << PGMAP_PAGE_SHIFT);
+		int err = clear_poison(memory->params.ctx, at_bytes, (end - from) << PGMAP_PAGE_SHIFT);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int64_t overwrite(const struct memory_device *memory, const struct io *io, bool bad)
+{
+	char *at = address(memory, io);
+	if (!at)
+		return -EOPNOTSUPP;
+	int err = bad ? repair(memory, io) : 0;
+	if (err)
+		return err;
+	if (io->kind == IO_ZERO)
+		memset(at, 0, io->len_bytes);
+	else
+		memcpy(at, io->buf, io->len_bytes);
+	if (bad)
+		err = pgmap_clear_poison(memory->record, first_page(memory, io->offset_bytes),
+					 io->len_bytes >> PGMAP_PAGE_SHIFT);
+	return err ? err : (int64_t)io->len_bytes;
+}
+
+static int64_t found_bad(struct memory_device *memory, const struct io *io)
+{
+	uint64_t npages = io->len_bytes >> PGMAP_PAGE_SHIFT;
+	int err = pgmap_poison(memory->record, first_page(memory, io->offset_bytes), npages);
+	if (err)
+		return err;
+	device_tell(&memory->dax, DAX_FAILURE_POISON, io->offset_bytes >> PGMAP_PAGE_SHIFT, npages);
+	return (int64_t)io->len_bytes;
+}
+
+/* What the params' ops do. */
+static int64_t by_ops(const struct memory_device *memory, const struct io *io)
+{
+	const struct dax_device_ops *ops = memory->params.ops;
+	uint64_t offset_bytes = memory->params.start_bytes + io->offset_bytes;
+	int (*op)(void *, uint64_t, uint64_t) = OP(ops, flush);
+	if (io->kind != IO_FLUSH && !ops)
+		return -EOPNOTSUPP;
+	if (io->kind != IO_FLUSH)
+		op = io->kind == IO_POPULATE ? ops->populate : ops->discard;
+	int err = op ? op(memory->params.ctx, offset_bytes, io->len_bytes) : 0;
+	return err ? err : (int64_t)io->len_bytes;
+}
+
+/* Memory that is not mapped here: it goes, and what comes is zero. */
+static int64_t zero_by_ops(const struct memory_device *memory, const struct io *io)
+{
+	struct io step = *io;
+	step.kind = IO_DISCARD;
+	int64_t n = by_ops(memory, &step);
+	step.kind = IO_POPULATE;
+	return n < 0 ? n : by_ops(memory, &step);
+}
+
+static int64_t memory_io(struct dax_device *dax, const struct io *io)
+{
+	struct memory_device *memory = memory_of(dax);
+	switch (io->kind) {
+	case IO_POPULATE:
+	case IO_DISCARD:
+	case IO_FLUSH:
+		return by_ops(memory, io);
+	case IO_POISON:
+		return found_bad(memory, io);
+	case IO_READ:
+	case IO_WRITE:
+		return copy(memory, io);
+	case IO_ZERO:
+		if (!memory->params.addr && record_is_clean(memory->record))
+			return zero_by_ops(memory, io);
+		break;
+	case IO_RECOVER:
+		break;
+	}
+	return overwrite(memory, io, good_bytes(memory, io) != io->len_bytes);
+}
+
+/* DEAD if nothing is held, else as it was. */
+static int end_pgmap(struct pgmap *pgmap)
+{
+	enum pgmap_state before = pgmap_state(pgmap);
+	(void)pgmap_kill(pgmap);
+	if (pgmap_drain(pgmap, 0) != 0) {
+		if (before == PGMAP_LIVE)
+			(void)pgmap_revive(pgmap);
+		return -EBUSY;
+	}
+	return pgmap_destroy(pgmap);
+}
+
+static int memory_end(struct dax_device *dax)
+{
+	return end_pgmap(memory_of(dax)->record);
+}
+
+static int memory_lay_out(struct dax_device *dax, struct segments *out)
+{
+	const struct segment all = {0, dax->npages, memory_of(dax)->first, PGMAP_MAX_ORDER, dax->granule_order};
+	return segments_add(out, &all);
+}
+
+static const struct dax_ops memory_ops = {
+	.direct_access = memory_direct_access,
+	.io = memory_io,
+	.end = memory_end,
+	.lay_out = memory_lay_out,
+};
+
+/* The pgmap's callback: hand the pages on to the holder, by their offset on the device. */
+static int folio_freed(struct folio *folio, void *owner)
+{
+	struct memory_device *memory = owner;
+	struct dax_device *dax = &memory->dax;
+	int answer = PGMAP_FREE_IDLE;
+	if (!gate_enter(&dax->held))
+		return answer;
+	if (dax->holder_ops.folio_free)
+		answer =
+			dax->holder_ops.folio_free(dax->holder, folio_pgoff(folio) - memory->first, folio_pages(folio));
+	gate_leave(&dax->held);
+	return answer;
+}
+
+static const struct pgmap_ops pgmap_callbacks = {
+	.ops_bytes = sizeof(struct pgmap_ops),
+	.folio_free = folio_freed,
+};
+
+/* Programs that were built with an earlier version of the structs leave what was added since. */
+static const size_t first_params_bytes = offsetof(struct dax_params, name) + sizeof(char *);
+static const size_t first_ops_bytes = offsetof(struct dax_device_ops, flush);
+
+static int take_params(const struct dax_params *given, struct dax_params *params)
+{
+	if (!given || given->params_bytes < first_params_bytes || given->params_bytes > sizeof(*params))
+		return -EINVAL;
+	memcpy(params, given, given->params_bytes);
+	const struct dax_device_ops *ops = params->ops;
+	if (ops && (ops->ops_bytes < first_ops_bytes || ops->ops_bytes > sizeof(*ops) || !ops->discard))
+		return -EINVAL;
+	return 0;
+}
+
+static int check_params(const struct dax_params *params)
+{
+	if (params->granule_order > PGMAP_MAX_ORDER)
+		return -EINVAL;
+	if (params->type && (params->type < PGMAP_FSDAX || params->type > PGMAP_P2PDMA))
+		return -EINVAL;
+	uint64_t end, granule_bytes = PGMAP_PAGE_SIZE << params->granule_order;
+	if (!params->len_bytes || params->len_bytes % granule_bytes || params->start_bytes % granule_bytes)
+		return -EINVAL;
+	if (__builtin_add_overflow(params->start_bytes, params->len_bytes, &end) || end > INT64_MAX)
+		return -EINVAL;
+	return 0;
+}
+
+static int create_pgmap(struct memory_device *memory)
+{
+	const struct dax_params *given = &memory->params;
+	const struct pgmap_range range = {.start_bytes = given->start_bytes, .len_bytes = given->len_bytes};
+	const struct pgmap_params params = {
+		.params_bytes = sizeof(params),
+		.type = given->type ? given->type : PGMAP_GENERIC,
+		.ranges = &range,
+		.nranges = 1,
+		.ops = &pgmap_callbacks,
+		.owner = memory,
+		.base = given->addr,
+		.name = memory->dax.name,
+	};
+	int err = pgmap_create(&params, &memory->record);
+	if (err)
+		return err;
+	memory->pgmap = given->type ? memory->record : NULL;
+	return pgmap_device_to_pgoff(memory->record, given->start_bytes, &memory->first);
+}
+
+PGMAP_PUBLIC int dax_create(const struct dax_params *params, struct dax_device **out)
+{
+	if (!out)
+		return -EINVAL;
+	struct memory_device *memory = calloc(1, sizeof(*memory));
+	if (!memory)
+		return -ENOMEM;
+	int err = take_params(params, &memory->params);
+	if (!err)
+		err = check_params(&memory->params);
+	if (!err) {
+		device_init(&memory->dax, &memory_ops, memory->params.name ? memory->params.name : "dax");
+		memory->dax.npages = memory->params.len_bytes >> PGMAP_PAGE_SHIFT;
+		memory->dax.granule_order = memory->params.granule_order;
+		err = create_pgmap(memory);
+		if (err)
+			device_exit(&memory->dax);
+	}
+	if (err) {
+		free(memory);
+		return err;
+	}
+	*out = &memory->dax;
+	return 0;
+}
+
+PGMAP_PUBLIC struct pgmap *dax_pgmap(const struct dax_device *dax)
+{
+	return memory_is(dax) ? memory_of(dax)->pgmap : NULL;
+}

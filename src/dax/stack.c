@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * stack.c - see stack.h.
+ *
+ * A link's callbacks run inside the `held` gate of the memory below, which is open only while every device above it has
+ * its holder set (device.c): so they read it without a lock.
+ */
+#include "dax/stack.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "dax/memory.h"
+
+typedef int piece_fn(const struct dax_device *upper, uint64_t pgoff, uint64_t npages, const void *arg);
+
+/* What of these pages of the lower device belongs to the stack, by the stack's pages. The answers, or-ed. */
+static int raise_pieces(const struct link *link, uint64_t pgoff, uint64_t npages, piece_fn *fn, const void *arg)
+{
+	uint64_t from = pgoff > link->pgoff ? pgoff : link->pgoff;
+	uint64_t end = pgoff + npages, part_end = link->pgoff + link->npages;
+	int answers = 0;
+	end = end < part_end ? end : part_end;
+	while (from < end) {
+		uint64_t upper = from, n = link->upper->ops->raise(link, &upper, end - from);
+		answers |= fn(link->upper, upper, n, arg);
+		from += n;
+	}
+	return answers;
+}
+
+static int tell_failure(const struct dax_device *upper, uint64_t pgoff, uint64_t npages, const void *arg)
+{
+	if (upper->holder_ops.notify_failure)
+		upper->holder_ops.notify_failure(upper->holder, *(const enum dax_failure *)arg, pgoff, npages);
+	return 0;
+}
+
+static void part_failed(void *holder, enum dax_failure what, uint64_t pgoff, uint64_t npages)
+{
+	(void)raise_pieces(holder, pgoff, npages, tell_failure, &what);
+}
+
+static int tell_freed(const struct dax_device *upper, uint64_t pgoff, uint64_t npages, const void *arg)
+{
+	(void)arg;
+	return upper->holder_ops.folio_free ? upper->holder_ops.folio_free(upper->holder, pgoff, npages)
+					    : PGMAP_FREE_IDLE;
+}
+
+/* KEEP for a part of a folio keeps all of it. */
+static int part_freed(void *holder, uint64_t pgoff, uint64_t npages)
+{
+	return raise_pieces(holder, pgoff, npages, tell_freed, NULL);
+}
+
+const struct dax_holder_ops stack_holder_ops = {
+	.ops_bytes = sizeof(struct dax_holder_ops),
+	.notify_failure = part_failed,
+	.folio_free = part_freed,
+};
+
+static bool stands_on(const struct dax_device *dax, const struct dax_device *lower)
+{
+	if (dax == lower)
+		return true;
+	for (size_t i = 0; i < dax->nlinks; i++) {
+		if (stands_on(dax->links[i].lower, lower))
+			return true;
+	}
+	return false;
+}
+
+/* They have a device in common: then they have memory in common. */
+static bool share(const struct dax_device *a, const struct dax_device *b)
+{
+	if (memory_is(a))
+		return stands_on(b, a);
+	for (size_t i = 0; i < a->nlinks; i++) {
+		if (share(a->links[i].lower, b))
+			return true;
+	}
+	return false;
+}
+
+static int set_link(struct dax_device *dax, size_t i, const struct dax_part *part)
+{
+	if (!part->dax)
+		return -EINVAL;
+	struct link *link = &dax->links[i];
+	uint64_t there = dax_npages(part->dax);
+	if (part->pgoff >= there || part->npages > there - part->pgoff)
+		return -ERANGE;
+	if (device_is_dead(part->dax))
+		return -ENXIO;
+	*link = (struct link){
+		.lower = part->dax,
+		.pgoff = part->pgoff,
+		.npages = part->npages ? part->npages : there - part->pgoff,
+		.upper = dax,
+		.first = dax->npages,
+		.index = i,
+	};
+	for (size_t before = 0; before < i; before++) {
+		if (share(dax->links[before].lower, part->dax))
+			return -EINVAL;
+	}
+	dax->npages += link->npages;
+	dax->nlinks = i + 1;
+	if (part->dax->granule_order > dax->granule_order)
+		dax->granule_order = part->dax->granule_order;
+	return dax->npages > PGMAP_MAX_PAGES ? -EINVAL : 0;
+}
+
+static int check_aligned(const struct dax_device *dax)
+{
+	uint64_t granule_pages = UINT64_C(1) << dax->granule_order;
+	for (size_t i = 0; i < dax->nlinks; i++) {
+		if (dax->links[i].pgoff % granule_pages || dax->links[i].npages % granule_pages)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+int stack_init(struct dax_device *dax, const struct dax_ops *ops, const struct dax_part *parts, size_t nparts,
+	       const char *name)
+{
+	if (!parts || !nparts)
+		return -EINVAL;
+	dax->links = calloc(nparts, sizeof(*dax->links));
+	if (!dax->links)
+		return -ENOMEM;
+	int err = 0;
+	for (size_t i = 0; i < nparts && !err; i++)
+		err = set_link(dax, i, &parts[i]);
+	if (!err)
+		err = check_aligned(dax);
+	if (err)
+		free(dax->links);
+	else
+		device_init(dax, ops, name ? name : "stack");
+	return err;
+}
+
+/* A granule of the stack is a block of the pgmap, too. */
+static int check_layout(struct dax_device *dax)
+{
+	struct segments segments = {0};
+	int err = layout_of(dax, &segments);
+	uint64_t granule_pages = UINT64_C(1) << dax->granule_order;
+	for (size_t i = 0; i < segments.n && !err; i++) {
+		const struct segment *segment = &segments.at[i];
+		if ((segment->first - segment->pgoff) % granule_pages || segment->max_order < dax->granule_order)
+			err = -EINVAL;
+	}
+	layout_end(&segments);
+	return err;
+}
+
+int stack_settle(struct dax_device *dax)
+{
+	int err = dax->granule_order ? check_layout(dax) : 0;
+	if (err)
+		return err;
+	(void)pthread_mutex_lock(&device_tree);
+	for (size_t i = 0; i < dax->nlinks; i++)
+		LIST_INSERT_HEAD(&dax->links[i].lower->uppers, &dax->links[i], above);
+	(void)pthread_mutex_unlock(&device_tree);
+	return 0;
+}
+
+void stack_free(struct dax_device *dax)
+{
+	device_exit(dax);
+	free(dax->links);
+	free(dax);
+}
+
+int stack_make(size_t bytes, const struct dax_ops *ops, struct dax_device *lower, const char *name,
+	       struct dax_device **out)
+{
+	const struct dax_part whole = {.dax = lower};
+	struct dax_device *dax = calloc(1, bytes);
+	if (!dax)
+		return -ENOMEM;
+	int err = stack_init(dax, ops, &whole, 1, name);
+	if (err) {
+		free(dax);
+		return err;
+	}
+	err = stack_settle(dax);
+	if (err)
+		stack_free(dax);
+	else
+		*out = dax;
+	return err;
+}
+
+void stack_unlink(struct dax_device *dax)
+{
+	for (size_t i = 0; i < dax->nlinks; i++)
+		LIST_REMOVE(&dax->links[i], above);
+	free(dax->links);
+	dax->links = NULL;
+	dax->nlinks = 0;
+}
+
+void stack_locate_whole(const struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct place *out)
+{
+	*out = (struct place){dax->links[0].lower, pgoff, npages};
+}
+
+int64_t stack_access_whole(struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct dax_span *span)
+{
+	return device_access(dax->links[0].lower, pgoff, npages, span);
+}
+
+uint64_t stack_raise(const struct link *link, uint64_t *pgoff, uint64_t npages)
+{
+	*pgoff = link->first + (*pgoff - link->pgoff);
+	return npages;
+}
+
+/* The first piece of it, where it lies below. */
+static struct dax_device *first_piece(const struct dax_device *dax, const struct io *io, struct io *piece)
+{
+	uint64_t within = io->offset_bytes % PGMAP_PAGE_SIZE;
+	uint64_t npages = (within + io->len_bytes + PGMAP_PAGE_SIZE - 1) >> PGMAP_PAGE_SHIFT;
+	struct place place;
+	dax->ops->locate(dax, io->offset_bytes >> PGMAP_PAGE_SHIFT, npages, &place);
+	uint64_t there = (place.npages << PGMAP_PAGE_SHIFT) - within;
+	*piece = *io;
+	piece->offset_bytes = (place.pgoff << PGMAP_PAGE_SHIFT) + within;
+	piece->len_bytes = there < io->len_bytes ? there : io->len_bytes;
+	return place.dax;
+}
+
+int64_t stack_io(struct dax_device *dax, const struct io *io)
+{
+	struct io rest = *io, piece;
+	int64_t done = 0;
+	while (rest.len_bytes) {
+		struct dax_device *lower = first_piece(dax, &rest, &piece);
+		int64_t n = device_io(lower, &piece);
+		if (n < 0)
+			return done && io_counts(io) ? done : n;
+		done += n;
+		if ((uint64_t)n < piece.len_bytes)
+			break;
+		rest.offset_bytes += (uint64_t)n;
+		rest.len_bytes -= (uint64_t)n;
+		rest.buf = rest.buf ? rest.buf + n : NULL;
+	}
+	return done;
+}

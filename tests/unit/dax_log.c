@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A write log: what was written and flushed, in order and with contents, and any prefix of it done again. */
+#include "stack_util.h"
+
+static struct bottom bottom, copy;
+static struct dax_device *dax;
+
+static int open_log(void **state)
+{
+	(void)state;
+	bottom_open(&bottom, 16, 0);
+	bottom_open(&copy, 16, 0);
+	assert_int_equal(dax_create_log(bottom.dax, 0, NULL, &dax), 0);
+	return 0;
+}
+
+static int close_log(void **state)
+{
+	(void)state;
+	assert_int_equal(dax_destroy(dax), 0);
+	bottom_close(&bottom);
+	bottom_close(&copy);
+	return 0;
+}
+
+static struct dax_log_entry seen[16];
+static char seen_data[16];
+static int nseen;
+
+static int look(const struct dax_log_entry *entry, void *arg)
+{
+	(void)arg;
+	assert_true(nseen < 16);
+	seen_data[nseen] = entry->data ? *(const char *)entry->data : entry->text ? entry->text[0] : 0;
+	seen[nseen++] = *entry;
+	return nseen == 15 ? 9 : 0;
+}
+
+static void look_again(void)
+{
+	nseen = 0;
+	assert_int_equal(dax_log_for_each(dax, look, NULL), 0);
+}
+
+static void it_is_as_the_device_below(void **state)
+{
+	(void)state;
+	struct dax_device *none = NULL;
+	struct dax_span span;
+	char byte;
+	assert_int_equal(dax_create_log(NULL, 0, NULL, &none), -EINVAL);
+	assert_int_equal(dax_create_log(bottom.dax, 2, NULL, &none), -EINVAL);
+	assert_int_equal(dax_create_log(bottom.dax, 0, NULL, NULL), -EINVAL);
+	assert_int_equal(dax_log_mark(bottom.dax, "x"), -EINVAL);
+	assert_int_equal(dax_log_mark(dax, NULL), -EINVAL);
+	assert_int_equal(dax_log_for_each(bottom.dax, look, NULL), -EINVAL);
+	assert_int_equal(dax_log_for_each(dax, NULL, NULL), -EINVAL);
+	assert_int_equal(dax_log_replay(dax, 1, dax), -EINVAL);
+	assert_int_equal(dax_log_replay(dax, 1, NULL), -EINVAL);
+	assert_int_equal(dax_log_replay(copy.dax, 1, dax), -EINVAL);
+	assert_int_equal(dax_log_clear(copy.dax), -EINVAL);
+	assert_lies(dax, 3, 99, &bottom, 3, 13);
+	assert_int_equal(dax_populate(dax, 0, 1), 0);
+	assert_int_equal(dax_copy_from(dax, 0, &byte, 1), 1);
+	look_again();
+	assert_int_equal(nseen, 0); /* nothing was written */
+	assert_int_equal(dax_kill(bottom.dax), 0);
+	assert_int_equal(dax_direct_access(dax, 0, 1, &span), -ENXIO);
+	assert_int_equal(dax_copy_to(dax, 0, &byte, 1), -ENXIO);
+	look_again();
+	assert_int_equal(nseen, 0);
+}
+
+static void what_is_written_is_recorded_in_order(void **state)
+{
+	(void)state;
+	char page[PAGE];
+	memset(page, 'p', sizeof(page));
+	assert_int_equal(dax_copy_to(dax, 100, "abc", 3), 3);
+	assert_int_equal(dax_flush(dax, 0, PAGE), 0);
+	assert_int_equal(dax_log_mark(dax, "mark"), 0);
+	assert_int_equal(dax_zero_range(dax, 2, 3), 0);
+	assert_int_equal(dax_recovery_write(dax, PAGE, page, PAGE), PAGE);
+	assert_int_equal(dax_discard(dax, 5, 1), 0);
+	assert_int_equal(dax_notify_failure(dax, DAX_FAILURE_POISON, 1, 1), 0);
+	assert_int_equal(dax_copy_to(dax, PAGE - 2, "defg", 4), 2); /* short */
+	assert_int_equal(dax_copy_to(dax, PAGE, "h", 1), -EIO);     /* not at all */
+	look_again();
+	static const struct dax_log_entry want[] = {
+		{DAX_LOG_WRITE, 100, 3, NULL, NULL},      {DAX_LOG_FLUSH, 0, PAGE, NULL, NULL},
+		{DAX_LOG_MARK, 0, 0, NULL, NULL},         {DAX_LOG_ZERO, 2 * PAGE, 3 * PAGE, NULL, NULL},
+		{DAX_LOG_WRITE, PAGE, PAGE, NULL, NULL},  {DAX_LOG_DISCARD, 5 * PAGE, PAGE, NULL, NULL},
+		{DAX_LOG_WRITE, PAGE - 2, 2, NULL, NULL},
+	};
+	assert_int_equal(nseen, 7);
+	for (int i = 0; i < 7; i++) {
+		assert_int_equal(seen[i].kind, want[i].kind);
+		assert_int_equal(seen[i].offset_bytes, want[i].offset_bytes);
+		assert_int_equal(seen[i].len_bytes, want[i].len_bytes);
+	}
+	assert_memory_equal(seen_data, "a\0m\0p\0d", 7);
+	assert_int_equal(dax_log_clear(dax), 0);
+	look_again();
+	assert_int_equal(nseen, 0);
+}
+
+static void any_prefix_can_be_done_again(void **state)
+{
+	(void)state;
+	static char model[9][16 * PAGE]; /* the device after so many entries */
+	char page[PAGE];
+	for (int i = 0; i < 8; i++) {
+		memset(page, 'A' + i, sizeof(page));
+		if (i == 5)
+			assert_int_equal(dax_zero_range(dax, 1, 2), 0);
+		else
+			assert_int_equal(dax_copy_to(dax, (uint64_t)i * 1500, page, PAGE), PAGE);
+		memcpy(model[i + 1], bottom.bytes, sizeof(model[0]));
+	}
+	for (uint64_t n = 0; n <= 8; n++) {
+		memset(copy.bytes, 0, sizeof(model[0]));
+		assert_int_equal(dax_log_replay(dax, n, copy.dax), 0);
+		assert_memory_equal(copy.bytes, model[n], sizeof(model[0]));
+	}
+	memset(copy.bytes, 0, sizeof(model[0]));
+	assert_int_equal(dax_log_replay(dax, UINT64_MAX, copy.dax), 0);
+	assert_memory_equal(copy.bytes, model[8], sizeof(model[0]));
+	assert_int_equal(dax_kill(copy.dax), 0);
+	assert_int_equal(dax_log_replay(dax, 3, copy.dax), -ENXIO);
+}
+
+static void c6_1_no_direct_access_past_the_log(void **state)
+{
+	(void)state;
+	struct dax_device *strict;
+	struct dax_span span;
+	assert_int_equal(dax_destroy(dax), 0);
+	assert_int_equal(dax_create_log(bottom.dax, DAX_LOG_NO_DIRECT, "strict", &strict), 0);
+	assert_int_equal(dax_direct_access(strict, 0, 0, &span), -EINVAL);
+	assert_int_equal(dax_direct_access(strict, 16, 1, &span), -ERANGE);
+	assert_int_equal(dax_direct_access(strict, 0, 1, &span), -EOPNOTSUPP);
+	assert_int_equal(dax_notify_failure(strict, DAX_FAILURE_POISON, 0, 1), 0);
+	assert_int_equal(dax_direct_access(strict, 0, 1, &span), -EOPNOTSUPP); /* before -EHWPOISON */
+	assert_int_equal(dax_copy_to(strict, PAGE, "z", 1), 1);
+	assert_int_equal(dax_kill(bottom.dax), 0);
+	assert_int_equal(dax_direct_access(strict, 0, 1, &span), -ENXIO); /* before -EOPNOTSUPP */
+	assert_int_equal(dax_destroy(strict), 0);
+	dax = NULL;
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_log, close_log)
+	static const struct CMUnitTest tests[] = {
+		TEST(it_is_as_the_device_below),
+		TEST(what_is_written_is_recorded_in_order),
+		TEST(any_prefix_can_be_done_again),
+		TEST(c6_1_no_direct_access_past_the_log),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
