@@ -235,6 +235,7 @@ static struct dax_device *first_piece(const struct dax_device *dax, const struct
 	return place.dax;
 }
 
+/* After a short copy the next piece begins where it could not go on, and says why. */
 int64_t stack_io(struct dax_device *dax, const struct io *io)
 {
 	struct io rest = *io, piece;
@@ -245,8 +246,6 @@ int64_t stack_io(struct dax_device *dax, const struct io *io)
 		if (n < 0)
 			return done && io_counts(io) ? done : n;
 		done += n;
-		if ((uint64_t)n < piece.len_bytes)
-			break;
 		rest.offset_bytes += (uint64_t)n;
 		rest.len_bytes -= (uint64_t)n;
 		rest.buf = rest.buf ? rest.buf + n : NULL;

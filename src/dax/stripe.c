@@ -115,10 +115,9 @@ static const struct dax_ops stripe_ops = {
 	.lay_out = stripe_lay_out,
 };
 
+/* That a chunk is whole granules follows from the layout: stack_settle(). */
 static int check_equal(const struct dax_device *dax, uint64_t chunk_pages)
 {
-	if (chunk_pages % (UINT64_C(1) << dax->granule_order))
-		return -EINVAL;
 	for (size_t i = 0; i < dax->nlinks; i++) {
 		if (dax->links[i].npages != dax->links[0].npages || dax->links[i].npages % chunk_pages)
 			return -EINVAL;

@@ -173,20 +173,27 @@ static void poison_some(void)
 		assert_int_equal(holder.poisoned[i], now[top->bottom[i]][top->page[i]]);
 }
 
-static int unmark(uint64_t pgoff, uint64_t npages, void *arg)
+struct list {
+	uint8_t pages[HOLDER_PAGES];
+	uint64_t end;
+};
+
+static int note_run(uint64_t pgoff, uint64_t npages, void *arg)
 {
-	uint8_t *listed = arg;
+	struct list *list = arg;
+	assert_true(pgoff > list->end || (pgoff == 0 && list->end == 0)); /* ascending, and neighbours are one run */
+	list->end = pgoff + npages;
 	for (uint64_t i = pgoff; i < pgoff + npages; i++)
-		listed[i]++;
+		list->pages[i]++;
 	return 0;
 }
 
 static void check_list(void)
 {
-	uint8_t listed[HOLDER_PAGES] = {0};
-	assert_int_equal(dax_for_each_poisoned(top->dax, unmark, listed), 0);
+	struct list list = {{0}, 0};
+	assert_int_equal(dax_for_each_poisoned(top->dax, note_run, &list), 0);
 	for (uint64_t i = 0; i < top->pages; i++)
-		assert_int_equal(listed[i], *poisoned(top, i));
+		assert_int_equal(list.pages[i], *poisoned(top, i));
 }
 
 /* Bytes in, as far as they go, and out again. */
