@@ -94,3 +94,10 @@ expect() {
 	echo "$1" >&8
 	answers "$2"
 }
+
+# The suites of tests/system: PROGRAM DEVICE [NAME=VALUE]...
+suite() {
+	program=$1 device=$2
+	shift 2
+	env PGMAPD=/vm/bin/pgmapd SYS_EMULATED=1 SYS_DEVICE="$device" "$@" "system_$program"
+}

@@ -24,13 +24,6 @@ case_files_4k() {
 	files_come_back_as_they_were devdax:/dev/dax1.0
 }
 
-# The suites of tests/system: PROGRAM DEVICE [NAME=VALUE]...
-suite() {
-	program=$1 device=$2
-	shift 2
-	env PGMAPD=/vm/bin/pgmapd SYS_DEVICE="$device" "$@" "system_$program"
-}
-
 case_suite_2m() {
 	suite client_suite devdax:/dev/dax0.0 SUITE_TARGET=socket SYS_BIG_PAGES=1
 }
