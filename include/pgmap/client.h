@@ -41,7 +41,8 @@ struct pgmap_mapping; /* opaque: a mapped range of a file */
  *   -ENAMETOOLONG  the path is too long for a socket     -EACCES  no right to it     -EPIPE  the server went meanwhile
  *   -EMFILE, -ENFILE  no descriptors are left, here or there     -ENOMEM, -ENOSPC
  *   -EBUSY  another server has the device of SPEC, or clients of a dead one     -EEXIST  it holds data, see docs/devices.md
- *   -EPERM, -EFBIG  more than the limits of this process     -EROFS, -EOPNOTSUPP  its file system will not do
+ *   -EPERM, -EFBIG  more than the limits of this process     -EROFS, -EOPNOTSUPP  its file system will not do, it is read-only
+ *   -ENXIO  the device is disabled, or has no such BAR     -EIO  the system does not say what it is
  */
 int pgmap_connect(const char *target, struct pgmap_client **out);
 /* pgmap_disconnect - end a connection. A socket's: whatever is still mapped stays mapped and charged until all of it is
@@ -163,7 +164,7 @@ enum { PGMAP_PIN_LOCAL = 0, PGMAP_PIN_REMOTE = 1 };
  * pgmap_pin - pin every folio under [offset, offset + len) of the mapping, all or none. A mapping that is pinned cannot
  * be unmapped; LOCAL pins end with the process, REMOTE ones leave the pages quarantined if it dies (c7.5).
  *   -EINVAL  empty or outside of the mapping, unknown kind     -EUSERS  a folio has as many pins as it can
- *   -EAGAIN, -ENODEV, -ESTALE  the range is being taken away (c7.9)
+ *   -EAGAIN, -ENODEV, -ESTALE  the range is being taken away (c7.9)     -EPERM  memory of a PCI device (c5.5); or a forked child
  * pgmap_unpin takes back exactly such a pin: -EINVAL as above, or a folio in it has no pin of that kind (nothing changes).
  */
 int pgmap_pin(struct pgmap_mapping *mapping, uint64_t offset_bytes, uint64_t len_bytes, int kind);

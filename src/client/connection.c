@@ -67,6 +67,7 @@ static int hello(struct pgmap_client *client)
 		forkfd_move(&client->lease.read, &fds[HELLO_LEASE]);
 		forkfd_move(&client->event, &fds[HELLO_EVENT]);
 		client->granule_bytes = (uint64_t)PGMAP_PAGE_SIZE << order;
+		client->device = reply.rep.u.hello.device;
 	}
 	for (unsigned i = 0; i < PROTO_MAX_FDS; i++)
 		forkfd_close(&fds[i]);

@@ -37,6 +37,7 @@ struct pgmap_client {
 	pinword_t *words;
 	uint64_t nwords;
 	uint64_t granule_bytes;
+	uint32_t device; /* PROTO_DEVICE_... */
 	struct forkfd event;
 	struct client_lease lease;
 };

@@ -98,7 +98,8 @@ static int fill(struct pgmap_mapping *mapping, struct pgmap_client *client, cons
 	mapping->nspans = map->nspans;
 	mapping->bytes = map->len_bytes;
 	mapping->file_offset_bytes = map->offset_bytes;
-	if (mapping->nruns == 1) {
+	/* What may not be pinned goes the long way, and is told so there. */
+	if (mapping->nruns == 1 && !(client->device & PROTO_DEVICE_NO_PINS)) {
 		mapping->only_words = mapping->words + runs->first_span;
 		mapping->only_from = map->offset_bytes - (runs->file_pgoff << PGMAP_PAGE_SHIFT);
 		mapping->only_shift = PGMAP_PAGE_SHIFT + runs->order;

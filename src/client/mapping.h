@@ -14,7 +14,7 @@ struct pgmap_mapping {
 	uint64_t nspans;
 	uint64_t bytes;
 	/* Of a mapping whose folios have one order: the word of an offset is only_words[(only_from + offset) >> only_shift]. */
-	pinword_t *only_words; /* null: it has several runs */
+	pinword_t *only_words; /* null: it has several runs, or may not be pinned */
 	uint64_t only_from;
 	unsigned only_shift;
 	uint64_t file_offset_bytes; /* of the mapping's first byte */

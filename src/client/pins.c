@@ -77,6 +77,8 @@ static __attribute__((noinline)) int pin_range(struct pgmap_mapping *mapping, ui
 					       int kind)
 {
 	int err = check_range(mapping, offset_bytes, len_bytes, kind);
+	if (!err && mapping->client->device & PROTO_DEVICE_NO_PINS)
+		err = -EPERM;
 	if (err)
 		return err;
 	uint64_t first = span_of(mapping, offset_bytes), last = span_of(mapping, offset_bytes + len_bytes - 1);

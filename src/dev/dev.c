@@ -18,7 +18,7 @@
 
 #include "dev/kind.h"
 
-static const struct dev_kind *const kinds[] = {&dev_memfd, &dev_hugetlb, &dev_file, &dev_devdax};
+static const struct dev_kind *const kinds[] = {&dev_memfd, &dev_hugetlb, &dev_file, &dev_devdax, &dev_pmem, &dev_pci};
 enum { NKINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 const struct dev_kind *dev_kind_at(size_t i)

@@ -14,6 +14,8 @@
  *                                          another size than it has only with overwrite.
  *   devdax:/dev/daxX.Y[,node=N]            a DAX node of the kernel, all of it: its size and alignment from sysfs; what it holds
  *                                          is dropped. node: refused unless it is there. No lock: it is never swapped.
+ *   pmem:/dev/pmemN[,node=N]             persistent memory as a block device, all of it, through the page cache; as devdax
+ *   pci:DOMAIN:BUS:DEV.FN/BAR[,node=N]   a BAR of a PCI device that has no driver, mapped from sysfs; as devdax
  * The others: node=N, memory of that NUMA node only; lock, never swapped out (huge pages never are).
  * SIZE: a number with an optional K, M, G or T (powers of 1024).
  *
@@ -46,6 +48,7 @@ struct dev {
 	int fd;                           /* read and write, close-on-exec */
 	uint64_t size_bytes;
 	unsigned granule_order;
+	enum pgmap_type type;    /* what its pgmap is to be (c5) */
 	bool resident;           /* its memory is always there, with whatever bytes: see dax_params.resident */
 	char spec[DEV_SPEC_MAX]; /* normalised: what was asked for, with what "auto" chose */
 	void (*close)(struct dev *dev);

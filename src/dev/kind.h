@@ -10,7 +10,7 @@
 
 #include "dev/dev.h"
 
-extern const struct dev_kind dev_memfd, dev_hugetlb, dev_file, dev_devdax;
+extern const struct dev_kind dev_memfd, dev_hugetlb, dev_file, dev_devdax, dev_pmem, dev_pci;
 
 /* One argument that a kind knows: KEY=VALUE, or a bare word. set gets "" for the value of a bare one. */
 struct dev_key {

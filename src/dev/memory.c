@@ -197,6 +197,7 @@ int memory_init(struct memory *memory, const struct dev_kind *kind, int fd, cons
 	dev->kind = kind;
 	dev->ops = &memory_ops;
 	dev->fd = fd;
+	dev->type = PGMAP_FSDAX;
 	dev->size_bytes = request->size_bytes;
 	dev->granule_order = (unsigned)__builtin_ctzll(request->page_bytes) - PGMAP_PAGE_SHIFT;
 	dev->close = memory_close;

@@ -78,6 +78,9 @@ enum { PROTO_MAP_AGAIN = 1 };
  * a positive errno, since the mapping ends in any case. */
 enum { PROTO_UNMAP_INHERITED = 1, PROTO_UNMAP_UNRENEWED = 2, PROTO_UNMAP_UNLINK = 4 };
 
+/* What a client must know of the device: its memory may not be pinned; it is mapped with MAP_SYNC. */
+enum { PROTO_DEVICE_NO_PINS = 1, PROTO_DEVICE_SYNC = 2 };
+
 struct proto_req {
 	uint32_t magic;
 	uint16_t version;
@@ -145,7 +148,10 @@ struct proto_hello {
 	uint64_t words;     /* in the pin segment */
 	uint32_t granule_order;
 	int32_t server_pid;
+	uint32_t device; /* PROTO_DEVICE_... */
+	uint32_t reserved;
 };
+static_assert(sizeof(struct proto_hello) == 32, "no hidden padding");
 
 /* Pieces and runs lie inline when both fit, else in a memfd: all pieces, then all runs. */
 struct proto_map {

@@ -60,7 +60,7 @@ static int open_pool(struct service *service)
 {
 	struct dax_params params = {
 		.params_bytes = sizeof(params),
-		.type = PGMAP_FSDAX,
+		.type = service->dev->type,
 		.len_bytes = service->dev->size_bytes,
 		.addr = service->base,
 		.fd = service->dev->fd,
@@ -155,6 +155,13 @@ struct session *service_connect(struct service *service, pid_t pid, uid_t uid)
 	return session;
 }
 
+static uint32_t device_flags(const struct dev *dev)
+{
+	/* The core says the same of these types (folio_pin). */
+	bool pins = dev->type == PGMAP_FSDAX || dev->type == PGMAP_GENERIC;
+	return pins ? 0 : PROTO_DEVICE_NO_PINS;
+}
+
 static int request_hello(struct session *session, const struct proto_req *req, struct service_reply *out)
 {
 	struct service *service = session->service;
@@ -173,6 +180,7 @@ static int request_hello(struct session *session, const struct proto_req *req, s
 		.words = session->segment.count,
 		.granule_order = service->dev->granule_order,
 		.server_pid = (int32_t)getpid(),
+		.device = device_flags(service->dev),
 	};
 	return 0;
 }

@@ -21,8 +21,10 @@ static void a_connection_has_what_the_hello_gave(void **state)
 	(void)state;
 	unsigned fds = fake_count_fds();
 	fake.hello.granule_order = 9;
+	fake.hello.device = PROTO_DEVICE_NO_PINS;
 	struct pgmap_client *client = fake_connect(&fake);
 	assert_int_equal(client->granule_bytes, 2 << 20);
+	assert_int_equal(client->device, PROTO_DEVICE_NO_PINS);
 	assert_int_equal(client->nwords, FAKE_WORDS);
 	assert_int_equal(pinword_read(&client->words[FAKE_WORDS - 1]).local, 0);
 	assert_int_equal(fake_count_fds(), fds + 2); /* lease and eventfd: the segment is mapped */

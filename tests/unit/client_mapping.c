@@ -99,6 +99,31 @@ static void open_map_says_all_of_it_in_one_message(void **state)
 	assert_int_equal(fake.calls[PROTO_UNMAP], 2);
 }
 
+/* Of one folio, and of several. */
+static void c5_5_what_a_device_says_may_not_be_pinned_is_not(void **state)
+{
+	(void)state;
+	struct pgmap_mapping *mapping;
+	client->device = PROTO_DEVICE_NO_PINS;
+	for (int one = 0; one < 2; one++) {
+		if (one)
+			fake.rep.u.map = (struct proto_map){.len_bytes = PAGE,
+							    .nspans = 1,
+							    .npieces = 1,
+							    .nruns = 1,
+							    .pieces = {{0, 8 * PAGE, PAGE}},
+							    .runs = {{0, 0, 0, 0}}};
+		assert_int_equal(pgmap_map(file, one ? 0 : 2 * PAGE, one ? PAGE : BYTES, PGMAP_MAP_READ, &mapping), 0);
+		assert_int_equal(pgmap_pin(mapping, 0, PAGE, PGMAP_PIN_LOCAL), -EPERM);
+		assert_int_equal(pgmap_pin(mapping, 0, PAGE, PGMAP_PIN_REMOTE), -EPERM);
+		assert_int_equal(pgmap_pin(mapping, 0, 0, PGMAP_PIN_LOCAL), -EINVAL);
+		assert_int_equal(pgmap_unpin(mapping, 0, PAGE, PGMAP_PIN_LOCAL), -EINVAL);
+		for (uint64_t i = 0; i < mapping->nspans; i++)
+			assert_int_equal(pinword_read(&mapping->words[i]).local, 0);
+		assert_int_equal(pgmap_unmap(mapping), 0);
+	}
+}
+
 static void a_mapping_for_reading_cannot_be_written(void **state)
 {
 	(void)state;
@@ -206,7 +231,7 @@ int main(void)
 		T(open_map_says_all_of_it_in_one_message),     T(a_mapping_for_reading_cannot_be_written),
 		T(an_unmap_of_what_is_pinned_changes_nothing), T(the_addresses_go_before_the_references),
 		T(an_unmap_that_has_unmapped_succeeds),        T(so_when_the_server_has_gone),
-		T(so_when_the_connection_has_ended),
+		T(so_when_the_connection_has_ended),           T(c5_5_what_a_device_says_may_not_be_pinned_is_not),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

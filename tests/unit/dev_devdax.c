@@ -2,41 +2,11 @@
 /* A DAX node on a system that is made up: below a folder of our own lie a sysfs and a /dev, in which /dev/zero is said to be
  * one. Mapped by several it is not what a DAX node is, but it has a number, an inode, locks and memory that is zero. What the
  * kernel does with a real one: tests/vm/machines/dax.sh. */
-#include "dev_util.h"
+#include "dev_made.h"
 
-#include <limits.h>
 #include <sys/sysmacros.h>
 
 #include "dev/devdax.h"
-
-static char root[64], device[128]; /* "ROOT/sys/dev/char/1:5" */
-
-static void write_at(const char *name, const char *text)
-{
-	char path[PATH_MAX];
-	(void)snprintf(path, sizeof(path), "%s/%s", device, name);
-	FILE *f = fopen(path, "we");
-	assert_non_null(f);
-	assert_true(fputs(text, f) >= 0);
-	assert_int_equal(fclose(f), 0);
-}
-
-/* "": the link goes. */
-static void link_at(const char *name, const char *target)
-{
-	char path[PATH_MAX];
-	(void)snprintf(path, sizeof(path), "%s/%s", device, name);
-	(void)unlink(path);
-	if (*target)
-		assert_int_equal(symlink(target, path), 0);
-}
-
-static void make(const char *path)
-{
-	char whole[PATH_MAX];
-	(void)snprintf(whole, sizeof(whole), "%s/%s", root, path);
-	assert_int_equal(mkdir(whole, 0700), 0);
-}
 
 /* As it is on a machine that has one: 64 MiB, in pages of 2 MiB, on node 1. */
 static int as_it_should_be(void **state)
@@ -55,44 +25,21 @@ static int as_it_should_be(void **state)
 static int set_up(void **state)
 {
 	struct stat st;
-	const char *tmp = getenv("TMPDIR");
-	(void)snprintf(root, sizeof(root), "%.40s/pgmap-dax-XXXXXX", tmp ? tmp : "/tmp");
-	assert_non_null(mkdtemp(root));
+	char path[64];
 	assert_int_equal(stat("/dev/zero", &st), 0);
-	make("dev");
-	make("sys");
-	make("sys/dev");
-	make("sys/dev/char");
-	(void)snprintf(device, sizeof(device), "%s/sys/dev/char/%u:%u", root, major(st.st_rdev), minor(st.st_rdev));
-	assert_int_equal(mkdir(device, 0700), 0);
+	(void)snprintf(path, sizeof(path), "sys/dev/char/%u:%u", major(st.st_rdev), minor(st.st_rdev));
+	make_system(path);
 	return as_it_should_be(state);
-}
-
-static int tear_down(void **state)
-{
-	char command[128];
-	(void)state;
-	(void)snprintf(command, sizeof(command), "rm -r '%s'", root);
-	return system(command); /* NOLINT(cert-env33-c): of our own making */
 }
 
 static void refused(const char *args, int want, const char *words)
 {
-	struct dev *dev = NULL;
-	char why[DEV_WHY_MAX] = "";
-	int err = devdax_open_under(root, args, &dev, why);
-	if (err != want || dev || !strstr(why, words) || strchr(why, '\n'))
-		fail_msg("'%s': %d: \"%s\"; wanted %d and \"%s\"", args, err, why, want, words);
+	refused_by(devdax_open_under, args, want, words);
 }
 
 static struct dev *opened(const char *args)
 {
-	struct dev *dev = NULL;
-	char why[DEV_WHY_MAX] = "";
-	int err = devdax_open_under(root, args, &dev, why);
-	if (err)
-		fail_msg("%s: %d: %s", args, err, why);
-	return dev;
+	return opened_by(devdax_open_under, args);
 }
 
 static void size_and_granule_are_what_sysfs_says(void **state)
@@ -297,5 +244,5 @@ int main(void)
 		cmocka_unit_test_setup(discard_says_when_the_memory_is_gone, as_it_should_be),
 		cmocka_unit_test(this_system_has_none_of_that_name),
 	};
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, set_up, remove_system);
 }

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * resident.c - see resident.h. There are no holes to punch: discard writes zeros, through a mapping that it makes for that.
+ * Where the memory has gone meanwhile (its driver was unbound), or is bad, it fails, and no signal comes of it.
+ */
+#include "dev/resident.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static const uint64_t MOST_MAPPED = UINT64_C(1) << 30; /* at once, by discard */
+
+static int set_node(void *request, const char *value, char why[DEV_WHY_MAX])
+{
+	uint64_t n;
+	if (dev_parse_size(value, &n) || n > NODE_MAX)
+		return dev_refuse(why, -EINVAL, "node=%s is not the number of a node", value);
+	((struct resident_request *)request)->node = (int)n;
+	return 0;
+}
+
+static const struct dev_key keys[] = {
+	{"node", false, set_node},
+	{NULL, false, NULL},
+};
+
+int resident_parse(const char *args, struct resident_request *req, char why[DEV_WHY_MAX])
+{
+	size_t len = strcspn(args, ",");
+	req->node = NODE_ANY;
+	if (!len)
+		return dev_refuse(why, -EINVAL, "no path given");
+	if (len >= sizeof(req->path))
+		return dev_refuse(why, -ENAMETOOLONG, "the path is too long");
+	memcpy(req->path, args, len);
+	req->path[len] = 0;
+	return dev_parse_args(args + len + (args[len] == ','), keys, req, why);
+}
+
+static int resident_discard(void *ctx, uint64_t offset_bytes, uint64_t len_bytes)
+{
+	const struct resident *resident = ctx;
+	int err = 0;
+	while (len_bytes && !err) {
+		uint64_t n = len_bytes < MOST_MAPPED ? len_bytes : MOST_MAPPED;
+		void *at = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, resident->dev.fd, (off_t)offset_bytes);
+		if (at == MAP_FAILED)
+			return -errno;
+		err = zero_bytes(&resident->zero, at, n) ? -EIO : 0;
+		(void)munmap(at, n);
+		offset_bytes += n;
+		len_bytes -= n;
+	}
+	return err;
+}
+
+static const struct dax_device_ops resident_ops = {
+	.ops_bytes = sizeof(struct dax_device_ops),
+	.discard = resident_discard,
+};
+
+struct resident *resident_create(size_t bytes, const struct dev_kind *kind)
+{
+	struct resident *resident = calloc(1, bytes);
+	if (!resident)
+		return NULL;
+	resident->dev = (struct dev){.kind = kind,
+				     .ops = &resident_ops,
+				     .fd = -1,
+				     .type = PGMAP_FSDAX,
+				     .resident = true,
+				     .close = resident_close,
+				     .guard_fd = -1};
+	zero_init(&resident->zero);
+	return resident;
+}
+
+void resident_close(struct dev *dev)
+{
+	struct resident *resident = (struct resident *)dev;
+	if (dev->fd >= 0)
+		(void)close(dev->fd);
+	zero_exit(&resident->zero);
+	free(resident);
+}
+
+bool resident_line(const struct resident *resident, const char *name, const char *begins, char *line, size_t line_bytes)
+{
+	char path[PATH_MAX + 64];
+	(void)snprintf(path, sizeof(path), "%s/%s", resident->sysfs, name);
+	FILE *f = fopen(path, "re");
+	bool found = false;
+	if (!f)
+		return false;
+	while (!found && fgets(line, (int)line_bytes, f))
+		found = strncmp(line, begins, strlen(begins)) == 0;
+	(void)fclose(f);
+	if (found)
+		line[strcspn(line, "\n")] = 0;
+	return found;
+}
+
+bool resident_number(const struct resident *resident, const char *name, int64_t *number)
+{
+	char line[64], *end;
+	if (!resident_line(resident, name, "", line, sizeof(line)))
+		return false;
+	errno = 0;
+	*number = strtoll(line, &end, 0);
+	return end != line && !*end && !errno;
+}
+
+const char *resident_link(const struct resident *resident, const char *name, char target[PATH_MAX])
+{
+	char path[PATH_MAX + 64];
+	(void)snprintf(path, sizeof(path), "%s/%s", resident->sysfs, name);
+	ssize_t n = readlink(path, target, PATH_MAX - 1);
+	target[n > 0 ? n : 0] = 0;
+	const char *slash = strrchr(target, '/');
+	return slash ? slash + 1 : target;
+}
+
+int resident_check_node(const struct resident *resident, int node, const char *const *files, char why[DEV_WHY_MAX])
+{
+	int64_t is = NODE_ANY;
+	while (*files && !resident_number(resident, *files, &is))
+		files++;
+	if (node == NODE_ANY || is == node)
+		return 0;
+	return is < 0 ? dev_refuse(why, -EINVAL, "node=%d: the system does not say to which node it belongs", node)
+		      : dev_refuse(why, -EINVAL, "node=%d: it belongs to node %" PRId64, node, is);
+}
+
+int resident_check_twin(const struct resident *resident, const char *root, const struct stat *st, char why[DEV_WHY_MAX])
+{
+	char line[256], path[PATH_MAX];
+	struct stat own;
+	if (!resident_line(resident, "uevent", "DEVNAME=", line, sizeof(line)))
+		return 0;
+	(void)snprintf(path, sizeof(path), "%s/dev/%s", root, line + strlen("DEVNAME="));
+	if (stat(path, &own) != 0 || (own.st_mode & S_IFMT) != (st->st_mode & S_IFMT) || own.st_rdev != st->st_rdev ||
+	    (own.st_dev == st->st_dev && own.st_ino == st->st_ino))
+		return 0;
+	return dev_refuse(why, -EINVAL, "is a second node of %.160s, with locks of its own: use that one", path);
+}
+
+static ino_t inode_of(const struct resident *resident)
+{
+	char path[PATH_MAX + 64];
+	struct stat st;
+	(void)snprintf(path, sizeof(path), "%s/%s", resident->sysfs, resident->watched);
+	return lstat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+static int resident_check(const struct dev *dev)
+{
+	const struct resident *resident = (const struct resident *)dev;
+	return inode_of(resident) == resident->watched_ino ? 0 : -ENXIO;
+}
+
+void resident_watch(struct resident *resident, const char *name)
+{
+	resident->watched = name;
+	resident->watched_ino = inode_of(resident);
+	resident->dev.check = resident_check;
+}
+
+int resident_open_at(struct resident *resident, int at, int flags, char why[DEV_WHY_MAX])
+{
+	char again[40];
+	(void)snprintf(again, sizeof(again), "/proc/self/fd/%d", at);
+	resident->dev.fd = open(again, O_RDWR | O_CLOEXEC | flags);
+	if (resident->dev.fd >= 0)
+		return 0;
+	if (errno == EBUSY)
+		return dev_refuse(why, -EBUSY, "is in use: mounted, or opened by another for itself alone");
+	return dev_refuse(why, -errno, "cannot be opened for reading and writing: %s", strerror(errno));
+}
+
+void resident_write_spec(struct resident *resident, const struct resident_request *req)
+{
+	enum { SHOWN = DEV_SPEC_MAX - 32 };
+	struct dev *dev = &resident->dev;
+	size_t len = strlen(req->path);
+	char node[16] = "";
+	if (req->node != NODE_ANY)
+		(void)snprintf(node, sizeof(node), ",node=%d", req->node);
+	(void)snprintf(dev->spec, sizeof(dev->spec), "%s:%s%s%s", dev->kind->name, len <= SHOWN ? "" : "...",
+		       len <= SHOWN ? req->path : req->path + len - SHOWN, node);
+}

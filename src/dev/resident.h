@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * resident.h - what the kinds have in common whose memory is always there, with whatever bytes it holds (devdax, pmem, pci): a
+ * path and a node in the spec, a folder of sysfs that says what the device is, and zeros that are written where others punch.
+ *
+ * Each of them looks at the device before it opens it (O_PATH), takes its facts from sysfs, and looks again once byte 0 is
+ * its own. ROOT is in front of /sys and /dev: "" but in tests.
+ *
+ * Thread safety: discard from any thread, also of neighbours at once; the rest as dev.h says.
+ */
+#ifndef PGMAP_DEV_RESIDENT_H
+#define PGMAP_DEV_RESIDENT_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "dev/kind.h"
+#include "dev/node.h"
+#include "dev/zero.h"
+
+struct resident_request {
+	char path[PATH_MAX];
+	int node;
+};
+
+/* Each kind's device begins with it, so that one free() ends both. */
+struct resident {
+	struct dev dev;
+	struct zero zero;
+	char sysfs[PATH_MAX]; /* the device's folder */
+	const char *watched;  /* a name in it, whose inode is another each time that the device appears, or gets its driver */
+	ino_t watched_ino;
+};
+
+/* resident_parse - PATH[,node=N]. -EINVAL, -ENAMETOOLONG, with why. */
+int resident_parse(const char *args, struct resident_request *req, char why[DEV_WHY_MAX]);
+
+/* resident_create - a device without a descriptor yet, of so many bytes as the kind's struct has; null: no memory.
+ * resident_close - dev.close: of what was opened as well. */
+struct resident *resident_create(size_t bytes, const struct dev_kind *kind);
+void resident_close(struct dev *dev);
+
+/* One line of a file of the device that begins so, without its end; false: there is none. A number, alone in its file. Where a
+ * link leads to, its last part; "": nowhere. */
+bool resident_line(const struct resident *resident, const char *name, const char *begins, char *line,
+		   size_t line_bytes);
+bool resident_number(const struct resident *resident, const char *name, int64_t *number);
+const char *resident_link(const struct resident *resident, const char *name, char target[PATH_MAX]);
+
+/* resident_check_node - NODE_ANY, or it belongs to this node by the first of these files (the last is null) that says. */
+int resident_check_node(const struct resident *resident, int node, const char *const *files, char why[DEV_WHY_MAX]);
+
+/* resident_check_twin - it is the node that the system made for this device, as far as it can be seen: a second one, made by
+ * mknod, has an inode of its own, and so locks of its own. -EINVAL. */
+int resident_check_twin(const struct resident *resident, const char *root, const struct stat *st,
+			char why[DEV_WHY_MAX]);
+
+/* resident_watch - before it is opened: from here on dev_check() says whether this name (not copied) is still the same. Why before:
+ * open_again() in lease.c. */
+void resident_watch(struct resident *resident, const char *name);
+
+/* resident_open_at - what the O_PATH descriptor at names becomes dev.fd, with these flags besides. -errno with why. */
+int resident_open_at(struct resident *resident, int at, int flags, char why[DEV_WHY_MAX]);
+
+/* resident_write_spec - dev.spec: KIND:PATH and the node. A path that is too long to show is shown by its end. */
+void resident_write_spec(struct resident *resident, const struct resident_request *req);
+
+#endif

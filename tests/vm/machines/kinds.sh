@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=sh
+#
+# kinds - the other kinds of device memory: a raw /dev/pmem0 of 64 MiB, and a BAR of 4 MiB of a PCI device (ivshmem, at 00:04.0).
+# qemu: -m 1G
+# qemu: -object memory-backend-ram,size=4M,share=on,id=bar -device ivshmem-plain,memdev=bar,addr=4
+# kernel: memmap=64M!512M
+# programs: tools/pgmap
+
+pci=0000:00:04.0
+bar=/sys/bus/pci/devices/$pci
+
+case_pmem_files() {
+	files_come_back_as_they_were pmem:/dev/pmem0
+}
+
+# What the documentation says of it: the memory that is mapped is the page cache's, not the device's.
+case_pmem_is_the_page_cache() {
+	echo 1 >/proc/sys/vm/drop_caches
+	before=$(awk '/^Buffers:/ { print $2 }' /proc/meminfo)
+	serve pmem:/dev/pmem0
+	random a 8
+	pgmap put a /a
+	after=$(awk '/^Buffers:/ { print $2 }' /proc/meminfo)
+	[ $((after - before)) -ge 8192 ] || fail "from $before to $after KiB"
+	stop
+}
+
+case_pmem_is_had_by_one() {
+	serve pmem:/dev/pmem0
+	refused pmem:/dev/pmem0 'pmem0: is in use'
+	refused devdax:/dev/pmem0 'is a block device'
+	if mount -t ext4 /dev/pmem0 /mnt 2>/tmp/mount.log; then fail mounted; fi
+	stop
+	mknod /dev/twin b $((0x$(stat -c %t /dev/pmem0))) $((0x$(stat -c %T /dev/pmem0)))
+	refused pmem:/dev/twin 'a second node of'
+	blockdev --setro /dev/pmem0
+	refused pmem:/dev/pmem0 'is read-only'
+	blockdev --setrw /dev/pmem0
+	mkfs.ext4 -q -b 4096 /dev/pmem0
+	mount -t ext4 /dev/pmem0 /mnt
+	refused pmem:/dev/pmem0 'is in use: mounted'
+	umount /mnt
+}
+
+# Once its server has been killed, only the lease says that somebody still maps the device.
+mapped_after_the_servers_death() {
+	serve "$1"
+	random a 3
+	pgmap put a /a
+	rm -f pipe
+	mkfifo pipe
+	pgmap cat /a >pipe &
+	cat=$!
+	exec 5<pipe
+	[ "$(head -c 1 <&5 | wc -c)" = 1 ]
+	kill -KILL "$server"
+	wait "$server" || true
+	refused "$1" 'processes of a dead server still map it'
+	exec 5<&-
+	wait "$cat" || true
+	serve "$1"
+	[ "$(pgmap ls / | wc -l)" = 0 ]
+	stop
+}
+
+case_pmem_c7_12_mapped_after_the_servers_death() {
+	mapped_after_the_servers_death pmem:/dev/pmem0
+}
+
+case_pci_files() {
+	refused pci:$pci/0 'not of whole pages'
+	refused pci:$pci/1 'has no BAR 1'
+	refused pci:0000:00:1f.0/0 'no such PCI device'
+	[ "$(cat $bar/enable)" = 0 ] || fail 'enabled by one that was refused'
+	random a 1
+	random b 2
+	serve pci:$pci/2
+	[ "$(cat $bar/enable)" = 1 ]
+	grep -q "pci.*$pci/resource2_wc" "/proc/$server/maps"
+	pgmap put a /a
+	pgmap put b /b
+	pgmap get /a a.back
+	pgmap cat /b | cmp - b
+	cmp a a.back
+	refused pci:$pci/2 'another server has it'
+	stop
+	[ "$(cat $bar/enable)" = 0 ]
+}
+
+case_pci_c7_12_mapped_after_the_servers_death() {
+	mapped_after_the_servers_death pci:$pci/2
+	[ "$(cat $bar/enable)" = 1 ] || fail 'the one that was killed had enabled it, and another has disabled it'
+}
+
+case_pci_with_a_driver_is_refused() {
+	echo pci-stub >$bar/driver_override
+	echo $pci >/sys/bus/pci/drivers_probe
+	refused pci:$pci/2 'in use by the driver pci-stub'
+	echo $pci >/sys/bus/pci/drivers/pci-stub/unbind
+	serve pci:$pci/2
+	stop
+}
