@@ -29,7 +29,8 @@ struct resident {
 	struct dev dev;
 	struct zero zero;
 	char sysfs[PATH_MAX]; /* the device's folder */
-	const char *watched;  /* a name in it, whose inode is another each time that the device appears, or gets its driver */
+	const char *
+		watched; /* a name in it, whose inode is another each time that the device appears, or gets its driver */
 	ino_t watched_ino;
 };
 

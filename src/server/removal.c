@@ -53,10 +53,11 @@ void removal_check(struct loop *loop)
 	if (!service_check_device(loop->service))
 		return;
 	fsdax_statfs(loop->service->fs, &st);
-	log_line("device %s is gone (its driver was unbound): lost: all bytes of %llu files, %llu MiB; who maps them "
-		 "gets SIGBUS; no more is mapped: pgmap stop, and serve again when it is back",
-		 service_dev(loop->service)->spec, (unsigned long long)st.files,
-		 (unsigned long long)(st.used >> (20 - PGMAP_PAGE_SHIFT)));
+	log_line(
+		"device %s is gone (its driver was unbound): lost: all bytes of %llu files, %llu MiB; who touches them "
+		"may get SIGBUS; no more is mapped: pgmap stop, and serve again when it is back",
+		service_dev(loop->service)->spec, (unsigned long long)st.files,
+		(unsigned long long)(st.used >> (20 - PGMAP_PAGE_SHIFT)));
 }
 
 /* What they say does not matter, nor how many were missed. */

@@ -1,21 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # shellcheck shell=sh
 #
-# kinds - the other kinds of device memory: a raw /dev/pmem0 of 64 MiB, and a BAR of 4 MiB of a PCI device (ivshmem, at 00:04.0).
+# kinds - the other kinds of device memory: a raw /dev/pmem0 of 32 MiB, and a BAR of 4 MiB of a PCI device (ivshmem, at 00:04.0).
 # qemu: -m 1G
 # qemu: -object memory-backend-ram,size=4M,share=on,id=bar -device ivshmem-plain,memdev=bar,addr=4
-# kernel: memmap=64M!512M
-# programs: tools/pgmap
+# kernel: memmap=32M!512M
+# programs: tools/pgmap tests/vm/vm_holder
 
 pci=0000:00:04.0
 bar=/sys/bus/pci/devices/$pci
 
-case_pmem_files() {
-	files_come_back_as_they_were pmem:/dev/pmem0
-}
-
 # What the documentation says of it: the memory that is mapped is the page cache's, not the device's.
-case_pmem_is_the_page_cache() {
+case_pmem_files_are_in_the_page_cache() {
 	echo 1 >/proc/sys/vm/drop_caches
 	before=$(awk '/^Buffers:/ { print $2 }' /proc/meminfo)
 	serve pmem:/dev/pmem0
@@ -23,6 +19,11 @@ case_pmem_is_the_page_cache() {
 	pgmap put a /a
 	after=$(awk '/^Buffers:/ { print $2 }' /proc/meminfo)
 	[ $((after - before)) -ge 8192 ] || fail "from $before to $after KiB"
+	pgmap get /a a.back
+	cmp a a.back
+	pgmap rm /a
+	pgmap put a /b
+	pgmap cat /b | cmp - a
 	stop
 }
 
@@ -100,4 +101,40 @@ case_pci_with_a_driver_is_refused() {
 	echo $pci >/sys/bus/pci/drivers/pci-stub/unbind
 	serve pci:$pci/2
 	stop
+}
+
+# The kernel leaves the mappings of a BAR where they are: here the device answers still.
+case_pci_removed_while_mapped() {
+	serve pci:$pci/2
+	holder /f 1
+	expect fill filled
+	expect pin EPERM
+	echo 1 >$bar/remove
+	until_true grep -q 'is gone' /tmp/server.err
+	expect check same
+	expect unmap ok
+	pgmap rm /f
+	stop
+	refused pci:$pci/2 'no such PCI device'
+	echo 1 >/sys/bus/pci/rescan
+	serve pci:$pci/2
+	holder /f 1
+	expect check zero
+}
+
+# What is mapped is page cache, which stays for those who have it.
+case_pmem_unbound_while_mapped() {
+	serve pmem:/dev/pmem0
+	holder /f 8
+	expect fill filled
+	echo namespace0.0 >/sys/bus/nd/drivers/nd_pmem/unbind
+	until_true grep -q 'is gone' /tmp/server.err
+	expect check same
+	expect unmap ok
+	stop
+	echo namespace0.0 >/sys/bus/nd/drivers/nd_pmem/bind
+	until_true [ -b /dev/pmem0 ]
+	serve pmem:/dev/pmem0
+	holder /f 4
+	expect check zero
 }
