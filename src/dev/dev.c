@@ -18,7 +18,8 @@
 
 #include "dev/kind.h"
 
-static const struct dev_kind *const kinds[] = {&dev_memfd, &dev_hugetlb, &dev_file, &dev_devdax, &dev_pmem, &dev_pci};
+static const struct dev_kind *const kinds[] = {&dev_memfd, &dev_hugetlb, &dev_file,   &dev_devdax,
+					       &dev_pmem,  &dev_pci,     &dev_limited};
 enum { NKINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 const struct dev_kind *dev_kind_at(size_t i)
@@ -131,7 +132,7 @@ static int unknown_kind(const char *spec, size_t len, char why[DEV_WHY_MAX])
 			  known);
 }
 
-static int open_kind(const char *spec, struct dev **out, char why[DEV_WHY_MAX])
+int dev_open_kind(const char *spec, struct dev **out, char why[DEV_WHY_MAX])
 {
 	size_t len = strcspn(spec, ":");
 	for (size_t i = 0; i < NKINDS; i++) {
@@ -148,7 +149,7 @@ int dev_open(const char *spec, struct dev **out, char why[DEV_WHY_MAX])
 		why[0] = 0;
 	if (!spec || !out)
 		return dev_refuse(why, -EINVAL, "no device given");
-	int err = open_kind(spec, &dev, why);
+	int err = dev_open_kind(spec, &dev, why);
 	if (!dev)
 		return err;
 	err = dev_guard(dev, why);

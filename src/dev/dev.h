@@ -16,6 +16,7 @@
  *                                          is dropped. node: refused unless it is there. No lock: it is never swapped.
  *   pmem:/dev/pmemN[,node=N]             persistent memory as a block device, all of it, through the page cache; as devdax
  *   pci:DOMAIN:BUS:DEV.FN/BAR[,node=N]   a BAR of a PCI device that has no driver, mapped from sysfs; as devdax
+ *   limited:SPEC                         the device of that spec as it is, read in place (c5.6): no pool can lie on it
  * The others: node=N, memory of that NUMA node only; lock, never swapped out (huge pages never are).
  * SIZE: a number with an optional K, M, G or T (powers of 1024).
  *
@@ -48,7 +49,8 @@ struct dev {
 	int fd;                           /* read and write, close-on-exec */
 	uint64_t size_bytes;
 	unsigned granule_order;
-	enum pgmap_type type;    /* what its pgmap is to be (c5) */
+	enum pgmap_type type;    /* what its pgmap is to be (c5); 0: LIMITED, none */
+	bool keep;               /* set before take: what it holds stays, and nothing of it is changed */
 	bool resident;           /* its memory is always there, with whatever bytes: see dax_params.resident */
 	char spec[DEV_SPEC_MAX]; /* normalised: what was asked for, with what "auto" chose */
 	void (*close)(struct dev *dev);

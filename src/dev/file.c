@@ -281,18 +281,29 @@ static void remove_made(const struct file_dev *file)
 		(void)close(fd);
 }
 
+/* All that changes it. */
+static int empty(const struct file_dev *file, char why[DEV_WHY_MAX])
+{
+	int err = check_contents(file, why);
+	if (!err)
+		err = check_holes(file, why);
+	return err ? err : size_and_empty(file, why);
+}
+
 static int file_take(struct dev *dev, char why[DEV_WHY_MAX])
 {
 	struct file_dev *file = (struct file_dev *)dev;
 	int err = still_the_same(file, why);
 	if (!err)
 		err = dev_try_lease(dev, why);
-	if (!err)
-		err = check_contents(file, why);
-	if (!err)
-		err = check_holes(file, why);
-	if (!err)
-		err = size_and_empty(file, why);
+	if (!err && dev->keep) {
+		if ((uint64_t)file->seen.st_size != dev->size_bytes)
+			err = dev_refuse(why, -EINVAL,
+					 "has %" PRIu64 " bytes, not %" PRIu64 ", and is to stay as it is",
+					 (uint64_t)file->seen.st_size, dev->size_bytes);
+	} else if (!err) {
+		err = empty(file, why);
+	}
 	if (err && file->created)
 		remove_made(file);
 	return err;

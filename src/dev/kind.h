@@ -10,7 +10,7 @@
 
 #include "dev/dev.h"
 
-extern const struct dev_kind dev_memfd, dev_hugetlb, dev_file, dev_devdax, dev_pmem, dev_pci;
+extern const struct dev_kind dev_memfd, dev_hugetlb, dev_file, dev_devdax, dev_pmem, dev_pci, dev_limited;
 
 /* One argument that a kind knows: KEY=VALUE, or a bare word. set gets "" for the value of a bare one. */
 struct dev_key {
@@ -27,6 +27,9 @@ int dev_parse_args(const char *args, const struct dev_key *keys, void *request, 
 
 /* dev_refuse - write why, answer err: return dev_refuse(why, -EINVAL, "no size"). why may be null. */
 int dev_refuse(char why[DEV_WHY_MAX], int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* dev_open_kind - what spec names, opened by its kind: neither guarded nor taken yet. */
+int dev_open_kind(const char *spec, struct dev **out, char why[DEV_WHY_MAX]);
 
 /* lease.c: byte 0 for this server, and nobody's lease left. -EBUSY with the reason, touching nothing. */
 int dev_guard(struct dev *dev, char why[DEV_WHY_MAX]);

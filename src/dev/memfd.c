@@ -140,6 +140,8 @@ static int inherit(struct request *req, char why[DEV_WHY_MAX])
 static int take_inherited(struct dev *dev, char why[DEV_WHY_MAX])
 {
 	int seals = fcntl(dev->fd, F_GET_SEALS);
+	if (dev->keep)
+		return dev_try_lease(dev, why);
 	if (fchmod(dev->fd, 0600) != 0)
 		return dev_refuse(why, -errno, "its mode cannot be set: %s", strerror(errno));
 	if (!(seals & F_SEAL_SEAL) && memory_seal(dev->fd) != 0)

@@ -44,6 +44,12 @@ static int open_device(struct service *service, const char *spec, char why[DEV_W
 		err = dev_open(spec ? spec : chosen, &service->dev, why);
 	if (err)
 		return err;
+	if (!service->dev->type) {
+		(void)snprintf(why, DEV_WHY_MAX,
+			       "is LIMITED: who maps a file holds folios, and it has none, so no pool can "
+			       "lie on it");
+		return -EOPNOTSUPP;
+	}
 	/* Only what was populated is touched through it, so nothing need be reserved for it. */
 	service->base = mmap(NULL, service->dev->size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
 			     service->dev->fd, 0);

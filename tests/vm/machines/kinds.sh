@@ -73,6 +73,7 @@ case_pci_files() {
 	refused pci:$pci/0 'not of whole pages'
 	refused pci:$pci/1 'has no BAR 1'
 	refused pci:0000:00:1f.0/0 'no such PCI device'
+	refused limited:pci:$pci/2 'no pool can lie on it'
 	[ "$(cat $bar/enable)" = 0 ] || fail 'enabled by one that was refused'
 	random a 1
 	random b 2
