@@ -16,7 +16,7 @@ FUZZ_SECONDS ?= 1800
 
 demo_build = $(if $(FAULT),fault-$(FAULT),release)
 
-.PHONY: all demo test test-vm test-long torture coverage bench install format lint asan ubsan tsan clean help
+.PHONY: all demo demo-vm test test-vm test-long torture coverage bench install format lint asan ubsan tsan clean help
 
 all:
 	@scripts/deps build
@@ -34,6 +34,12 @@ test:
 test-vm:
 	@scripts/deps build test
 	@scripts/test --suite vm
+
+demo-vm:
+	@scripts/deps build test
+	@scripts/build release
+	@echo 'a virtual machine with Debian'"'"'s kernel boots (10 s)'
+	@tests/vm/run.py --show demo
 
 test-long:
 	@scripts/deps build test
@@ -79,6 +85,7 @@ clean:
 help:
 	@echo 'make                            build/release: libpgmap, pgmap, pgmapd'
 	@echo 'make demo [INPUT=PATH]          the demonstration on real files; FAULT=early|leak|stale|unwiped plants that bug'
+	@echo 'make demo-vm                    the same on a real /dev/dax0.0 in a virtual machine, and its driver unbound under load'
 	@echo 'make test                       all that CI runs; last line: N passed, N failed'
 	@echo 'make test-vm                    the part of it that runs in virtual machines, on real device memory'
 	@echo 'make test-long STORM_SECONDS= FUZZ_SECONDS=   the same with longer storms and searches, and all mutations'

@@ -25,6 +25,8 @@
 
 enum { DEMO_SECONDS_MAX = 30, END_SECONDS = 28, STUCK_SECONDS = 15, DEMO_SECONDS = 20 };
 
+enum { DEMO_OPTION_DEVICE, DEMO_OPTION_SECONDS };
+
 static pthread_mutex_t last_line = PTHREAD_MUTEX_INITIALIZER;
 
 uint64_t demo_random(uint64_t *state)
@@ -100,8 +102,10 @@ int demo_spawn(struct demo *demo, unsigned slot)
 }
 
 /* Huge pages where enough of them lie ready for the whole pool. */
-static const char *device_spec(void)
+static const char *device_spec(const struct demo *demo)
 {
+	if (demo->cli->option[DEMO_OPTION_DEVICE])
+		return demo->cli->option[DEMO_OPTION_DEVICE];
 	unsigned long pages = 0;
 	FILE *file = fopen("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "re");
 	if (file) {
@@ -119,14 +123,14 @@ static int start_server(struct demo *demo)
 	if (pipe2(ready, O_CLOEXEC))
 		return cli_fail(demo->cli, "pipe: %s", strerror(errno));
 	snprintf(fd, sizeof(fd), "%d", ready[1]);
-	const char *argv[] = {"pgmap",    "-s",          demo->socket, "serve", "--quiet",
-			      "--device", device_spec(), "--ready-fd", fd,      NULL};
+	const char *argv[] = {"pgmap",           "-s",         demo->socket, "serve", "--quiet", "--device",
+			      device_spec(demo), "--ready-fd", fd,           NULL};
 	demo->server = start(demo, argv, ready[1]);
 	close(ready[1]);
 	bool ok = demo->server > 0 && read(ready[0], &byte, 1) == 1;
 	close(ready[0]);
 	if (!ok)
-		return cli_fail(demo->cli, "%s: the server did not start (its reason is above)", device_spec());
+		return cli_fail(demo->cli, "%s: the server did not start (its reason is above)", device_spec(demo));
 	int err = pgmap_connect(demo->socket, &demo->client);
 	return err ? cli_fail(demo->cli, "%s: %s", demo->socket, cli_why(err)) : CLI_DONE;
 }
@@ -256,9 +260,10 @@ static int run_demo(struct cli *cli)
 	struct demo *demo = &the_demo;
 	pthread_t thread;
 	int64_t seconds_ns = (int64_t)DEMO_SECONDS * 1000000000;
-	if (cli->option[0] && (cli_parse_seconds(cli->option[0], &seconds_ns) || seconds_ns < 3000000000 ||
-			       seconds_ns > (int64_t)DEMO_SECONDS_MAX * 1000000000))
-		return cli_usage(cli, "%s: no number of seconds from 3 to %d", cli->option[0], DEMO_SECONDS_MAX);
+	const char *seconds = cli->option[DEMO_OPTION_SECONDS];
+	if (seconds && (cli_parse_seconds(seconds, &seconds_ns) || seconds_ns < 3000000000 ||
+			seconds_ns > (int64_t)DEMO_SECONDS_MAX * 1000000000))
+		return cli_usage(cli, "%s: no number of seconds from 3 to %d", seconds, DEMO_SECONDS_MAX);
 	demo->cli = cli;
 	demo->shows = isatty(STDERR_FILENO);
 	demo->start_ns = cli_now_ns();
@@ -276,6 +281,7 @@ static int run_demo(struct cli *cli)
 		code = cli_fail(cli, "info: %s", cli_why(-EPIPE));
 	if (code == CLI_DONE) {
 		demo->table->granule = UINT64_C(4096) << info.granule_order;
+		demo->load_max = DEMO_LOAD_MAX < info.pages * 4096 * 2 / 5 ? DEMO_LOAD_MAX : info.pages * 4096 * 2 / 5;
 		code = demo_choose(demo, cli->argc ? cli->argv[0] : NULL);
 	}
 	if (code == CLI_DONE)
@@ -291,15 +297,17 @@ static int run_demo(struct cli *cli)
 }
 
 static const struct cli_option demo_options[] = {
+	{'d', "device", "SPEC", "the memory of the pool, all of it (default: memfd, 1 GiB)"},
 	{0, "seconds", "N", "how long the workers run (3 to 30; default 20)"},
 	{0, NULL, NULL, NULL},
 };
 
 const struct cli_command cmd_demo = {
 	.name = "demo",
-	.synopsis = "[--seconds N] [INPUT]",
+	.synopsis = "[--device SPEC] [--seconds N] [INPUT]",
 	.summary = "see it hold: many processes, real files, kills, and every page accounted for",
-	.text = "Starts a server on a pool of 1 GiB (huge pages where the system has them), loads real files (INPUT, a "
+	.text = "Starts a server on a pool of 1 GiB (huge pages where the system has them) or on that device, loads "
+		"real files (INPUT, a "
 		"file or "
 		"folder; else shared libraries of this machine) and lets 8 processes map and verify them, while one is "
 		"killed every "

@@ -68,6 +68,7 @@ struct demo {
 	unsigned generation[DEMO_WORKERS];
 	int64_t start_ns, deadline_ns;
 	uint64_t random;
+	uint64_t load_max; /* bytes of real files, at most */
 	uint64_t bytes, killed, replaced, truncated, removed, full, fenced, left_children;
 	uint64_t verified, reused_early, foreign_bytes, leaked_pages; /* the director's own share */
 	uint64_t errors;

@@ -38,7 +38,7 @@ static void consider(struct choice *choice, const char *path, uint64_t size)
 	struct demo_source *source = &table->sources[table->nsources];
 	uint64_t granule = table->granule, room = (size + granule - 1) / granule * granule;
 	if (size < choice->file_min || size > choice->file_max || table->nsources == DEMO_SOURCES ||
-	    choice->total + room > DEMO_LOAD_MAX || access(path, R_OK) ||
+	    choice->total + room > choice->demo->load_max || access(path, R_OK) ||
 	    !copy_path(source->path, sizeof(source->path), path)) {
 		choice->skipped++;
 		return;
@@ -64,6 +64,7 @@ int demo_choose(struct demo *demo, const char *input)
 {
 	static const char *const places[] = {"/usr/lib", "/usr/lib64", "/lib", "/usr/bin", "/usr/share"};
 	struct choice choice = {.demo = demo};
+	char most[CLI_TEXT_MAX];
 	struct stat st;
 	if (input) {
 		if (stat(input, &st))
@@ -75,8 +76,8 @@ int demo_choose(struct demo *demo, const char *input)
 			return cli_fail(demo->cli, "%s: no file of 1 byte to 256 MiB that can be read (name another)",
 					input);
 		if (choice.skipped)
-			demo_say(demo, "%lu files are left out: 512 files and 400 MiB, each up to 256 MiB, are used",
-				 (unsigned long)choice.skipped);
+			demo_say(demo, "%lu files are left out: 512 files and %s, each up to 256 MiB, are used",
+				 (unsigned long)choice.skipped, cli_bytes(most, demo->load_max));
 		return CLI_DONE;
 	}
 	choice.file_max = FILE_MAX;

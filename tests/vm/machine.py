@@ -42,7 +42,8 @@ class Machine:
 class Report:
     """What a guest has said, line by line: verdicts {case: (ok, seconds, log)}."""
 
-    def __init__(self, cases, clock=time.monotonic):
+    def __init__(self, cases, show=None, clock=time.monotonic):
+        self.show = show  # called with each line that a case says, or None
         self.cases = cases
         self.clock = clock
         self.verdicts = {}
@@ -58,6 +59,8 @@ class Report:
             self.strange.append(f'after the end: {line}')
         elif word == '.':
             self.log.append(rest)
+            if self.show:
+                self.show(rest)
         elif word == 'begin' and rest in self.cases and rest not in self.verdicts and not self.running:
             self.running, self.since = rest, self.clock()
         elif word in ('ok', 'fail') and self.running and rest.split(' ')[0] == self.running:
@@ -93,8 +96,8 @@ class Report:
         return self.verdicts
 
 
-def command(machine, initrd, console, accel):
-    kernel = ' '.join(ALWAYS_KERNEL + machine.kernel)
+def command(machine, initrd, console, accel, show):
+    kernel = ' '.join(ALWAYS_KERNEL + machine.kernel + (['pgmap.show'] if show else []))
     return [QEMU, '-accel', accel, *ALWAYS_QEMU, *machine.qemu, '-kernel', image.kernel_file(image.fetch()), '-initrd', initrd,
             '-append', kernel, '-serial', f'file:{console}', '-serial', 'stdio']
 
@@ -129,9 +132,9 @@ def follow(process, report, deadline):
     return f'{QEMU} ended with {code}' if code else ''
 
 
-def run_command(cases, argv, console, seconds):
+def run_command(cases, argv, console, seconds, show=None):
     """Run this qemu; the verdicts on these cases."""
-    report = Report(cases)
+    report = Report(cases, show)
     with tempfile.TemporaryFile() as errors:
         try:
             process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors)
@@ -145,11 +148,11 @@ def run_command(cases, argv, console, seconds):
     return report.close(why, said + tail(console))
 
 
-def run(machine, build, seconds, accel='tcg'):
-    """Boot it with the programs of this build tree; the verdicts."""
+def run(machine, build, seconds, accel='tcg', show=None):
+    """Boot it with the programs of this build tree; the verdicts. show: called with each line that a case says, as it comes."""
     with tempfile.TemporaryDirectory(prefix='pgmap-vm-') as folder:
         initrd, console = f'{folder}/initrd', f'{folder}/console'
         texts = {'machine': machine.text.encode(), 'cases': ' '.join(machine.cases).encode()}
         programs = [os.path.join(build, program) for program in machine.programs]
         image.initramfs(initrd, image.fetch(), programs, texts)
-        return run_command(machine.cases, command(machine, initrd, console, accel), console, seconds)
+        return run_command(machine.cases, command(machine, initrd, console, accel, show), console, seconds, show)

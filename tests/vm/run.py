@@ -29,6 +29,10 @@ def say(name, passed, seconds, log):
             print(f'| {line}')
 
 
+def show(line):
+    print(line, flush=True)
+
+
 def control(one, verdicts):
     """The same verdicts the other way round: a case called ok_... must have passed, each other one must have failed."""
     wanted = {case: case.startswith('ok_') for case in one.cases}
@@ -41,6 +45,7 @@ def main():
     parser.add_argument('--build', default=f'{ROOT}/build/release', metavar='DIR', help='where the programs are')
     parser.add_argument('--seconds', type=int, default=300, help='how long a machine may take')
     parser.add_argument('--accel', default='tcg', help="qemu's accelerator (tcg, which is everywhere)")
+    parser.add_argument('--show', action='store_true', help='what the cases say, as it comes, and no more than that')
     parser.add_argument('--list', action='store_true', help='name machines and cases')
     parser.add_argument('machine', nargs='*', help='only these')
     options = parser.parse_args()
@@ -53,11 +58,12 @@ def main():
             print('\n'.join(f'{name}/{case}' for case in one.cases))
             continue
         try:
-            verdicts = machine.run(one, options.build, options.seconds, options.accel)
+            verdicts = machine.run(one, options.build, options.seconds, options.accel, show if options.show else None)
         except (image.ImageError, OSError) as error:
             verdicts = {'image': (False, 0.0, [str(error)])}
         for case, verdict in (control(one, verdicts) if name == 'control' else verdicts).items():
-            say(f'{name}/{case}', *verdict)
+            if not options.show or not verdict[0]:
+                say(f'{name}/{case}', *verdict)
             failed = failed or not verdict[0]
     return 1 if failed else 0
 

@@ -101,3 +101,9 @@ suite() {
 	shift 2
 	env PGMAPD=/vm/bin/pgmapd SYS_EMULATED=1 SYS_DEVICE="$device" "$@" "system_$program"
 }
+
+# The demonstration on this device; its own last line is the verdict.
+demo() {
+	pgmap demo --device "$1" --seconds 3 /vm/modules | tee demo.log
+	tail -n 1 demo.log | grep -q '^demo: PASS .* reused_early=0 leaked_pages=0 foreign_bytes=0$'
+}

@@ -44,6 +44,14 @@ case_lease_fork_4k() {
 	suite lease_fork devdax:/dev/dax1.0 SUITE_TARGET=socket
 }
 
+case_demo_2m() {
+	demo devdax:/dev/dax0.0
+}
+
+case_demo_4k() {
+	demo devdax:/dev/dax1.0
+}
+
 case_no_page_table_of_small_pages() {
 	serve devdax:/dev/dax0.0
 	holder /f 16

@@ -80,6 +80,10 @@ case_a_file_over_all_pieces() {
 	done
 }
 
+case_demo_three_pieces() {
+	demo devdax:/tmp/three
+}
+
 # A node that was made smaller while no pool was on it has that size; one of no size at all is refused.
 case_another_size() {
 	node=$(readlink -f /tmp/one)

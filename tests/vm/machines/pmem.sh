@@ -31,6 +31,11 @@ case_lease_end() {
 	suite lease_end file SYS_DIR=/mnt
 }
 
+case_demo() {
+	rm -f /mnt/pool
+	demo file:/mnt/pool,size=128M,create
+}
+
 # The blocks of a file that lies well are mapped by 2 MiB, as the device is.
 case_no_page_table_of_small_pages() {
 	rm -f /mnt/pool
