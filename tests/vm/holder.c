@@ -30,7 +30,7 @@ enum { PAGE = 4096 };
 
 static struct pgmap_client *client;
 static struct pgmap_mapping *mapping;
-static unsigned char *at;
+static uint64_t *at;
 static uint64_t bytes;
 static sigjmp_buf back;
 static volatile sig_atomic_t bus_code;
@@ -61,16 +61,16 @@ static void say_sigbus(void)
 
 static void fill(void)
 {
-	for (volatile uint64_t i = 0; i < bytes; i += PAGE)
-		*(volatile uint64_t *)(at + i) = i ^ UINT64_C(0x5ca1ab1e);
+	for (uint64_t i = 0; i < bytes / sizeof(*at); i += PAGE / sizeof(*at))
+		*(volatile uint64_t *)&at[i] = i ^ UINT64_C(0x5ca1ab1e);
 	say("filled");
 }
 
 static void check(void)
 {
 	bool same = true, zero = true;
-	for (volatile uint64_t i = 0; i < bytes; i += PAGE) {
-		uint64_t is = *(volatile uint64_t *)(at + i);
+	for (uint64_t i = 0; i < bytes / sizeof(*at); i += PAGE / sizeof(*at)) {
+		uint64_t is = *(volatile uint64_t *)&at[i];
 		same = same && is == (i ^ UINT64_C(0x5ca1ab1e));
 		zero = zero && is == 0;
 	}
@@ -129,7 +129,7 @@ static void obey(const char *word, const char *path)
 	else if (strcmp(word, "fork") == 0)
 		leave_child();
 	else if (sscanf(word, "poison %lu", &page) == 1)
-		say_error(madvise(at + page * PAGE, PAGE, MADV_HWPOISON) ? -errno : 0);
+		say_error(madvise((char *)at + page * PAGE, PAGE, MADV_HWPOISON) ? -errno : 0);
 	else if (strcmp(word, "unmap") == 0)
 		say_error(pgmap_unmap(mapping));
 	else

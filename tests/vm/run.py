@@ -43,7 +43,7 @@ def control(one, verdicts):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--build', default=f'{ROOT}/build/release', metavar='DIR', help='where the programs are')
-    parser.add_argument('--seconds', type=int, default=300, help='how long a machine may take')
+    parser.add_argument('--seconds', type=int, default=600, help='how long a machine may take')
     parser.add_argument('--accel', default='tcg', help="qemu's accelerator (tcg, which is everywhere)")
     parser.add_argument('--show', action='store_true', help='what the cases say, as it comes, and no more than that')
     parser.add_argument('--list', action='store_true', help='name machines and cases')

@@ -54,8 +54,8 @@ random() {
 
 # Files go into the pool on SPEC, come back as they were, are found by name, and leave nothing.
 files_come_back_as_they_were() {
-	random a 3
-	random b 5
+	random a 1
+	random b 3
 	serve "$1"
 	pgmap put a /a
 	pgmap mkdir /folder
