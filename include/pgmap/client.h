@@ -185,6 +185,23 @@ int pgmap_set_order(struct pgmap_client *client, const char *path, unsigned orde
 int pgmap_readdir(struct pgmap_client *client, const char *path,
 		  int (*fn)(void *arg, const char *name, const struct pgmap_stat *st), void *arg);
 
+/* How the pool's device is mapped by whoever maps a file. */
+enum pgmap_access {
+	PGMAP_ACCESS_MEMORY = 0, /* it is the system's own memory */
+	PGMAP_ACCESS_CACHED =
+		1, /* through the page cache: not the device's memory, but a copy that the kernel writes back */
+	PGMAP_ACCESS_DIRECT = 2,
+	PGMAP_ACCESS_SYNC = 3 /* directly, with MAP_SYNC: the file system below needs no fsync() */
+};
+/* What has to be flushed for a store to be there after a power cut. */
+enum pgmap_persistence {
+	PGMAP_PERSIST_NONE = 0,    /* nothing helps: volatile memory */
+	PGMAP_PERSIST_UNKNOWN = 1, /* persistent, but built without libpmem2, which would know */
+	PGMAP_PERSIST_PAGE = 2,    /* pages, by msync() */
+	PGMAP_PERSIST_CACHE_LINE = 3,
+	PGMAP_PERSIST_BYTE = 4 /* nothing has to: the platform writes its caches back */
+};
+
 struct pgmap_info {
 	uint64_t pages, used, free, waiting; /* pages of 4 KiB; used + free + waiting = pages (c6.10) */
 	uint64_t files, dirs;
@@ -203,6 +220,8 @@ struct pgmap_info {
 	uint64_t clean, dirty, absent;
 	uint64_t keep;
 	uint64_t wiped_ahead, wiped_late;
+	uint32_t access;      /* enum pgmap_access */
+	uint32_t persistence; /* enum pgmap_persistence: of the device; a pool is volatile on all of them yet */
 };
 /* pgmap_info - the pool's device, space, holders and state. -EINVAL null argument. */
 int pgmap_info(struct pgmap_client *client, struct pgmap_info *out);

@@ -173,10 +173,15 @@ static void gone(const void *start, uint64_t bytes)
 	}
 }
 
+static int shared(const struct address_plan *plan)
+{
+	return plan->sync ? MAP_SHARED_VALIDATE | MAP_SYNC : MAP_SHARED;
+}
+
 /* One piece, where the hint or the system puts it; null: not where we need it. */
 static void *map_simple(const struct address_plan *plan, uint64_t bytes, struct congruence want)
 {
-	void *at = mmap(hint_for(bytes, want), bytes, plan->prot, MAP_SHARED, plan->fd,
+	void *at = mmap(hint_for(bytes, want), bytes, plan->prot, shared(plan), plan->fd,
 			(off_t)plan->pieces[0].device_offset_bytes);
 	if (at == MAP_FAILED)
 		return NULL;
@@ -210,7 +215,7 @@ static int map_pieces(const struct address_plan *plan, char *start)
 	for (uint64_t i = 0; i < plan->npieces; i++) {
 		const struct proto_piece *p = &plan->pieces[i];
 		if (mmap(start + (p->file_offset_bytes - plan->offset_bytes),
-			 round_up(p->len_bytes, plan->granule_bytes), plan->prot, MAP_SHARED | MAP_FIXED, plan->fd,
+			 round_up(p->len_bytes, plan->granule_bytes), plan->prot, shared(plan) | MAP_FIXED, plan->fd,
 			 (off_t)p->device_offset_bytes) == MAP_FAILED)
 			return address_error();
 	}

@@ -4,6 +4,7 @@
 #define PGMAP_CLIENT_ADDRESS_H
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "server/protocol.h"
@@ -20,7 +21,8 @@ struct address_plan {
 	uint64_t offset_bytes, len_bytes;
 	uint64_t granule_bytes;
 	int fd;
-	int prot; /* of mmap */
+	int prot;  /* of mmap */
+	bool sync; /* MAP_SYNC */
 };
 
 /* Why mmap() failed. Memory that may not be locked (after mlockall()) is its EAGAIN, which says something else here. */

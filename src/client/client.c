@@ -8,13 +8,25 @@
 #include <string.h>
 
 #include "client/connection.h"
+#include "dev/dev.h"
 #include "port/compiler.h"
 
 static_assert(sizeof(struct pgmap_info) == sizeof(struct proto_info) &&
 		      offsetof(struct pgmap_info, live_pages) == offsetof(struct proto_info, live_pages) &&
 		      offsetof(struct pgmap_info, device) == offsetof(struct proto_info, device) &&
-		      offsetof(struct pgmap_info, wiped_late) == offsetof(struct proto_info, wiped_late),
+		      offsetof(struct pgmap_info, wiped_late) == offsetof(struct proto_info, wiped_late) &&
+		      offsetof(struct pgmap_info, persistence) == offsetof(struct proto_info, persistence),
 	      "the wire's and the user's info are one layout");
+static_assert((int)PGMAP_ACCESS_MEMORY == (int)DEV_ACCESS_MEMORY &&
+		      (int)PGMAP_ACCESS_CACHED == (int)DEV_ACCESS_CACHED &&
+		      (int)PGMAP_ACCESS_DIRECT == (int)DEV_ACCESS_DIRECT &&
+		      (int)PGMAP_ACCESS_SYNC == (int)DEV_ACCESS_SYNC &&
+		      (int)PGMAP_PERSIST_NONE == (int)DEV_PERSIST_NONE &&
+		      (int)PGMAP_PERSIST_UNKNOWN == (int)DEV_PERSIST_UNKNOWN &&
+		      (int)PGMAP_PERSIST_PAGE == (int)DEV_PERSIST_PAGE &&
+		      (int)PGMAP_PERSIST_CACHE_LINE == (int)DEV_PERSIST_CACHE_LINE &&
+		      (int)PGMAP_PERSIST_BYTE == (int)DEV_PERSIST_BYTE,
+	      "what a device says is what the user reads");
 static_assert((int)PGMAP_WHO_CONNECTED == (int)PROTO_WHO_CONNECTED &&
 		      (int)PGMAP_WHO_MAPPING == (int)PROTO_WHO_MAPPING &&
 		      (int)PGMAP_WHO_QUARANTINED == (int)PROTO_WHO_QUARANTINED &&

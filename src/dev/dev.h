@@ -34,6 +34,22 @@
 
 enum { DEV_SPEC_MAX = 128, DEV_WHY_MAX = 256 };
 
+/* How it is mapped, and what has to be done for a store to be there after a power cut: enum pgmap_access and
+ * enum pgmap_persistence of client.h say the same. */
+enum dev_access {
+	DEV_ACCESS_MEMORY, /* it is the system's own memory */
+	DEV_ACCESS_CACHED, /* through the page cache */
+	DEV_ACCESS_DIRECT,
+	DEV_ACCESS_SYNC /* directly, with MAP_SYNC: what a fault allocates is in the file system before the store is made */
+};
+enum dev_persistence {
+	DEV_PERSIST_NONE,    /* volatile */
+	DEV_PERSIST_UNKNOWN, /* persistent; this build does not know how */
+	DEV_PERSIST_PAGE,    /* msync() */
+	DEV_PERSIST_CACHE_LINE,
+	DEV_PERSIST_BYTE
+};
+
 struct dev;
 
 struct dev_kind {
@@ -49,9 +65,11 @@ struct dev {
 	int fd;                           /* read and write, close-on-exec */
 	uint64_t size_bytes;
 	unsigned granule_order;
-	enum pgmap_type type;    /* what its pgmap is to be (c5); 0: LIMITED, none */
-	bool keep;               /* set before take: what it holds stays, and nothing of it is changed */
-	bool resident;           /* its memory is always there, with whatever bytes: see dax_params.resident */
+	enum pgmap_type type;   /* what its pgmap is to be (c5); 0: LIMITED, none */
+	bool keep;              /* set before take: what it holds stays, and nothing of it is changed */
+	bool resident;          /* its memory is always there, with whatever bytes: see dax_params.resident */
+	enum dev_access access; /* these two are known once it was taken */
+	enum dev_persistence persistence;
 	char spec[DEV_SPEC_MAX]; /* normalised: what was asked for, with what "auto" chose */
 	void (*close)(struct dev *dev);
 	/* Called once the guards have passed, before anything is handed out: drop what an earlier owner left. Or null. */

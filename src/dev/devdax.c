@@ -22,6 +22,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -98,6 +99,15 @@ static int look_at(struct resident *dax, const char *root, int at, int node, cha
 	return err ? err : resident_check_twin(dax, root, &st, why);
 }
 
+/* It lies in a region of persistent memory; else in one of memory that is merely apart (CXL, or set aside). */
+static bool is_persistent(const struct resident *dax)
+{
+	char *path = realpath(dax->sysfs, NULL);
+	bool persistent = path && strstr(path, "/ndbus");
+	free(path);
+	return persistent;
+}
+
 /* Byte 0 is ours; it may have been disabled, or made smaller, before that. */
 static int devdax_take(struct dev *dev, char why[DEV_WHY_MAX])
 {
@@ -111,7 +121,11 @@ static int devdax_take(struct dev *dev, char why[DEV_WHY_MAX])
 		err = dev_refuse(why, -EBUSY, "was disabled and enabled while it was taken over");
 	if (!err && (dev->size_bytes != size_bytes || dev->granule_order != granule_order))
 		err = dev_refuse(why, -EBUSY, "somebody changed its size or alignment while it was taken over");
-	return err ? err : dev_try_lease(dev, why);
+	if (!err)
+		err = dev_try_lease(dev, why);
+	if (!err && is_persistent(dax))
+		resident_persist(dax, false);
+	return err;
 }
 
 static int devdax_init(struct resident *dax, const char *root, const struct resident_request *req,

@@ -13,6 +13,9 @@
  * file system may have its own ideas of locks; its contents may go; it can allocate and punch; it gets its size; its old
  * bytes go. What fails before "its contents may go" has changed nothing, and a file that was made here is removed again.
  *
+ * On a DAX file system the file is the memory itself. Where it takes MAP_SYNC, all mappings of it are made so (access): then a page
+ * that was stored to is in the file system, for good, before the store is made, and flushing the store is all that is left to do.
+ *
  * File systems that write every change to a new place are refused: there a page that was allocated, and written, needs room
  * again for the next write, which a mapping can only answer with SIGBUS. What else can go wrong under a mapping (somebody
  * truncates the file, the disk fails) no lock of ours prevents: docs/limits.md.
@@ -27,6 +30,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -290,6 +294,35 @@ static int empty(const struct file_dev *file, char why[DEV_WHY_MAX])
 	return err ? err : size_and_empty(file, why);
 }
 
+static bool maps_with_sync(const struct dev *dev)
+{
+	void *at = mmap(NULL, PGMAP_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED_VALIDATE | MAP_SYNC, dev->fd, 0);
+	if (at == MAP_FAILED)
+		return false;
+	(void)munmap(at, PGMAP_PAGE_SIZE);
+	return true;
+}
+
+static bool is_dax(const struct dev *dev)
+{
+	struct statx stx;
+	return statx(dev->fd, "", AT_EMPTY_PATH, 0, &stx) == 0 && stx.stx_attributes & STATX_ATTR_DAX;
+}
+
+/* How what lies on a disk is mapped, and flushed. */
+static void learn_access(struct file_dev *file)
+{
+	struct memory *memory = &file->memory;
+	if (!file->disk)
+		return;
+	if (maps_with_sync(&memory->dev))
+		memory->dev.access = DEV_ACCESS_SYNC;
+	else
+		memory->dev.access = is_dax(&memory->dev) ? DEV_ACCESS_DIRECT : DEV_ACCESS_CACHED;
+	persist_init(&memory->persist, memory->dev.fd, memory->dev.size_bytes, true);
+	memory->dev.persistence = memory->persist.granularity;
+}
+
 static int file_take(struct dev *dev, char why[DEV_WHY_MAX])
 {
 	struct file_dev *file = (struct file_dev *)dev;
@@ -304,6 +337,8 @@ static int file_take(struct dev *dev, char why[DEV_WHY_MAX])
 	} else if (!err) {
 		err = empty(file, why);
 	}
+	if (!err)
+		learn_access(file);
 	if (err && file->created)
 		remove_made(file);
 	return err;

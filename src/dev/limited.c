@@ -27,11 +27,14 @@ struct limited {
 static int limited_take(struct dev *dev, char why[DEV_WHY_MAX])
 {
 	struct dev *inner = ((struct limited *)dev)->inner;
+	dev->access = inner->access;
 	if (!inner->take)
 		return 0;
 	inner->guard_fd = dev->guard_fd; /* lent: with it the inner device tries a lease */
 	int err = inner->take(inner, why);
 	inner->guard_fd = -1;
+	dev->persistence = inner->persistence;
+	dev->access = inner->access;
 	return err;
 }
 

@@ -131,10 +131,16 @@ int memory_discard(void *ctx, uint64_t offset_bytes, uint64_t len_bytes)
 	return err;
 }
 
+static int memory_flush(void *ctx, uint64_t offset_bytes, uint64_t len_bytes)
+{
+	return persist_flush(&((const struct memory *)ctx)->persist, offset_bytes, len_bytes);
+}
+
 static const struct dax_device_ops memory_ops = {
 	.ops_bytes = sizeof(struct dax_device_ops),
 	.populate = memory_populate,
 	.discard = memory_discard,
+	.flush = memory_flush,
 };
 
 void memory_close(struct dev *dev)
@@ -142,6 +148,7 @@ void memory_close(struct dev *dev)
 	struct memory *memory = (struct memory *)dev;
 	if (memory->locked)
 		(void)munmap(memory->locked, dev->size_bytes);
+	persist_exit(&memory->persist);
 	(void)close(dev->fd);
 	free(memory);
 }

@@ -12,6 +12,7 @@
 
 #include "dev/kind.h"
 #include "dev/node.h"
+#include "dev/persist.h"
 #include "dev/room.h"
 
 /* The arguments that all of them take; each kind's request begins with it. */
@@ -41,6 +42,7 @@ struct memory {
 	struct dev dev;
 	int node;
 	struct room room;
+	struct persist persist;
 	void *locked;  /* a mapping of all of it whose pages stay in memory once they are there; or null */
 	bool reserves; /* huge pages that are not in use stay promised to this device */
 	bool blocks;   /* a file on a disk: room comes and goes by ALLOC_BLOCK, see alloc.h */

@@ -94,7 +94,11 @@ static int pmem_take(struct dev *dev, char why[DEV_WHY_MAX])
 		err = dev_refuse(why, -EBUSY, "was disabled and enabled while it was taken over");
 	if (!err && dev->size_bytes != size_bytes)
 		err = dev_refuse(why, -EBUSY, "somebody changed its size while it was taken over");
-	return err ? err : dev_try_lease(dev, why);
+	if (!err)
+		err = dev_try_lease(dev, why);
+	if (!err)
+		resident_persist(pmem, true);
+	return err;
 }
 
 static int pmem_init(struct resident *pmem, const char *root, const struct resident_request *req, char why[DEV_WHY_MAX])
@@ -120,6 +124,7 @@ int pmem_open_under(const char *root, const char *args, struct dev **out, char w
 	struct resident *pmem = resident_create(sizeof(*pmem), &dev_pmem);
 	if (!pmem)
 		return dev_refuse(why, -ENOMEM, "no memory");
+	pmem->dev.access = DEV_ACCESS_CACHED;
 	pmem->dev.take = pmem_take;
 	err = pmem_init(pmem, root, &req, why);
 	if (err) {

@@ -60,9 +60,21 @@ static int resident_discard(void *ctx, uint64_t offset_bytes, uint64_t len_bytes
 	return err;
 }
 
+static int resident_flush(void *ctx, uint64_t offset_bytes, uint64_t len_bytes)
+{
+	return persist_flush(&((const struct resident *)ctx)->persist, offset_bytes, len_bytes);
+}
+
+void resident_persist(struct resident *resident, bool pages)
+{
+	persist_init(&resident->persist, resident->dev.fd, resident->dev.size_bytes, pages);
+	resident->dev.persistence = resident->persist.granularity;
+}
+
 static const struct dax_device_ops resident_ops = {
 	.ops_bytes = sizeof(struct dax_device_ops),
 	.discard = resident_discard,
+	.flush = resident_flush,
 };
 
 struct resident *resident_create(size_t bytes, const struct dev_kind *kind)
@@ -75,6 +87,7 @@ struct resident *resident_create(size_t bytes, const struct dev_kind *kind)
 				     .fd = -1,
 				     .type = PGMAP_FSDAX,
 				     .resident = true,
+				     .access = DEV_ACCESS_DIRECT,
 				     .close = resident_close,
 				     .guard_fd = -1};
 	zero_init(&resident->zero);
@@ -84,6 +97,7 @@ struct resident *resident_create(size_t bytes, const struct dev_kind *kind)
 void resident_close(struct dev *dev)
 {
 	struct resident *resident = (struct resident *)dev;
+	persist_exit(&resident->persist);
 	if (dev->fd >= 0)
 		(void)close(dev->fd);
 	zero_exit(&resident->zero);

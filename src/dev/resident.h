@@ -17,6 +17,7 @@
 
 #include "dev/kind.h"
 #include "dev/node.h"
+#include "dev/persist.h"
 #include "dev/zero.h"
 
 struct resident_request {
@@ -28,6 +29,7 @@ struct resident_request {
 struct resident {
 	struct dev dev;
 	struct zero zero;
+	struct persist persist;
 	char sysfs[PATH_MAX]; /* the device's folder */
 	const char *
 		watched; /* a name in it, whose inode is another each time that the device appears, or gets its driver */
@@ -63,6 +65,9 @@ void resident_watch(struct resident *resident, const char *name);
 
 /* resident_open_at - what the O_PATH descriptor at names becomes dev.fd, with these flags besides. -errno with why. */
 int resident_open_at(struct resident *resident, int at, int flags, char why[DEV_WHY_MAX]);
+
+/* resident_persist - it is persistent: find out how (persist_init), once it was taken. */
+void resident_persist(struct resident *resident, bool pages);
 
 /* resident_write_spec - dev.spec: KIND:PATH and the node. A path that is too long to show is shown by its end. */
 void resident_write_spec(struct resident *resident, const struct resident_request *req);

@@ -122,8 +122,9 @@ struct proto_info {
 	uint64_t clean, dirty, absent;
 	uint64_t keep;
 	uint64_t wiped_ahead, wiped_late;
+	uint32_t access, persistence;
 };
-static_assert(sizeof(struct proto_info) == 33 * sizeof(uint64_t) + 6 * sizeof(uint32_t) + 128, "no hidden padding");
+static_assert(sizeof(struct proto_info) == 33 * sizeof(uint64_t) + 8 * sizeof(uint32_t) + 128, "no hidden padding");
 
 /* A contiguous piece of the device, to be mapped at (file_offset - the mapping's offset). */
 struct proto_piece {

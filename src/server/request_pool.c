@@ -47,6 +47,8 @@ int request_info(struct session *session, const struct proto_req *req, struct se
 	info->state = (uint32_t)pgmap_state(service->pgmap);
 	info->server_pid = (int32_t)getpid();
 	info->protocol = PROTO_VERSION;
+	info->access = service->dev->access;
+	info->persistence = service->dev->persistence;
 	(void)snprintf(info->device, sizeof(info->device), "%.120s%s", service->dev->spec,
 		       service->lost ? " (gone)" : "");
 	return 0;

@@ -51,7 +51,8 @@ static int open_device(struct service *service, const char *spec, char why[DEV_W
 		return -EOPNOTSUPP;
 	}
 	/* Only what was populated is touched through it, so nothing need be reserved for it. */
-	service->base = mmap(NULL, service->dev->size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+	int shared = service->dev->access == DEV_ACCESS_SYNC ? MAP_SHARED_VALIDATE | MAP_SYNC : MAP_SHARED;
+	service->base = mmap(NULL, service->dev->size_bytes, PROT_READ | PROT_WRITE, shared | MAP_NORESERVE,
 			     service->dev->fd, 0);
 	if (service->base == MAP_FAILED) {
 		service->base = NULL;
@@ -165,7 +166,7 @@ static uint32_t device_flags(const struct dev *dev)
 {
 	/* The core says the same of these types (folio_pin). */
 	bool pins = dev->type == PGMAP_FSDAX || dev->type == PGMAP_GENERIC;
-	return pins ? 0 : PROTO_DEVICE_NO_PINS;
+	return (pins ? 0 : PROTO_DEVICE_NO_PINS) | (dev->access == DEV_ACCESS_SYNC ? PROTO_DEVICE_SYNC : 0);
 }
 
 static int request_hello(struct session *session, const struct proto_req *req, struct service_reply *out)

@@ -74,6 +74,24 @@ static void pieces_lie_one_after_the_other(void **state)
 	assert_int_equal(address_unmap(&address), 0);
 }
 
+/* The memory here has no MAP_SYNC, and says so to who asks for it: in one piece, in several, and over the same addresses. */
+static void what_is_to_be_in_step_with_a_file_system_is_mapped_so(void **state)
+{
+	(void)state;
+	static const struct proto_piece pieces[] = {{0, 8 * PAGE, PAGE}, {PAGE, 4 * PAGE, PAGE}};
+	struct address address;
+	for (uint64_t n = 1; n <= 2; n++) {
+		struct address_plan plan = plan_of(pieces, n, n * PAGE);
+		plan.sync = true;
+		assert_int_equal(address_map(&plan, &address), -EOPNOTSUPP);
+		plan.sync = false;
+		assert_int_equal(address_map(&plan, &address), 0);
+		plan.sync = true;
+		assert_int_equal(address_move(&plan, &address), -EOPNOTSUPP);
+		assert_int_equal(address_unmap(&address), 0);
+	}
+}
+
 static void addresses_are_congruent_to_the_device(void **state)
 {
 	(void)state;
@@ -195,6 +213,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pieces_lie_one_after_the_other),
+		cmocka_unit_test(what_is_to_be_in_step_with_a_file_system_is_mapped_so),
 		cmocka_unit_test(addresses_are_congruent_to_the_device),
 		cmocka_unit_test(the_first_big_piece_decides),
 		cmocka_unit_test(pieces_that_make_no_range_are_refused),

@@ -99,6 +99,18 @@ static void open_map_says_all_of_it_in_one_message(void **state)
 	assert_int_equal(fake.calls[PROTO_UNMAP], 2);
 }
 
+/* The memory behind this connection has no MAP_SYNC, and says so. */
+static void a_device_that_says_so_is_mapped_with_sync(void **state)
+{
+	(void)state;
+	struct pgmap_mapping *mapping;
+	client->device = PROTO_DEVICE_SYNC;
+	assert_int_equal(pgmap_map(file, 2 * PAGE, BYTES, PGMAP_MAP_READ, &mapping), -EOPNOTSUPP);
+	client->device = 0;
+	assert_int_equal(pgmap_map(file, 2 * PAGE, BYTES, PGMAP_MAP_READ, &mapping), 0);
+	assert_int_equal(pgmap_unmap(mapping), 0);
+}
+
 /* Of one folio, and of several. */
 static void c5_5_what_a_device_says_may_not_be_pinned_is_not(void **state)
 {
@@ -232,6 +244,7 @@ int main(void)
 		T(an_unmap_of_what_is_pinned_changes_nothing), T(the_addresses_go_before_the_references),
 		T(an_unmap_that_has_unmapped_succeeds),        T(so_when_the_server_has_gone),
 		T(so_when_the_connection_has_ended),           T(c5_5_what_a_device_says_may_not_be_pinned_is_not),
+		T(a_device_that_says_so_is_mapped_with_sync),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

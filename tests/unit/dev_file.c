@@ -3,6 +3,9 @@
  * loses a file by it. */
 #include "dev_util.h"
 
+#include <linux/magic.h>
+#include <sys/vfs.h>
+
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -90,6 +93,26 @@ static void one_that_is_made_is_private_and_sparse(void **state)
 	assert_true(dev->size_bytes == MIB);
 	dev_close(dev);
 	remove_file("f");
+}
+
+/* Here: one on a file system with a page cache, or on tmpfs. */
+static void how_it_is_mapped_and_flushed_is_known(void **state)
+{
+	(void)state;
+	struct statfs fs;
+	struct dev *dev = open_dev(spec_of("f", ",size=1M,create"));
+	assert_int_equal(fstatfs(dev->fd, &fs), 0);
+	bool disk = fs.f_type != TMPFS_MAGIC;
+	assert_int_equal(dev->access, disk ? DEV_ACCESS_CACHED : DEV_ACCESS_MEMORY);
+	assert_int_equal(dev->persistence, disk ? DEV_PERSIST_PAGE : DEV_PERSIST_NONE);
+	assert_int_equal(dev->ops->flush(dev, 4096, 8192), 0);
+	dev_close(dev);
+	remove_file("f");
+	dev = open_dev("memfd:size=1M,page=4K");
+	assert_int_equal(dev->access, DEV_ACCESS_MEMORY);
+	assert_int_equal(dev->persistence, DEV_PERSIST_NONE);
+	assert_int_equal(dev->ops->flush(dev, 0, MIB), 0);
+	dev_close(dev);
 }
 
 static void what_is_not_there_is_made_only_when_asked_and_whole(void **state)
@@ -352,6 +375,7 @@ static int run(const char *parent)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_that_is_made_is_private_and_sparse),
+		cmocka_unit_test(how_it_is_mapped_and_flushed_is_known),
 		cmocka_unit_test(what_is_not_there_is_made_only_when_asked_and_whole),
 		cmocka_unit_test(what_is_no_regular_file_is_refused),
 		cmocka_unit_test(bad_arguments_are_refused),

@@ -4,6 +4,8 @@
 A machine is a file of shell, machines/NAME.sh, with its cases as functions case_NAME in the order in which they run. Comments
 at its head say what it needs:
     # qemu: ARGUMENT...       # kernel: PARAMETER...       # programs: PATH...   (in the build tree)
+    # killed: CASE            after this case the machine is killed as a power cut would, and booted again for the cases that follow
+    # disk: MIB               of a file, FILE in # qemu, that is there in both boots
 The guest reports on a serial line of its own (guest/init has the protocol). A case is a pass only if its "ok" came, and the
 machine only if it then said "end" with the right number and qemu ended by itself with 0: a guest that panics, hangs or
 says nothing has failed in the case that it was in, and every case after that has failed too.
@@ -33,7 +35,16 @@ class Machine:
         self.qemu = self.asked('qemu') or ['-m', '1G']
         self.kernel = self.asked('kernel')
         self.programs = self.asked('programs')
+        self.killed = self.asked('killed')
+        self.disk = self.asked('disk')
         self.cases = re.findall(r'^case_(\w+)\(\)', self.text, re.M)
+
+    def boots(self):
+        """The cases of each boot."""
+        if not self.killed:
+            return [self.cases]
+        after = self.cases.index(self.killed[0]) + 1
+        return [self.cases[:after], self.cases[after:]]
 
     def asked(self, what):
         return ' '.join(re.findall(rf'^# {what}: (.*)$', self.text, re.M)).split()
@@ -96,9 +107,10 @@ class Report:
         return self.verdicts
 
 
-def command(machine, initrd, console, accel, show):
+def command(machine, initrd, console, accel, show, disk):
     kernel = ' '.join(ALWAYS_KERNEL + machine.kernel + (['pgmap.show'] if show else []))
-    return [QEMU, '-accel', accel, *ALWAYS_QEMU, *machine.qemu, '-kernel', image.kernel_file(image.fetch()), '-initrd', initrd,
+    qemu = [word.replace('FILE', disk) for word in machine.qemu]
+    return [QEMU, '-accel', accel, *ALWAYS_QEMU, *qemu, '-kernel', image.kernel_file(image.fetch()), '-initrd', initrd,
             '-append', kernel, '-serial', f'file:{console}', '-serial', 'stdio']
 
 
@@ -110,8 +122,9 @@ def tail(path, lines=40):
         return []
 
 
-def follow(process, report, deadline):
-    """Read the guest's lines until it closes the line or the time is up. Why it is not well, or ''."""
+def follow(process, report, deadline, kill):
+    """Read the guest's lines until it closes the line or the time is up. Why it is not well, or ''. kill: it does not end by
+    itself, but is killed with its last line."""
     pending = b''
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
@@ -125,6 +138,9 @@ def follow(process, report, deadline):
             *whole, pending = (pending + data).split(b'\n')
             for line in whole:
                 report.line(line.decode(errors='replace').rstrip('\r'))
+            if kill and report.ended is not None:
+                process.kill()
+                return ''
     try:
         code = process.wait(max(0.1, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
@@ -132,7 +148,7 @@ def follow(process, report, deadline):
     return f'{QEMU} ended with {code}' if code else ''
 
 
-def run_command(cases, argv, console, seconds, show=None):
+def run_command(cases, argv, console, seconds, show=None, kill=False):
     """Run this qemu; the verdicts on these cases."""
     report = Report(cases, show)
     with tempfile.TemporaryFile() as errors:
@@ -141,7 +157,7 @@ def run_command(cases, argv, console, seconds, show=None):
         except OSError as error:
             return report.close(f'{argv[0]}: {error.strerror}', [])
         with process:
-            why = follow(process, report, time.monotonic() + seconds)
+            why = follow(process, report, time.monotonic() + seconds, kill)
             process.kill()
         errors.seek(0)
         said = [f'qemu: {line}' for line in errors.read().decode(errors='replace').splitlines()]
@@ -152,7 +168,17 @@ def run(machine, build, seconds, accel='tcg', show=None):
     """Boot it with the programs of this build tree; the verdicts. show: called with each line that a case says, as it comes."""
     with tempfile.TemporaryDirectory(prefix='pgmap-vm-') as folder:
         initrd, console = f'{folder}/initrd', f'{folder}/console'
-        texts = {'machine': machine.text.encode(), 'cases': ' '.join(machine.cases).encode()}
         programs = [os.path.join(build, program) for program in machine.programs]
-        image.initramfs(initrd, image.fetch(), programs, texts)
-        return run_command(machine.cases, command(machine, initrd, console, accel, show), console, seconds, show)
+        disk = f'{folder}/disk'
+        with open(disk, 'wb') as file:
+            file.truncate(int(machine.disk[0]) << 20 if machine.disk else 0)
+        verdicts, boots = {}, machine.boots()
+        for boot, cases in enumerate(boots, 1):
+            kill = boot < len(boots)
+            texts = {'machine': machine.text.encode(), 'cases': ' '.join(cases).encode()}
+            if kill:
+                texts['killed'] = b''
+            image.initramfs(initrd, image.fetch(), programs, texts)
+            argv = command(machine, initrd, console, accel, show, disk)
+            verdicts.update(run_command(cases, argv, console, seconds, show, kill))
+        return verdicts

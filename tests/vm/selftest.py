@@ -84,6 +84,21 @@ class Guests(unittest.TestCase):
         found = machine.run_command(CASES, ['/nonexistent/qemu'], '/nonexistent', 1)
         self.assertEqual([verdict[0] for verdict in found.values()], [False, False])
 
+    def test_killed_with_its_last_line(self):
+        found = machine.run_command(CASES, ['sh', '-c', f'{WELL}; exec sleep 1000'], '/nonexistent', 60, kill=True)
+        self.assertEqual([verdict[0] for verdict in found.values()], [True, True])
+
+    def test_ends_before_it_is_killed(self):
+        found = machine.run_command(CASES, ['sh', '-c', 'echo begin one; echo ok one'], '/nonexistent', 60, kill=True)
+        self.assertEqual([verdict[0] for verdict in found.values()], [True, False])
+
+    def test_a_killed_machine_has_its_other_cases_in_a_second_boot(self):
+        one = machine.Machine(os.path.join(machine.HERE, 'machines', 'nvdimm.sh'))
+        first, second = one.boots()
+        self.assertEqual(first + second, one.cases)
+        self.assertEqual(first[-1:], one.killed)
+        self.assertTrue(second)
+
 
 class Control(unittest.TestCase):
     def test_what_must_fail_and_passes_is_a_failure(self):

@@ -15,6 +15,9 @@ case_pmem_files_are_in_the_page_cache() {
 	echo 1 >/proc/sys/vm/drop_caches
 	before=$(awk '/^Buffers:/ { print $2 }' /proc/meminfo)
 	serve pmem:/dev/pmem0
+	pgmap info >info
+	says info 'mapped .* through the page cache'
+	says info 'persistence .* by the page'
 	random a 8
 	pgmap put a /a
 	after=$(awk '/^Buffers:/ { print $2 }' /proc/meminfo)
@@ -81,6 +84,9 @@ case_pci_files() {
 	[ "$(cat $bar/enable)" = 1 ]
 	grep -q "pci.*$pci/resource2_wc" "/proc/$server/maps"
 	pgmap put a /a
+	pgmap info >info
+	says info 'mapped .* direct$'
+	says info 'persistence .* none'
 	pgmap put b /b
 	pgmap get /a a.back
 	pgmap cat /b | cmp - b

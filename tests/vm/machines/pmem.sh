@@ -15,6 +15,10 @@ setup() {
 }
 
 case_files() {
+	serve file:/mnt/pool,size=64M,create
+	pgmap info | grep -q 'mapped .* direct, with MAP_SYNC'
+	stop
+	rm /mnt/pool
 	files_come_back_as_they_were file:/mnt/pool,size=64M,create
 	files_come_back_as_they_were file:/mnt/pool
 }
