@@ -143,6 +143,15 @@ def space_figures():
     yield Figure('core.drain.list', 'core_space list 1000', target=at_most(1e6, '1 ms'))
 
 
+def translation_figures():
+    """Levels of stacks, each of 4 parts, above memory, against an array that knows it all: 5 ns more for each device on the way."""
+    def per_level(levels):
+        return Target(f'< limit + {levels + 1} x 5 ns', lambda ours, limit, peer: ours - ours / limit < 5 * (levels + 1))
+    for kind in ('linear', 'stripe'):
+        for levels in (1, 3):
+            yield Figure(f'dax.translate.{kind}{levels}', f'dax translate {kind} {levels}', limit='dax array', target=per_level(levels))
+
+
 def device_figures(device):
     """What a client does with a file, on each device."""
     mib, page, on = device.mib, device.page_kib, {'pool': device.spec, 'may_lack': device.may_lack}
@@ -260,6 +269,6 @@ def fair_figures():
                      peers={name: f'fair lease {{fair_s}} {ms}' for name, ms in LEASES.items()})
 
 
-FIGURES = [*request_figures(), *space_figures(), *client_figures(), *command_figures(), *file_figures(), *holder_figures(), *hostile_figures()]
+FIGURES = [*request_figures(), *space_figures(), *translation_figures(), *client_figures(), *command_figures(), *file_figures(), *holder_figures(), *hostile_figures()]
 GROWTH = list(growth_figures())
 FAIR = list(fair_figures())

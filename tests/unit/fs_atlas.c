@@ -177,6 +177,33 @@ static void c6_7_a_folio_in_two_devices_files_is_split_and_found(void **state)
 	}
 }
 
+/* A truncate in the middle of a folio splits it, on whichever device it lies: what the file loses is free at once when only the
+ * rest is mapped. */
+static void c3_18_folios_of_each_device_are_split(void **state)
+{
+	(void)state;
+	stack_open(&pool, STRIPE_2M, NULL);
+	for (uint64_t chunk = 0; chunk < 3; chunk++) {
+		struct fsdax_file *file = stack_file(&pool, "/split", 3 * 512);
+		struct fsdax_map *all, *rest;
+		assert_int_equal(fsdax_map(file, 0, 3 * 512 * PAGE, NULL, NULL, &all), 0);
+		fsdax_unmap(all);
+		struct pgmap_holder *holder;
+		assert_int_equal(fsdax_holder_create(pool.fs, "mapper", &holder), 0);
+		assert_int_equal(fsdax_map(file, 0, 3 * 512 * PAGE, holder, NULL, &all), 0);
+		assert_int_equal(fsdax_truncate(file, (chunk * 512 + 256) * PAGE), 0);
+		assert_int_equal(fsdax_map(file, 0, (chunk * 512 + 256) * PAGE, holder, NULL, &rest), 0);
+		assert_true(stack_statfs(&pool).waiting >= 256);
+		fsdax_unmap(all);
+		assert_int_equal(stack_statfs(&pool).waiting, 0);
+		fsdax_unmap(rest);
+		assert_int_equal(fsdax_holder_end(pool.fs, holder), 0);
+		assert_int_equal(fsdax_unlink(pool.fs, "/split"), 0);
+		fsdax_close(file);
+	}
+	stack_close(&pool);
+}
+
 static uint64_t seed = 88172645463325252;
 
 static uint64_t rnd(uint64_t n)
@@ -245,6 +272,7 @@ int main(void)
 		cmocka_unit_test(c6_10_a_file_over_all_devices),
 		cmocka_unit_test(c6_4_extents_are_as_big_as_a_device_has_them),
 		cmocka_unit_test(c6_7_a_folio_in_two_devices_files_is_split_and_found),
+		cmocka_unit_test(c3_18_folios_of_each_device_are_split),
 		cmocka_unit_test(c6_9_random_sizes_on_all_shapes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

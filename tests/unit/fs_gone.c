@@ -107,6 +107,44 @@ static void c6_3_death_while_memory_is_made_ready(void **state)
 	}
 }
 
+/* What is free on it, with memory or without, is free no more, and counted as nothing else. */
+static void c6_10_free_memory_of_a_dead_part(void **state)
+{
+	(void)state;
+	stack_open(&pool, STRIPE_64, NULL);
+	uint64_t all = dax_npages(pool.dax);
+	assert_int_equal(fsdax_set_wiping(pool.fs, all * PAGE, 0), 0);
+	struct fsdax_file *file = stack_file(&pool, "/file", all);
+	assert_int_equal(fsdax_truncate(file, 0), 0);
+	assert_int_equal(stack_statfs(&pool).dirty, all);
+	struct space *space = &pool.fs->space;
+	/* As the wiper does: a piece of the second memory is at work. */
+	(void)pthread_mutex_lock(&space->lock);
+	assert_true(space_piece_begin(space, STOCK_DIRTY, atlas_number(&space->atlas, 64), 64));
+	(void)pthread_mutex_unlock(&space->lock);
+	assert_int_equal(dax_kill(pool.memory[1]), 0);
+	(void)pthread_mutex_lock(&space->lock);
+	space_piece_end(space, STOCK_CLEAN);
+	(void)pthread_mutex_unlock(&space->lock);
+	struct fsdax_statfs st = stack_statfs(&pool);
+	assert_true(st.free == all / 3 * 2 && st.waiting == all / 3 && st.used == 0);
+	assert_true(st.dirty == st.free && st.clean == 0);
+	fsdax_close(file);
+	stack_close(&pool);
+}
+
+static void c7_9_who_asks_for_pages_of_a_dying_pgmap_is_told(void **state)
+{
+	(void)state;
+	stack_open(&pool, LINEAR, NULL);
+	struct fsdax_file *file = stack_file(&pool, "/file", 16);
+	assert_int_equal(fsdax_unlink_how(pool.fs, "/file", FSDAX_FAIL, 0), -EBUSY); /* it is open */
+	assert_int_equal(pgmap_kill(dax_pgmap(pool.memory[2])), 0);
+	assert_int_equal(fsdax_unlink_how(pool.fs, "/file", FSDAX_FAIL, 0), -ENODEV);
+	fsdax_close(file);
+	stack_close(&pool);
+}
+
 static void c6_5_poison_alone_takes_nothing_away(void **state)
 {
 	(void)state;
@@ -125,6 +163,8 @@ int main(void)
 		cmocka_unit_test(c6_10_the_pool_goes_on_with_what_is_left),
 		cmocka_unit_test(c6_3_the_last_part_is_the_whole),
 		cmocka_unit_test(c6_3_death_while_memory_is_made_ready),
+		cmocka_unit_test(c6_10_free_memory_of_a_dead_part),
+		cmocka_unit_test(c7_9_who_asks_for_pages_of_a_dying_pgmap_is_told),
 		cmocka_unit_test(c6_5_poison_alone_takes_nothing_away),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

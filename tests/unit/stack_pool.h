@@ -58,15 +58,26 @@ static inline struct dax_device *stack_of(struct dax_device *const *lower, size_
 	return dax;
 }
 
-enum stack_shape { LINEAR, LINEAR_SHIFTED, STRIPE_64, STRIPE_2M, STRIPE_6, MIXED_GRANULES, LINEAR_OF_STRIPE, SHAPES };
+enum stack_shape {
+	LINEAR,
+	LINEAR_SHIFTED,
+	LINEAR_NEXT,
+	STRIPE_64,
+	STRIPE_2M,
+	STRIPE_6,
+	MIXED_GRANULES,
+	LINEAR_OF_STRIPE,
+	SHAPES
+};
 
 static inline void stack_open(struct stack_pool *pool, enum stack_shape shape, fsdax_gone_fn *gone)
 {
+	/* LINEAR_NEXT: each begins at the number that comes next after the one before it. */
+	static const uint64_t shifts[SHAPES] = {[LINEAR_SHIFTED] = 7, [LINEAR_NEXT] = 2048};
 	*pool = (struct stack_pool){0};
 	uint64_t pages = shape == STRIPE_6 ? 2046 : 2048;
 	for (int i = 0; i < MEMORIES; i++)
-		memory_open(pool, i, pages, shape == LINEAR_SHIFTED ? (uint64_t)i * 7 + 1 : 0,
-			    shape == MIXED_GRANULES ? (unsigned)i * 2 : 0);
+		memory_open(pool, i, pages, shifts[shape] * (uint64_t)i, shape == MIXED_GRANULES ? (unsigned)i * 2 : 0);
 	if (shape == LINEAR_OF_STRIPE) {
 		pool->inner = stack_of(pool->memory, 2, 16);
 		pool->dax = stack_of((struct dax_device *[]){pool->inner, pool->memory[2]}, 2, 0);
