@@ -55,6 +55,30 @@ static void c6_4_a_span_ends_with_its_part(void **state)
 	assert_int_equal(dax_destroy(dax), 0);
 }
 
+/* Parts that begin anywhere, short ones among long ones: the way to them is a table of 256 entries. */
+static void c6_4_every_part_of_a_long_stack_is_found(void **state)
+{
+	(void)state;
+	static const uint64_t lengths[] = {301, 5, 1, 700, 2, 3, 999, 1};
+	enum { N = sizeof(lengths) / sizeof(lengths[0]) };
+	struct bottom bottoms[N];
+	struct dax_part parts[N];
+	uint64_t first = 0;
+	for (int i = 0; i < N; i++) {
+		bottom_open(&bottoms[i], lengths[i], 0);
+		parts[i] = (struct dax_part){bottoms[i].dax, 0, 0};
+	}
+	struct dax_device *dax = linear(parts, N);
+	for (int i = 0; i < N; i++) {
+		for (uint64_t page = 0; page < lengths[i]; page++)
+			assert_lies(dax, first + page, 5000, &bottoms[i], page, (int64_t)(lengths[i] - page));
+		first += lengths[i];
+	}
+	assert_int_equal(dax_destroy(dax), 0);
+	for (int i = 0; i < N; i++)
+		bottom_close(&bottoms[i]);
+}
+
 static void bad_parts_are_refused_and_change_nothing(void **state)
 {
 	(void)state;
@@ -265,6 +289,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_all, close_all)
 	static const struct CMUnitTest tests[] = {
 		TEST(c6_4_a_span_ends_with_its_part),
+		TEST(c6_4_every_part_of_a_long_stack_is_found),
 		TEST(bad_parts_are_refused_and_change_nothing),
 		TEST(parts_are_whole_granules_of_the_largest),
 		TEST(c6_2_the_holder_of_a_stack_holds_all_below),

@@ -11,6 +11,7 @@ static void numbers_are_aligned_where_the_pgmap_is(void **state)
 		stack_open(&pool, (enum stack_shape)shape, NULL);
 		const struct atlas *atlas = &pool.fs->space.atlas;
 		uint64_t before = 0, last = 0, block = UINT64_C(1) << atlas->max_order;
+		const struct pgmap *pgmap = NULL;
 		assert_null(atlas->only);
 		for (uint64_t page = 0; page < dax_npages(pool.dax); page++) {
 			struct dax_span span;
@@ -21,9 +22,12 @@ static void numbers_are_aligned_where_the_pgmap_is(void **state)
 			assert_int_equal(number % block, span.pgmap_pgoff % block);
 			assert_int_equal(atlas_number_in(atlas, span.pgmap, span.pgmap_pgoff), number);
 			/* A block of numbers that are all pages lies together. */
-			if (page && number / block == last / block && number == last + 1)
+			if (page && number / block == last / block && number == last + 1) {
 				assert_int_equal(span.pgmap_pgoff, before + 1);
+				assert_ptr_equal(span.pgmap, pgmap);
+			}
 			before = span.pgmap_pgoff;
+			pgmap = span.pgmap;
 			last = number;
 		}
 		assert_int_equal(atlas_end(atlas), last + 1);
