@@ -68,24 +68,10 @@ struct fsdax_statfs {
  * the spans (indexes as in fsdax_map_span()) that lost pages. It may not call the pool. */
 typedef void fsdax_gone_fn(void *cookie, uint64_t first_span, uint64_t nspans);
 
-/* fsdax_create - an empty pool on a device, whose holder it becomes. On a stack its granule is the largest of those below, and its
- * folios lie on one device each. -EBUSY the device is held, or one below it; -EINVAL null argument, some of it can have no
- * folios (c5.6); -ENXIO, -ENOMEM. */
+/* fsdax_create - an empty pool on a device, whose holder it becomes. -EBUSY the device is held; -EINVAL; -ENXIO. */
 int fsdax_create(struct dax_device *dax, fsdax_gone_fn *gone, struct fsdax **out);
 /* fsdax_destroy - the end of a pool. -EBUSY while a file is open or mapped. All files go; the device is let go. Null: 0. */
 int fsdax_destroy(struct fsdax *fs);
-
-/*
- * Holders. A pool on one device charges any holder of its pgmap. On a stack there are several pgmaps, and a holder has to be one
- * of the pool's: a holder of each of them, called by the first.
- * fsdax_holder_create - as pgmap_holder_create(). _end, _fence, _charge: as pgmap_holder_end(), pgmap_holder_fence() and
- * pgmap_holder_charge() of all of them together; ended it may be fenced, and no more. -EINVAL null argument, no holder of this
- * pool; -ENOMEM.
- */
-int fsdax_holder_create(struct fsdax *fs, const char *name, struct pgmap_holder **out);
-int64_t fsdax_holder_end(struct fsdax *fs, struct pgmap_holder *holder);
-int fsdax_holder_fence(struct fsdax *fs, struct pgmap_holder *holder);
-int fsdax_holder_charge(struct fsdax *fs, const struct pgmap_holder *holder, struct pgmap_charge *out);
 
 enum {
 	FSDAX_CREATE = 1, /* make it if it is not there */
@@ -189,7 +175,7 @@ int fsdax_set_wiping(struct fsdax *fs, uint64_t keep_bytes, unsigned cpu_percent
 /*
  * fsdax_map - references, charged to holder (null: to nobody), on every folio of the extents under [offset, offset +
  * len). offset is a multiple of the granule; len is not 0 and may end inside a page; the range ends at the file's size
- * rounded up to a page, at most. A hole in it gets pages: -ENOSPC. -EINVAL (also a holder that is not the pool's), -ERANGE beyond the end, -EBUSY quarantined
+ * rounded up to a page, at most. A hole in it gets pages: -ENOSPC. -EINVAL, -ERANGE beyond the end, -EBUSY quarantined
  * pages, -EAGAIN somebody waits to take it away, -ENODEV dying, -ENOMEM, -EUSERS a folio has a million references already.
  * The file may be closed while mapped.
  */
@@ -213,19 +199,17 @@ void fsdax_unmap_ended(struct fsdax_map *map);
 /* Contiguous pieces to map, ascending in the file, neighbours merged; and the folios under them, one a span. */
 struct fsdax_piece {
 	uint64_t file_offset_bytes;
-	uint64_t device_offset_bytes; /* of the device that it lies on; on a stack: fsdax_map_where() says which */
+	uint64_t device_offset_bytes;
 	uint64_t len_bytes;
 };
 struct fsdax_span {
 	uint64_t file_pgoff; /* the folio's first page in the file; may lie before the mapping's start */
-	uint64_t pgoff;      /* in the pgmap: folio_pgmap() */
+	uint64_t pgoff;      /* in the pgmap */
 	unsigned order;
 	struct folio *folio;
 };
 uint64_t fsdax_map_npieces(const struct fsdax_map *map);
 void fsdax_map_piece(const struct fsdax_map *map, uint64_t i, struct fsdax_piece *out);
-/* fsdax_map_where - piece i: on which pgmap, at which address here, by which descriptor it can be mapped; all of its pages. */
-void fsdax_map_where(const struct fsdax_map *map, uint64_t i, struct dax_span *out);
 uint64_t fsdax_map_nspans(const struct fsdax_map *map);
 void fsdax_map_span(const struct fsdax_map *map, uint64_t i, struct fsdax_span *out);
 struct fsdax_file *fsdax_map_file(const struct fsdax_map *map); /* valid while mapped, for stat and path */

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "dax/memory.h"
 #include "dax/stack.h"
 
 int segments_add(struct segments *segments, const struct segment *segment)
@@ -65,45 +64,4 @@ int layout_of(struct dax_device *dax, struct segments *out)
 			out->at[n].pgoff += dax->links[i].first;
 	}
 	return err;
-}
-
-bool layout_locate(const struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct dax_span *span)
-{
-	bool alive = !device_is_dead(dax);
-	while (!memory_is(dax)) {
-		struct place place;
-		dax->ops->locate(dax, pgoff, npages, &place);
-		dax = place.dax;
-		pgoff = place.pgoff;
-		npages = place.npages;
-		alive = alive && !device_is_dead(dax);
-	}
-	memory_span(dax, pgoff, npages, span);
-	return alive;
-}
-
-/* Its holder holds all below: the holder of each of these is the link to what lies above it. */
-uint64_t layout_raise(const struct dax_device *dax, const struct pgmap *pgmap, uint64_t pgoff)
-{
-	const struct dax_device *at = pgmap_owner(pgmap);
-	pgoff -= memory_first(at);
-	while (at != dax) {
-		const struct link *link = at->holder;
-		(void)link->upper->ops->raise(link, &pgoff, 1);
-		at = link->upper;
-	}
-	return pgoff;
-}
-
-size_t layout_pgmaps(const struct dax_device *dax, struct pgmap *out[], size_t room)
-{
-	size_t n = 0;
-	if (memory_is(dax)) {
-		if (room)
-			out[0] = dax_pgmap(dax);
-		return 1;
-	}
-	for (size_t i = 0; i < dax->nlinks; i++)
-		n += layout_pgmaps(dax->links[i].lower, room > n ? out + n : NULL, room > n ? room - n : 0);
-	return n;
 }

@@ -12,21 +12,16 @@
 #ifndef PGMAP_DAX_LAYOUT_H
 #define PGMAP_DAX_LAYOUT_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct dax_device;
-struct dax_span;
-struct pgmap;
 
 struct segment {
 	uint64_t pgoff, npages; /* of the device */
 	uint64_t first;
 	unsigned max_order;
 	unsigned granule_order;
-	bool resident; /* some of it: dax_params.resident */
-	bool mapped;   /* all of it, here */
 };
 
 struct segments {
@@ -37,13 +32,6 @@ struct segments {
 /* layout_of - the segments of a device, appended. -ENOMEM. layout_end - forget them. */
 int layout_of(struct dax_device *dax, struct segments *out);
 void layout_end(struct segments *segments);
-
-/* layout_locate - where these pages lie, dead or bad: as many as lie together. False: they are dead. */
-bool layout_locate(const struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct dax_span *span);
-/* layout_raise - the device's page that this page of a pgmap is. For who holds the device. */
-uint64_t layout_raise(const struct dax_device *dax, const struct pgmap *pgmap, uint64_t pgoff);
-/* layout_pgmaps - those that it lies on: how many, and the first `room` of them; null: of a LIMITED device. */
-size_t layout_pgmaps(const struct dax_device *dax, struct pgmap *out[], size_t room);
 
 /* segments_add - one more. -ENOMEM. */
 int segments_add(struct segments *segments, const struct segment *segment);

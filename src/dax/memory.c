@@ -57,26 +57,20 @@ static int64_t cut_at_poison(const struct memory_device *memory, uint64_t pgoff,
 	return span->npages ? (int64_t)span->npages : -EHWPOISON;
 }
 
-void memory_span(const struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct dax_span *span)
+static int64_t memory_direct_access(struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct dax_span *span)
 {
 	const struct memory_device *memory = memory_of(dax);
+	uint64_t n = dax->npages - pgoff < npages ? dax->npages - pgoff : npages;
 	uint64_t offset_bytes = memory->params.start_bytes + (pgoff << PGMAP_PAGE_SHIFT);
-	*span = (struct dax_span){
+	struct dax_span all = {
 		.pgmap = memory->pgmap,
 		.pgmap_pgoff = memory->first + pgoff,
-		.npages = dax->npages - pgoff < npages ? dax->npages - pgoff : npages,
+		.npages = n,
 		.addr = memory->params.addr ? (char *)memory->params.addr + offset_bytes : NULL,
 		.fd = memory->params.fd,
 		.fd_offset_bytes = offset_bytes,
 		.resident = memory->params.resident,
 	};
-}
-
-static int64_t memory_direct_access(struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct dax_span *span)
-{
-	const struct memory_device *memory = memory_of(dax);
-	struct dax_span all;
-	memory_span(dax, pgoff, npages, &all);
 	if (!record_is_clean(memory->record)) {
 		int64_t good = cut_at_poison(memory, pgoff, &all);
 		if (good < 0)
@@ -241,14 +235,7 @@ static int memory_end(struct dax_device *dax)
 
 static int memory_lay_out(struct dax_device *dax, struct segments *out)
 {
-	const struct segment all = {
-		.npages = dax->npages,
-		.first = memory_of(dax)->first,
-		.max_order = PGMAP_MAX_ORDER,
-		.granule_order = dax->granule_order,
-		.resident = memory_of(dax)->params.resident != 0,
-		.mapped = memory_of(dax)->params.addr != NULL,
-	};
+	const struct segment all = {0, dax->npages, memory_of(dax)->first, PGMAP_MAX_ORDER, dax->granule_order};
 	return segments_add(out, &all);
 }
 

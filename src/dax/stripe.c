@@ -91,12 +91,7 @@ static unsigned aligned_order(uint64_t number, unsigned most)
 /* A block as big as the chunk's alignment lies on one part, if the part's own blocks are as big, and begin where it does. */
 static int stripe_lay_out(struct dax_device *dax, struct segments *out)
 {
-	struct segment all = {
-		.npages = dax->npages,
-		.max_order = PGMAP_MAX_ORDER,
-		.granule_order = dax->granule_order,
-		.mapped = true,
-	};
+	struct segment all = {0, dax->npages, 0, PGMAP_MAX_ORDER, dax->granule_order};
 	struct segments parts = {0};
 	int err = 0;
 	all.max_order = aligned_order(stripe_of(dax)->chunk.value, all.max_order);
@@ -106,8 +101,6 @@ static int stripe_lay_out(struct dax_device *dax, struct segments *out)
 		const struct segment *part = &parts.at[i];
 		all.max_order = part->max_order < all.max_order ? part->max_order : all.max_order;
 		all.max_order = aligned_order(part->pgoff, all.max_order);
-		all.resident = all.resident || part->resident;
-		all.mapped = all.mapped && part->mapped;
 		all.max_order = aligned_order(part->first - part->pgoff, all.max_order);
 	}
 	layout_end(&parts);

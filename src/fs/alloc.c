@@ -81,7 +81,7 @@ static void put_back(struct space *space, struct block_list *blocks)
 	while ((block = STAILQ_FIRST(blocks)) != NULL) {
 		STAILQ_REMOVE_HEAD(blocks, list);
 		count_taken(space, block, true);
-		space_put_free(space, block);
+		buddy_free(&space->buddy, block);
 	}
 }
 
@@ -121,7 +121,7 @@ static int make_clean(struct space *space, uint64_t pgoff, uint64_t npages, enum
 		if (err)
 			return err;
 	}
-	int err = now == STOCK_ABSENT ? dax_populate(space->dax, atlas_page(&space->atlas, pgoff), npages) : 0;
+	int err = now == STOCK_ABSENT ? dax_populate(space->dax, pgoff - space->base, npages) : 0;
 	(void)pthread_mutex_lock(&space->lock);
 	if (!err)
 		now = STOCK_CLEAN;
@@ -211,11 +211,6 @@ static bool undo(struct space *space, struct block_list *blocks, int err, bool w
 	/* Memory is short, and what lies free has some. */
 	bool again = wiped && err == -ENOSPC && !*gave && space_discard(space, UINT64_MAX) > 0;
 	*gave = *gave || again;
-	/* A part of the device died: that it did is seen here before the pool is told. */
-	if (err == -ENXIO && dax_alive(space->dax)) {
-		space->some_gone = true;
-		again = space_is_gone(space, failed);
-	}
 	(void)pthread_mutex_lock(&space->lock);
 	if (!wiped)
 		set_aside(space, blocks, failed);

@@ -25,17 +25,18 @@ static void take_out(struct buddy *buddy, struct block *block)
 	buddy->nfree -= block_pages(block);
 }
 
-int buddy_add(struct buddy *buddy, uint64_t start, uint64_t n)
+int buddy_init(struct buddy *buddy, uint64_t start, uint64_t n)
 {
+	memset(buddy, 0, sizeof(*buddy));
 	while (n) {
 		unsigned order = 63 - (unsigned)__builtin_clzll(n);
 		if (start && (unsigned)__builtin_ctzll(start) < order)
 			order = (unsigned)__builtin_ctzll(start);
-		if (order > buddy->max_order)
-			order = buddy->max_order;
 		struct block *block = block_alloc();
-		if (!block)
+		if (!block) {
+			buddy_exit(buddy);
 			return -ENOMEM;
+		}
 		block->off = start;
 		block->order = order;
 		put_in(buddy, block);
@@ -43,21 +44,6 @@ int buddy_add(struct buddy *buddy, uint64_t start, uint64_t n)
 		n -= block_pages(block);
 	}
 	return 0;
-}
-
-int buddy_init(struct buddy *buddy, uint64_t start, uint64_t n)
-{
-	memset(buddy, 0, sizeof(*buddy));
-	buddy->max_order = BLOCK_MAX_ORDER;
-	int err = buddy_add(buddy, start, n);
-	if (err)
-		buddy_exit(buddy);
-	return err;
-}
-
-void buddy_remove(struct buddy *buddy, struct block *block)
-{
-	take_out(buddy, block);
 }
 
 void buddy_exit(struct buddy *buddy)
@@ -143,7 +129,7 @@ int buddy_take(struct buddy *buddy, uint64_t off, unsigned order, struct block *
 
 void buddy_free(struct buddy *buddy, struct block *block)
 {
-	while (block->order < buddy->max_order) {
+	while (block->order < BLOCK_MAX_ORDER) {
 		struct block *other = block_find(&buddy->free[block->order], block->off ^ block_pages(block));
 		if (!other)
 			break;

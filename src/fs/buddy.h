@@ -22,15 +22,10 @@ struct buddy {
 	uint64_t count[BLOCK_MAX_ORDER + 1]; /* blocks in each tree */
 	uint64_t orders;                     /* bit k: free[k] has some */
 	uint64_t nfree;                      /* units */
-	unsigned max_order;                  /* blocks are no bigger */
 };
 
 /* buddy_init - units [start, start + n) are free; below 2^48. -ENOMEM. buddy_exit forgets them all. */
 int buddy_init(struct buddy *buddy, uint64_t start, uint64_t n);
-/* buddy_add - more free units, that are no neighbours of others. -ENOMEM: some of them are added. */
-int buddy_add(struct buddy *buddy, uint64_t start, uint64_t n);
-/* buddy_remove - this free block is no longer one, and the caller's. */
-void buddy_remove(struct buddy *buddy, struct block *block);
 void buddy_exit(struct buddy *buddy);
 
 /* buddy_alloc - a block of exactly this order; its key is its offset, and the node is the caller's until buddy_free().

@@ -24,8 +24,6 @@ struct owned {
 struct walk {
 	struct owned *blocks; /* ascending on the device */
 	uint64_t n;
-	const struct atlas *atlas;
-	const struct pgmap *pgmap; /* the one that is walked */
 	int (*fn)(void *arg, const struct fsdax_busy *busy);
 	void *arg;
 };
@@ -52,10 +50,10 @@ static uint64_t count_waiting(const struct inode *inode, uint64_t from, uint64_t
 	return n;
 }
 
-static int tell(struct walk *walk, const struct owned *block, uint64_t first, const struct pgmap_held *held)
+static int tell(struct walk *walk, const struct owned *block, const struct pgmap_held *held)
 {
-	uint64_t end = first + (UINT64_C(1) << held->order), block_end = block->off + block->pages;
-	uint64_t from = first > block->off ? first : block->off;
+	uint64_t end = held->pgoff + (UINT64_C(1) << held->order), block_end = block->off + block->pages;
+	uint64_t from = held->pgoff > block->off ? held->pgoff : block->off;
 	if (block_end < end)
 		end = block_end;
 	uint64_t page = block->file_page + (from - block->off);
@@ -76,18 +74,17 @@ static int tell(struct walk *walk, const struct owned *block, uint64_t first, co
 static int look_up(const struct pgmap_held *held, void *arg)
 {
 	struct walk *walk = arg;
-	uint64_t first = atlas_number_in(walk->atlas, walk->pgmap, held->pgoff);
-	uint64_t low = 0, high = walk->n, end = first + (UINT64_C(1) << held->order);
+	uint64_t low = 0, high = walk->n, end = held->pgoff + (UINT64_C(1) << held->order);
 	int err = 0;
 	while (low < high) {
 		uint64_t middle = low + (high - low) / 2;
-		if (walk->blocks[middle].off + walk->blocks[middle].pages > first)
+		if (walk->blocks[middle].off + walk->blocks[middle].pages > held->pgoff)
 			high = middle;
 		else
 			low = middle + 1;
 	}
 	for (; low < walk->n && walk->blocks[low].off < end && !err; low++)
-		err = tell(walk, &walk->blocks[low], first, held);
+		err = tell(walk, &walk->blocks[low], held);
 	return err;
 }
 
@@ -125,11 +122,7 @@ static int walk_locked(struct fsdax *fs, const char *path, struct walk *walk)
 			add(walk, inode);
 	}
 	qsort(walk->blocks, walk->n, sizeof(*walk->blocks), compare);
-	walk->atlas = &fs->space.atlas;
-	for (size_t i = 0; i < walk->atlas->npgmaps && !err; i++) {
-		walk->pgmap = walk->atlas->pgmaps[i];
-		err = pgmap_for_each_held(walk->atlas->pgmaps[i], look_up, walk);
-	}
+	err = pgmap_for_each_held(fs->pgmap, look_up, walk);
 	free(walk->blocks);
 	return err;
 }

@@ -76,9 +76,9 @@ PGMAP_PUBLIC void fsdax_close(struct fsdax_file *file)
 }
 
 /* These pages of the device can be touched: -ENOSPC. A dead device gives no memory, but is wiped as far as it is there. */
-static int have_memory(struct fsdax *fs, uint64_t pgoff, uint64_t npages)
+static int have_memory(struct fsdax *fs, uint64_t page, uint64_t npages)
 {
-	int err = dax_populate(fs->dax, atlas_page(&fs->space.atlas, pgoff), npages);
+	int err = dax_populate(fs->dax, page, npages);
 	return err == -ENXIO ? 0 : err;
 }
 
@@ -101,22 +101,21 @@ static int wipe_prepare(struct fsdax *fs, struct inode *inode, uint64_t from, ui
 	const struct block *extent = block_covering(&inode->extents.tree, file_page);
 	if (!extent)
 		return 0;
+	uint64_t page = extent->off + (file_page - extent->key) - fs->space.base;
+	uint64_t at = (page << PGMAP_PAGE_SHIFT) + from % PGMAP_PAGE_SIZE; /* byte of the device */
 	uint64_t granule_pages = UINT64_C(1) << fs->space.granule_order;
-	uint64_t off = extent->off + (file_page - extent->key), granule = off / granule_pages * granule_pages;
-	int err = have_memory(fs, granule, granule_pages);
+	int err = have_memory(fs, page / granule_pages * granule_pages, granule_pages);
 	if (err)
 		return err;
 	out->len_bytes = to - from;
-	struct dax_span span;
-	(void)atlas_span(&fs->space.atlas, granule, granule_pages, &span);
-	uint64_t within = ((off - granule) << PGMAP_PAGE_SHIFT) + from % PGMAP_PAGE_SIZE;
-	if (span.addr) {
-		out->from = (char *)span.addr + within;
+	if (fs->span.addr) {
+		out->from = (char *)fs->span.addr + at;
 		return 0;
 	}
+	uint64_t within = at % granule_bytes;
 	out->mapped_bytes = granule_bytes;
-	out->mapped =
-		mmap(NULL, granule_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, span.fd, (off_t)span.fd_offset_bytes);
+	out->mapped = mmap(NULL, granule_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fs->span.fd,
+			   (off_t)(fs->span.fd_offset_bytes + at - within));
 	if (out->mapped == MAP_FAILED)
 		return -errno;
 	out->from = (char *)out->mapped + within;
@@ -159,7 +158,7 @@ static int list_extents(const struct fsdax *fs, struct block_list *blocks, struc
 	record->extents = extents;
 	record->nextents = n;
 	STAILQ_FOREACH (block, blocks, list)
-		*extents++ = (struct fs_extent){block->key, atlas_page(&fs->space.atlas, block->off), block->order};
+		*extents++ = (struct fs_extent){block->key, block->off - fs->space.base, block->order};
 	return 0;
 }
 
@@ -177,11 +176,10 @@ static int set_size(struct fsdax *fs, struct fs_record *record, struct block_lis
 static uint64_t reusable_pages(struct fsdax *fs, struct inode *inode, uint64_t most)
 {
 	uint64_t pages = 0;
-	struct block *block =
-		fs->space.atlas.mapped && !supply_prefers_new(fs, most) ? block_first(&inode->extents.tree) : NULL;
+	struct block *block = fs->span.addr && !supply_prefers_new(fs, most) ? block_first(&inode->extents.tree) : NULL;
 	for (; block && block->key == pages && pages < most; block = block_next(block)) {
 		struct folio *folio;
-		if (atlas_request(&fs->space.atlas, block->off, block->order, &folio) != 0)
+		if (pgmap_request_folio(fs->pgmap, block->off, block->order, &folio) != 0)
 			break;
 		folio_put(folio);
 		pages = block_end(block);
@@ -194,7 +192,7 @@ static int have_memory_of_blocks(struct fsdax *fs, struct inode *inode, uint64_t
 	struct block *block = block_first(&inode->extents.tree);
 	int err = 0;
 	for (; block && block->key < end_page && !err; block = block_next(block))
-		err = have_memory(fs, block->off, block_pages(block));
+		err = have_memory(fs, block->off - fs->space.base, block_pages(block));
 	return err;
 }
 
@@ -202,7 +200,9 @@ static void wipe_blocks(struct fsdax *fs, struct inode *inode, uint64_t end_page
 {
 	struct block *block = block_first(&inode->extents.tree);
 	for (; block && block->key < end_page; block = block_next(block))
-		(void)space_zero(&fs->space, block->off, block_pages(block));
+		(void)zero_bytes(&fs->space.zero,
+				 (char *)fs->span.addr + ((block->off - fs->space.base) << PGMAP_PAGE_SHIFT),
+				 block_pages(block) << PGMAP_PAGE_SHIFT);
 }
 
 /* A mapping that comes with a change of size, or with memory for a hole. */

@@ -14,7 +14,7 @@
 static int folio_freed(void *holder, uint64_t pgoff, uint64_t npages)
 {
 	struct fsdax *fs = holder;
-	space_folio_free(&fs->space, atlas_number(&fs->space.atlas, pgoff), npages);
+	space_folio_free(&fs->space, fs->space.base + pgoff, npages);
 	return PGMAP_FREE_IDLE;
 }
 
@@ -22,13 +22,9 @@ static int folio_freed(void *holder, uint64_t pgoff, uint64_t npages)
 static void device_failed(void *holder, enum dax_failure what, uint64_t pgoff, uint64_t npages)
 {
 	struct fsdax *fs = holder;
-	if (what != DAX_FAILURE_DEAD)
+	if (what != DAX_FAILURE_DEAD || pgoff != 0 || npages != dax_npages(fs->dax))
 		return;
-	if (dax_alive(fs->dax))
-		space_part_gone(&fs->space, pgoff, npages);
-	else
-		atomic_store_explicit(&fs->dead, true,
-				      memory_order_relaxed); /* before the wake, whose lock orders it */
+	atomic_store_explicit(&fs->dead, true, memory_order_relaxed); /* before the wake, whose lock orders it */
 	space_watch_wake(&fs->space, NULL);
 }
 
@@ -38,24 +34,26 @@ static const struct dax_holder_ops holder_ops = {
 	.folio_free = folio_freed,
 };
 
-/* The parts of the pool that can fail. */
+/* The device's one span, and the parts of the pool that can fail. */
 static int set_up(struct fsdax *fs)
 {
-	int err = space_init(&fs->space, fs->dax);
+	uint64_t npages = dax_npages(fs->dax);
+	int64_t n = dax_direct_access(fs->dax, 0, (int64_t)npages, &fs->span);
+	if (n < 0)
+		return (int)n;
+	if ((uint64_t)n != npages || !fs->span.pgmap)
+		return -EINVAL; /* a stack of devices, or one that cannot have folios */
+	fs->pgmap = fs->span.pgmap;
+	int err = pgmap_holder_create(fs->pgmap, "fsdax", &fs->holder);
 	if (err)
 		return err;
-	err = holder_table_init(&fs->holders, &fs->space.atlas);
-	if (err)
-		goto no_holders;
-	err = holder_create(&fs->holders, "fsdax", &fs->holder);
-	if (err)
-		goto no_holder;
-	if (fs->space.atlas.npgmaps > 1)
-		fs->own = holder_find(&fs->holders, fs->holder);
 	fs->root = inode_alloc(1, FSDAX_DIR);
-	if (!fs->root) {
-		err = -ENOMEM;
-		goto no_root;
+	err = fs->root ? space_init(&fs->space, fs->dax, &fs->span) : -ENOMEM;
+	if (err) {
+		(void)pgmap_holder_end(fs->holder);
+		if (fs->root)
+			inode_free(fs->root);
+		return err;
 	}
 	fs->root->nlink = 1;
 	fs->root->mtime_ns = file_now_ns();
@@ -63,22 +61,6 @@ static int set_up(struct fsdax *fs)
 	fs->next_ino = 2;
 	fs->ndirs = 1;
 	return 0;
-no_root:
-	(void)holder_end(&fs->holders, fs->holder);
-no_holder:
-	holder_table_exit(&fs->holders);
-no_holders:
-	space_exit(&fs->space);
-	return err;
-}
-
-static void tear_down(struct fsdax *fs)
-{
-	(void)holder_end(&fs->holders, fs->holder);
-	holder_table_exit(&fs->holders);
-	space_exit(&fs->space);
-	(void)pthread_mutex_destroy(&fs->lock);
-	free(fs);
 }
 
 PGMAP_PUBLIC int fsdax_create(struct dax_device *dax, fsdax_gone_fn *gone, struct fsdax **out)
@@ -98,8 +80,11 @@ PGMAP_PUBLIC int fsdax_create(struct dax_device *dax, fsdax_gone_fn *gone, struc
 	(void)pthread_mutex_init(&fs->lock, NULL);
 	err = dax_hold(dax, fs, &holder_ops);
 	if (err) {
+		(void)pgmap_holder_end(fs->holder);
+		space_exit(&fs->space);
 		inode_free(fs->root);
-		tear_down(fs);
+		(void)pthread_mutex_destroy(&fs->lock);
+		free(fs);
 		return err;
 	}
 	*out = fs;
@@ -120,7 +105,7 @@ PGMAP_PUBLIC int fsdax_destroy(struct fsdax *fs)
 	if (!fs)
 		return 0;
 	(void)pthread_mutex_lock(&fs->lock);
-	bool busy = fs->nhandles != 0 || atlas_live_pages(&fs->space.atlas) != 0;
+	bool busy = fs->nhandles != 0 || pgmap_live_pages(fs->pgmap) != 0;
 	(void)pthread_mutex_unlock(&fs->lock);
 	if (busy)
 		return -EBUSY;
@@ -131,7 +116,10 @@ PGMAP_PUBLIC int fsdax_destroy(struct fsdax *fs)
 	struct inode *inode;
 	while ((inode = inode_first(&fs->inodes)) != NULL)
 		free_inode(fs, inode);
-	tear_down(fs);
+	space_exit(&fs->space);
+	(void)pgmap_holder_end(fs->holder);
+	(void)pthread_mutex_destroy(&fs->lock);
+	free(fs);
 	return 0;
 }
 

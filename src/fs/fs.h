@@ -19,7 +19,6 @@
 #include <pgmap/folio.h>
 #include <pgmap/fsdax.h>
 
-#include "fs/holder.h"
 #include "fs/inode.h"
 #include "fs/log.h"
 #include "fs/space.h"
@@ -28,11 +27,11 @@
 struct fsdax {
 	pthread_mutex_t lock;
 	struct dax_device *dax;
+	struct pgmap *pgmap;
+	struct pgmap_holder *holder; /* the pool's own, for the moment of a split */
+	struct dax_span span;        /* the whole device */
 	struct space space;
-	struct holder_table holders;
-	struct pgmap_holder *holder;  /* the pool's own, for the moment of a split */
-	const struct holder_set *own; /* its, with several pgmaps */
-	struct wiper wiper;           /* none until fsdax_set_wiping() */
+	struct wiper wiper; /* none until fsdax_set_wiping() */
 	struct inode_table inodes;
 	struct inode *root;
 	uint64_t next_ino;
@@ -61,23 +60,16 @@ struct map_span {
 	struct folio *folio;
 };
 
-struct map_piece {
-	struct fsdax_piece seen;
-	uint64_t pgoff;
-	const struct pgmap *pgmap;
-};
-
 struct fsdax_map {
 	LIST_ENTRY(fsdax_map) link; /* inode.maps */
 	struct fsdax_file *file;
 	struct pgmap_holder *holder;
-	const struct holder_set *holders; /* its, with several pgmaps */
 	void *cookie;
 	uint64_t first_page; /* the range, in file pages */
 	uint64_t end_page;
 	uint64_t nspans, npieces;
 	struct map_span *spans; /* ascending in the file; never renumbered */
-	struct map_piece *pieces;
+	struct fsdax_piece *pieces;
 };
 
 /* map.c. All under the namespace lock. */

@@ -24,7 +24,7 @@ enum { FOLIO_REFS_MAX = PGMAP_MAX_REFS / 16 };
 /* One more reference on the held folio at this pgoff. */
 static int share(struct fsdax *fs, uint64_t pgoff, struct folio **out)
 {
-	int err = atlas_get(&fs->space.atlas, pgoff, out);
+	int err = pgmap_get_folio(fs->pgmap, pgoff, out);
 	if (err || folio_refs(*out) <= FOLIO_REFS_MAX)
 		return err;
 	folio_put(*out);
@@ -36,37 +36,29 @@ void map_check_alone(struct fsdax *fs, const struct block *extent)
 {
 	struct folio *folio;
 	for (uint64_t i = 1; i < UINT64_C(1) << extent->order; i++)
-		if (atlas_find(&fs->space.atlas, extent->off + i, &folio) == 0 &&
-		    atlas_folio(&fs->space.atlas, folio) == extent->off + i)
+		if (pgmap_find_folio(fs->pgmap, extent->off + i, &folio) == 0 && folio_pgoff(folio) == extent->off + i)
 			port_abort("fsdax: page %" PRIu64 ", in an extent of order %u at %" PRIu64
 				   ", is held as another extent's, order %u",
 				   extent->off + i, extent->order, extent->off, folio_order(folio));
 }
 
-/* Whom it charges for this folio. */
-static struct pgmap_holder *holder_of(const struct fsdax *fs, const struct fsdax_map *map, const struct folio *folio)
-{
-	return map->holders ? map->holders->of[atlas_index(&fs->space.atlas, folio_pgmap(folio))] : map->holder;
-}
-
 /* One reference, charged, on the folio of this extent, or on the bigger one that still covers it. */
-static int activate(struct fsdax *fs, const struct block *extent, const struct fsdax_map *map, struct folio **out)
+static int activate(struct fsdax *fs, const struct block *extent, struct pgmap_holder *holder, struct folio **out)
 {
 	struct folio *folio;
 	for (;;) {
-		int err = atlas_request(&fs->space.atlas, extent->off, extent->order, &folio);
+		int err = pgmap_request_folio(fs->pgmap, extent->off, extent->order, &folio);
 		if (err == -EBUSY)
 			err = share(fs, extent->off, &folio);
 		if (!err)
 			break;
 		if (err != -ENOENT)
 			return err;
-		if (atlas_release_quarantined(&fs->space.atlas, extent->off) == -EBUSY)
+		if (pgmap_release_quarantined(fs->pgmap, extent->off) == -EBUSY)
 			return -EBUSY;
 		map_check_alone(fs, extent);
 		(void)sched_yield(); /* its last put runs: it will be idle */
 	}
-	struct pgmap_holder *holder = holder_of(fs, map, folio);
 	int err = holder ? folio_charge(folio, holder) : 0;
 	if (err)
 		folio_put(folio);
@@ -83,14 +75,12 @@ static bool covers(const struct map_span *span, uint64_t pgoff)
 static int add_span(struct fsdax *fs, struct fsdax_map *map, const struct block *extent)
 {
 	struct map_span *span = &map->spans[map->nspans];
-	if (space_is_gone(&fs->space, extent->off))
-		return -ENODEV;
 	if (map->nspans && covers(span - 1, extent->off))
 		return 0;
-	int err = activate(fs, extent, map, &span->folio);
+	int err = activate(fs, extent, map->holder, &span->folio);
 	if (err)
 		return err;
-	span->pgoff = atlas_folio(&fs->space.atlas, span->folio);
+	span->pgoff = folio_pgoff(span->folio);
 	span->order = (uint8_t)folio_order(span->folio);
 	span->taken = 0;
 	span->file_pgoff = extent->key - (extent->off - span->pgoff);
@@ -99,45 +89,35 @@ static int add_span(struct fsdax *fs, struct fsdax_map *map, const struct block 
 	return 0;
 }
 
-/* It goes on where the piece before it ends, on the same memory. */
-static bool goes_on(const struct map_piece *last, const struct map_piece *piece)
-{
-	return last->pgmap == piece->pgmap &&
-	       last->seen.device_offset_bytes + last->seen.len_bytes == piece->seen.device_offset_bytes;
-}
-
 static void add_piece(const struct fsdax *fs, struct fsdax_map *map, const struct block *extent)
 {
 	uint64_t from = extent->key > map->first_page ? extent->key : map->first_page;
 	uint64_t end = block_end(extent) < map->end_page ? block_end(extent) : map->end_page;
-	struct dax_span at;
-	struct map_piece piece = {
-		.seen.file_offset_bytes = from << PGMAP_PAGE_SHIFT,
-		.seen.len_bytes = (end - from) << PGMAP_PAGE_SHIFT,
-		.pgoff = extent->off + (from - extent->key),
+	uint64_t page = extent->off + (from - extent->key) - fs->space.base;
+	struct fsdax_piece piece = {
+		.file_offset_bytes = from << PGMAP_PAGE_SHIFT,
+		.device_offset_bytes = fs->span.fd_offset_bytes + (page << PGMAP_PAGE_SHIFT),
+		.len_bytes = (end - from) << PGMAP_PAGE_SHIFT,
 	};
-	(void)atlas_span(&fs->space.atlas, piece.pgoff, end - from, &at);
-	piece.seen.device_offset_bytes = at.fd_offset_bytes;
-	piece.pgmap = at.pgmap;
-	struct map_piece *last = map->npieces ? &map->pieces[map->npieces - 1] : NULL;
-	if (last && goes_on(last, &piece))
-		last->seen.len_bytes += piece.seen.len_bytes;
+	struct fsdax_piece *last = map->npieces ? &map->pieces[map->npieces - 1] : NULL;
+	if (last && last->device_offset_bytes + last->len_bytes == piece.device_offset_bytes)
+		last->len_bytes += piece.len_bytes;
 	else /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): map_alloc() has set it */
 		map->pieces[map->npieces++] = piece;
 }
 
 /* Each part of a span that was split has a reference of this mapping's holder. */
-static void put_parts(struct fsdax *fs, const struct map_span *span, const struct fsdax_map *map)
+static void put_parts(struct fsdax *fs, const struct map_span *span, struct pgmap_holder *holder)
 {
 	uint64_t end = span->pgoff + (UINT64_C(1) << span->order);
 	for (uint64_t pgoff = span->pgoff; pgoff < end;) {
 		struct folio *part;
-		int err = atlas_find(&fs->space.atlas, pgoff, &part);
+		int err = pgmap_find_folio(fs->pgmap, pgoff, &part);
 		if (err)
 			port_abort("fsdax: page %" PRIu64 " of span %" PRIu64 " order %u is not held: %d", pgoff,
 				   span->pgoff, span->order, err);
 		pgoff += folio_pages(part);
-		folio_put_holder(part, holder_of(fs, map, part));
+		folio_put_holder(part, holder);
 	}
 }
 
@@ -146,9 +126,9 @@ static void put_spans(struct fsdax *fs, struct fsdax_map *map)
 	for (uint64_t i = 0; i < map->nspans; i++) {
 		const struct map_span *span = &map->spans[i];
 		if (atomic_load_explicit(&span->split, memory_order_acquire))
-			put_parts(fs, span, map);
+			put_parts(fs, span, map->holder);
 		else
-			folio_put_holder(span->folio, holder_of(fs, map, span->folio));
+			folio_put_holder(span->folio, map->holder);
 	}
 }
 
@@ -156,14 +136,14 @@ static struct fsdax_map *map_alloc(uint64_t nextents)
 {
 	struct fsdax_map *map;
 	size_t bytes;
-	if (__builtin_mul_overflow(nextents, sizeof(struct map_span) + sizeof(struct map_piece), &bytes) ||
+	if (__builtin_mul_overflow(nextents, sizeof(struct map_span) + sizeof(struct fsdax_piece), &bytes) ||
 	    __builtin_add_overflow(bytes, sizeof(*map), &bytes))
 		return NULL;
 	map = malloc(bytes);
 	if (!map)
 		return NULL;
 	struct map_span *spans = (struct map_span *)(map + 1);
-	*map = (struct fsdax_map){.spans = spans, .pieces = (struct map_piece *)(spans + nextents)};
+	*map = (struct fsdax_map){.spans = spans, .pieces = (struct fsdax_piece *)(spans + nextents)};
 	return map;
 }
 
@@ -220,18 +200,11 @@ int map_make(struct fsdax_file *file, struct extents *extents, uint64_t first_pa
 		return -ENODEV;
 	if (taking_refuses(file->inode, extents, first_page, end_page))
 		return -EAGAIN;
-	const struct holder_set *holders = NULL;
-	if (file->fs->own) {
-		holders = holder_find(&file->fs->holders, holder);
-		if (!holders)
-			return -EINVAL;
-	}
 	struct fsdax_map *map = map_alloc(count_extents(extents, first_page, end_page));
 	if (!map)
 		return -ENOMEM;
 	map->file = file;
 	map->holder = holder;
-	map->holders = holders;
 	map->cookie = cookie;
 	map->first_page = first_page;
 	map->end_page = end_page;
@@ -399,16 +372,10 @@ static void mark_split(struct inode *inode, uint64_t pgoff, unsigned order)
 	}
 }
 
-/* The pool's own holder, for this folio. */
-static struct pgmap_holder *own_holder(struct fsdax *fs, const struct folio *folio)
-{
-	return fs->own ? fs->own->of[atlas_index(&fs->space.atlas, folio_pgmap(folio))] : fs->holder;
-}
-
 /* Halve a folio on which the pool itself has a charged reference, and give up that reference on both halves. */
 static int halve(struct fsdax *fs, struct inode *inode, struct folio *folio)
 {
-	uint64_t pgoff = atlas_folio(&fs->space.atlas, folio), half = folio_pages(folio) / 2;
+	uint64_t pgoff = folio_pgoff(folio), half = folio_pages(folio) / 2;
 	unsigned order = folio_order(folio);
 	int err = folio_split(folio, order - 1);
 	if (err)
@@ -416,11 +383,11 @@ static int halve(struct fsdax *fs, struct inode *inode, struct folio *folio)
 	mark_split(inode, pgoff, order);
 	for (uint64_t at = pgoff; at <= pgoff + half; at += half) {
 		struct folio *part;
-		err = atlas_find(&fs->space.atlas, at, &part);
+		err = pgmap_find_folio(fs->pgmap, at, &part);
 		if (err)
 			port_abort("fsdax: no folio at page %" PRIu64 " after a split of %" PRIu64 " order %u: %d", at,
 				   pgoff, order, err);
-		folio_put_holder(part, own_holder(fs, part));
+		folio_put_holder(part, fs->holder);
 	}
 	return 0;
 }
@@ -428,14 +395,13 @@ static int halve(struct fsdax *fs, struct inode *inode, struct folio *folio)
 void map_split_folio_at(struct fsdax *fs, struct inode *inode, uint64_t pgoff)
 {
 	struct folio *folio;
-	while (atlas_get(&fs->space.atlas, pgoff, &folio) == 0) {
-		if (atlas_folio(&fs->space.atlas, folio) == pgoff || folio_charge(folio, own_holder(fs, folio)) != 0) {
+	while (pgmap_get_folio(fs->pgmap, pgoff, &folio) == 0) {
+		if (folio_pgoff(folio) == pgoff || folio_charge(folio, fs->holder) != 0) {
 			folio_put(folio);
 			return;
 		}
 		if (halve(fs, inode, folio) != 0) {
-			folio_put_holder(
-				folio, own_holder(fs, folio)); /* pinned, or held by nobody known: it goes as a whole */
+			folio_put_holder(folio, fs->holder); /* pinned, or held by nobody known: it goes as a whole */
 			return;
 		}
 	}
@@ -448,7 +414,7 @@ PGMAP_PUBLIC uint64_t fsdax_map_npieces(const struct fsdax_map *map)
 
 PGMAP_PUBLIC void fsdax_map_piece(const struct fsdax_map *map, uint64_t i, struct fsdax_piece *out)
 {
-	*out = map->pieces[i].seen;
+	*out = map->pieces[i];
 }
 
 PGMAP_PUBLIC uint64_t fsdax_map_nspans(const struct fsdax_map *map)
@@ -456,25 +422,12 @@ PGMAP_PUBLIC uint64_t fsdax_map_nspans(const struct fsdax_map *map)
 	return map->nspans;
 }
 
-PGMAP_PUBLIC void fsdax_map_where(const struct fsdax_map *map, uint64_t i, struct dax_span *out)
-{
-	const struct map_piece *piece = &map->pieces[i];
-	(void)atlas_span(&map->file->fs->space.atlas, piece->pgoff, 1, out);
-	out->npages = piece->seen.len_bytes >> PGMAP_PAGE_SHIFT;
-}
-
 PGMAP_PUBLIC void fsdax_map_span(const struct fsdax_map *map, uint64_t i, struct fsdax_span *out)
 {
 	const struct map_span *span = &map->spans[i];
-	const struct atlas *atlas = &map->file->fs->space.atlas;
 	*out = (struct fsdax_span){span->file_pgoff, span->pgoff, span->order, span->folio};
 	if (atomic_load_explicit(&span->split, memory_order_acquire))
-		(void)atlas_find(atlas, span->pgoff, &out->folio);
-	if (!atlas->only) {
-		struct dax_span at;
-		(void)atlas_span(atlas, span->pgoff, 1, &at);
-		out->pgoff = at.pgmap_pgoff;
-	}
+		(void)pgmap_find_folio(map->file->fs->pgmap, span->pgoff, &out->folio);
 }
 
 PGMAP_PUBLIC struct fsdax_file *fsdax_map_file(const struct fsdax_map *map)

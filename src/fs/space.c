@@ -12,48 +12,29 @@
 /* Of blocks, or of runs in a block, look at so many. */
 enum { LOOK_AT = 16 };
 
-/* All pages free, where the device has them. */
-static int set_free(struct space *space)
-{
-	int err = stock_init(&space->stock, space->base, atlas_end(&space->atlas) - space->base, space->granule_order);
-	if (err)
-		return err;
-	(void)buddy_init(&space->buddy, 0, 0);
-	space->buddy.max_order = space->atlas.max_order;
-	for (size_t i = 0; i < space->atlas.nregions && !err; i++) {
-		const struct region *region = &space->atlas.regions[i];
-		err = buddy_add(&space->buddy, region->first, region->npages);
-		if (region->resident) { /* whatever an earlier owner left is in it */
-			stock_set(&space->stock, region->first, region->npages, STOCK_DIRTY);
-			space->resident += region->npages;
-		}
-	}
-	space->keep = space->resident;
-	if (!err)
-		return 0;
-	buddy_exit(&space->buddy);
-	stock_exit(&space->stock);
-	return err;
-}
-
-int space_init(struct space *space, struct dax_device *dax)
+int space_init(struct space *space, struct dax_device *dax, const struct dax_span *span)
 {
 	memset(space, 0, sizeof(*space));
-	int err = atlas_init(&space->atlas, dax);
-	if (err)
-		return err;
 	space->dax = dax;
-	space->base = atlas_begin(&space->atlas);
+	space->pgmap = span->pgmap;
+	space->base = span->pgmap_pgoff;
+	space->addr = span->addr;
 	space->pages = dax_npages(dax);
 	space->granule_order = dax_granule_order(dax);
 	RB_INIT(&space->waiting);
 	STAILQ_INIT(&space->unwiped);
-	STAILQ_INIT(&space->gone);
 	LIST_INIT(&space->watches);
-	err = set_free(space);
-	if (err) {
-		atlas_exit(&space->atlas);
+	int err = stock_init(&space->stock, space->base, space->pages, space->granule_order);
+	if (err)
 		return err;
+	err = buddy_init(&space->buddy, space->base, space->pages);
+	if (err) {
+		stock_exit(&space->stock);
+		return err;
+	}
+	if (span->resident) { /* whatever an earlier owner left is in it */
+		stock_set(&space->stock, space->base, space->pages, STOCK_DIRTY);
+		space->resident = space->keep = space->pages;
 	}
 	pthread_condattr_t clock;
 	(void)pthread_condattr_init(&clock);
@@ -74,11 +55,9 @@ void space_exit(struct space *space)
 		block_free(block);
 	}
 	block_free_list(&space->unwiped);
-	block_free_list(&space->gone);
 	buddy_exit(&space->buddy);
 	stock_exit(&space->stock);
 	zero_exit(&space->zero);
-	atlas_exit(&space->atlas);
 	(void)pthread_cond_destroy(&space->done);
 	(void)pthread_cond_destroy(&space->work);
 	(void)pthread_mutex_destroy(&space->lock);
@@ -90,7 +69,7 @@ static int discard(struct space *space, uint64_t pgoff, uint64_t npages)
 	(void)space, (void)pgoff, (void)npages;
 	return 0;
 #else
-	return dax_discard(space->dax, atlas_page(&space->atlas, pgoff), npages);
+	return dax_discard(space->dax, pgoff - space->base, npages);
 #endif
 }
 
@@ -121,7 +100,7 @@ static void release_dirty(struct space *space, struct block_list *blocks)
 		STAILQ_REMOVE_HEAD(blocks, list);
 		space->nwaiting -= block_pages(block);
 		stock_set(&space->stock, block->off, block_pages(block), STOCK_DIRTY);
-		space_put_free(space, block);
+		buddy_free(&space->buddy, block);
 	}
 	if (space->asleep) {
 		space->asleep = false;
@@ -139,7 +118,7 @@ static void release_discarded(struct space *space, struct block_list *blocks)
 	while ((block = STAILQ_FIRST(blocks)) != failed) {
 		STAILQ_REMOVE_HEAD(blocks, list);
 		space->nwaiting -= block_pages(block);
-		space_put_free(space, block);
+		buddy_free(&space->buddy, block);
 	}
 	STAILQ_CONCAT(&space->unwiped, blocks);
 	(void)pthread_mutex_unlock(&space->lock);
@@ -264,14 +243,14 @@ static void settle(struct space *space, uint64_t pgoff, unsigned order)
 {
 	for (;;) {
 		struct folio *folio;
-		int err = atlas_request(&space->atlas, pgoff, order, &folio);
+		int err = pgmap_request_folio(space->pgmap, pgoff, order, &folio);
 		if (!err) {
 			folio_put(folio); /* the last: space_folio_free() */
 			return;
 		}
-		if (atlas_find(&space->atlas, pgoff, &folio) == 0)
+		if (pgmap_find_folio(space->pgmap, pgoff, &folio) == 0)
 			return;
-		if (atlas_release_quarantined(&space->atlas, pgoff) != -ENOENT)
+		if (pgmap_release_quarantined(space->pgmap, pgoff) != -ENOENT)
 			return;
 		if (err != -EBUSY) {
 			space_folio_free(space, pgoff, UINT64_C(1) << order);
@@ -301,27 +280,17 @@ void space_lose(struct space *space, struct block_list *blocks)
 	}
 }
 
-int space_zero(struct space *space, uint64_t pgoff, uint64_t npages)
-{
-	int err = space->atlas.mapped ? 0 : -EOPNOTSUPP;
-	while (npages && !err) {
-		struct dax_span span;
-		(void)atlas_span(&space->atlas, pgoff, npages, &span);
-		err = zero_bytes(&space->zero, span.addr, span.npages << PGMAP_PAGE_SHIFT);
-		pgoff += span.npages;
-		npages -= span.npages;
-	}
-	return err;
-}
-
 int space_wipe(struct space *space, uint64_t pgoff, uint64_t npages, enum stock_state *state)
 {
 	*state = STOCK_CLEAN;
 #ifdef PGMAP_FAULT_STALE
 	npages = 0;
 #endif
-	if (space_zero(space, pgoff, npages) == 0)
-		return 0;
+	if (space->addr) {
+		char *at = (char *)space->addr + ((pgoff - space->base) << PGMAP_PAGE_SHIFT);
+		if (zero_bytes(&space->zero, at, npages << PGMAP_PAGE_SHIFT) == 0)
+			return 0;
+	}
 	*state = STOCK_ABSENT;
 	return discard(space, pgoff, npages);
 }
@@ -347,7 +316,7 @@ static bool begin_piece(struct space *space, enum stock_state state, uint64_t fr
 			return true;
 		}
 		/* Taken, and being made ready. */
-		from = at + stock_run(&space->stock, at, atlas_end(&space->atlas), &state);
+		from = at + stock_run(&space->stock, at, space->base + space->pages, &state);
 	}
 }
 
@@ -393,8 +362,6 @@ bool space_piece_begin_absent(struct space *space, uint64_t most_pages)
 
 void space_piece_end(struct space *space, enum stock_state state)
 {
-	if (!buddy_covering(&space->buddy, space->wiping))
-		state = STOCK_ABSENT; /* gone meanwhile, and no longer in stock */
 	stock_set(&space->stock, space->wiping, space->wiping_pages, state);
 	space->wiping_pages = 0;
 	if (space->nstopped)
@@ -419,7 +386,7 @@ static uint64_t discard_one(struct space *space, enum stock_state state, uint64_
 	(void)pthread_mutex_unlock(&space->lock);
 	if (!some)
 		return 0;
-	int err = dax_discard(space->dax, atlas_page(&space->atlas, at), n);
+	int err = dax_discard(space->dax, at - space->base, n);
 	(void)pthread_mutex_lock(&space->lock);
 	space_piece_end(space, err ? STOCK_DIRTY : STOCK_ABSENT);
 	(void)pthread_mutex_unlock(&space->lock);

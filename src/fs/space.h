@@ -32,7 +32,6 @@
 #define PGMAP_FS_SPACE_H
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -41,7 +40,6 @@
 #include <pgmap/fsdax.h>
 
 #include "dev/zero.h"
-#include "fs/atlas.h"
 #include "fs/buddy.h"
 #include "fs/stock.h"
 
@@ -56,21 +54,20 @@ struct space_watch {
 
 struct space {
 	pthread_mutex_t lock;
-	struct buddy buddy;        /* in pgoffs, so that alignment here is alignment of folios */
+	struct buddy buddy;        /* in pgoffs of the pgmap, so that alignment here is alignment of folios */
 	struct stock stock;        /* the state of what is free, and of what space_alloc() has and makes ready */
 	struct stock_count taken;  /* pages of stock that space_alloc() makes ready: used already */
 	struct block_tree waiting; /* lost, and maybe held */
 	struct block_list unwiped; /* held by nobody, but the device could not wipe them */
-	struct block_list gone;    /* held by nobody, on a part of the device that is dead */
-	atomic_bool some_gone;
 	LIST_HEAD(, space_watch) watches;
 	uint64_t used;     /* pages */
-	uint64_t nwaiting; /* pages: in `waiting`, in `unwiped`, in `gone`, or being discarded */
+	uint64_t nwaiting; /* pages: in `waiting`, in `unwiped`, or being discarded */
 	uint64_t pages;    /* of the device */
-	uint64_t base;     /* the first pgoff */
+	uint64_t base;     /* pgoff of the device's page 0 */
 	unsigned granule_order;
 	struct dax_device *dax;
-	struct atlas atlas; /* what a pgoff is */
+	struct pgmap *pgmap;
+	void *addr; /* where page 0 of the device is mapped here, or null */
 	struct zero zero;
 	uint64_t keep;       /* pages: so many free ones may keep their memory for good */
 	uint64_t resident;   /* pages whose memory is nobody else's: keep is never less, and they are dirty at first */
@@ -88,7 +85,7 @@ struct space {
 	uint64_t wiped_ahead, wiped_late; /* pages ever: by the wiper, by space_alloc() */
 };
 
-int space_init(struct space *space, struct dax_device *dax);
+int space_init(struct space *space, struct dax_device *dax, const struct dax_span *span);
 void space_exit(struct space *space);
 
 /* space_alloc - npages (whole granules) for a file from its page file_page on, with memory behind them that reads as
@@ -100,11 +97,6 @@ int space_take(struct space *space, uint64_t pgoff, unsigned order, uint64_t fil
 /* space_give_back - blocks that no file ever had. space_lose - blocks that a file had. Both take the nodes. */
 void space_give_back(struct space *space, struct block_list *blocks);
 void space_lose(struct space *space, struct block_list *blocks);
-/* space_part_gone - these pages of the device are dead, and the device is not (gone.c). space_is_gone - this page is one.
- * space_put_free - a block that is in no account: free, or gone. Under the lock. */
-void space_part_gone(struct space *space, uint64_t page, uint64_t npages);
-bool space_is_gone(const struct space *space, uint64_t pgoff);
-void space_put_free(struct space *space, struct block *block);
 /* space_folio_free - nobody holds these pages any more: those of them that are waiting become free. */
 void space_folio_free(struct space *space, uint64_t pgoff, uint64_t npages);
 
@@ -118,8 +110,6 @@ void space_watch_set(struct space *space, struct space_watch *watch, uint64_t fr
 void space_watch_remove(struct space *space, struct space_watch *watch);
 void space_watch_wake(struct space *space, struct space_watch *watch); /* null: all of them */
 
-/* space_zero - these pages, which have memory, are zero, by way of their addresses here. -EOPNOTSUPP they have none, -EFAULT. */
-int space_zero(struct space *space, uint64_t pgoff, uint64_t npages);
 /* space_wipe - these pages of the device, which the caller has to itself, read as zero: 0, *state is clean or absent; or
  * an error, and what they hold is unknown. Not under the lock. */
 int space_wipe(struct space *space, uint64_t pgoff, uint64_t npages, enum stock_state *state);

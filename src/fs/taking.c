@@ -15,7 +15,7 @@ static bool is_page_held(struct fsdax *fs, const struct block *block)
 {
 	struct folio *folio;
 	for (uint64_t i = 0; i < block_pages(block); i++)
-		if (atlas_find(&fs->space.atlas, block->off + i, &folio) == 0)
+		if (pgmap_find_folio(fs->pgmap, block->off + i, &folio) == 0)
 			return true;
 	return false;
 }
@@ -25,15 +25,15 @@ static int ask(struct fsdax *fs, const struct block *block)
 {
 	for (;;) {
 		struct folio *folio;
-		int err = atlas_request(&fs->space.atlas, block->off, block->order, &folio);
+		int err = pgmap_request_folio(fs->pgmap, block->off, block->order, &folio);
 		if (!err)
 			folio_put(folio);
 		if (err == -EHWPOISON)
 			return is_page_held(fs, block) ? -EBUSY : 0;
 		if (err != -EBUSY)
 			return err;
-		if (atlas_find(&fs->space.atlas, block->off, &folio) == 0 ||
-		    atlas_release_quarantined(&fs->space.atlas, block->off) == -EBUSY)
+		if (pgmap_find_folio(fs->pgmap, block->off, &folio) == 0 ||
+		    pgmap_release_quarantined(fs->pgmap, block->off) == -EBUSY)
 			return -EBUSY;
 		map_check_alone(fs, block);
 		(void)sched_yield(); /* its last put runs: it will be idle */
@@ -108,7 +108,7 @@ static int try_locked(struct taking *taking)
 	if (!err && !whole)
 		err = ask_on(taking);
 	if (!err && is_open_elsewhere(taking))
-		err = atlas_is_live(&taking->fs->space.atlas) ? -EBUSY : -ENODEV;
+		err = pgmap_state(taking->fs->pgmap) == PGMAP_LIVE ? -EBUSY : -ENODEV;
 	if (!err)
 		return change(taking);
 	if (err == -EBUSY)
