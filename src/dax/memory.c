@@ -57,20 +57,26 @@ static int64_t cut_at_poison(const struct memory_device *memory, uint64_t pgoff,
 	return span->npages ? (int64_t)span->npages : -EHWPOISON;
 }
 
-static int64_t memory_direct_access(struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct dax_span *span)
+void memory_span(const struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct dax_span *out)
 {
 	const struct memory_device *memory = memory_of(dax);
-	uint64_t n = dax->npages - pgoff < npages ? dax->npages - pgoff : npages;
 	uint64_t offset_bytes = memory->params.start_bytes + (pgoff << PGMAP_PAGE_SHIFT);
-	struct dax_span all = {
+	*out = (struct dax_span){
 		.pgmap = memory->pgmap,
 		.pgmap_pgoff = memory->first + pgoff,
-		.npages = n,
+		.npages = dax->npages - pgoff < npages ? dax->npages - pgoff : npages,
 		.addr = memory->params.addr ? (char *)memory->params.addr + offset_bytes : NULL,
 		.fd = memory->params.fd,
 		.fd_offset_bytes = offset_bytes,
 		.resident = memory->params.resident,
 	};
+}
+
+static int64_t memory_direct_access(struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct dax_span *span)
+{
+	const struct memory_device *memory = memory_of(dax);
+	struct dax_span all;
+	memory_span(dax, pgoff, npages, &all);
 	if (!record_is_clean(memory->record)) {
 		int64_t good = cut_at_poison(memory, pgoff, &all);
 		if (good < 0)

@@ -15,5 +15,7 @@ bool memory_is(const struct dax_device *dax);
 /* memory_first - the pgoff, in its pgmap, of its page 0. memory_record - the pgmap that knows what is bad. */
 uint64_t memory_first(const struct dax_device *dax);
 struct pgmap *memory_record(const struct dax_device *dax);
+/* memory_span - these pages, alive and good or not. */
+void memory_span(const struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct dax_span *out);
 
 #endif
