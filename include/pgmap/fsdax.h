@@ -28,9 +28,10 @@ extern "C" {
 #define FSDAX_NAME_MAX 255 /* bytes */
 #define FSDAX_PATH_MAX 1023
 
-struct fsdax;      /* opaque: a pool of files */
-struct fsdax_file; /* opaque: an open file; it keeps its pages after unlink until closed and unmapped */
-struct fsdax_map;  /* opaque: a mapping's references */
+struct fsdax;        /* opaque: a pool of files */
+struct fsdax_file;   /* opaque: an open file; it keeps its pages after unlink until closed and unmapped */
+struct fsdax_map;    /* opaque: a mapping's references */
+struct fsdax_holder; /* opaque: whom references are charged to, on all devices of a pool */
 
 enum fsdax_type { FSDAX_REG = 1, FSDAX_DIR = 2 };
 
@@ -51,7 +52,7 @@ struct fsdax_statfs {
 	uint64_t pages;   /* size of the pool */
 	uint64_t used;    /* owned by files, or being made ready for one */
 	uint64_t free;    /* may be handed out: clean + dirty + absent */
-	uint64_t waiting; /* lost by their file, still held by somebody, or quarantined */
+	uint64_t waiting; /* lost by their file, still held by somebody, or quarantined; and what is lost (below) */
 	uint64_t files;
 	uint64_t dirs;                               /* the root included */
 	uint64_t free_by_order[PGMAP_MAX_ORDER + 1]; /* free blocks of each order, maximal */
@@ -62,13 +63,25 @@ struct fsdax_statfs {
 	uint64_t keep;        /* the watermark: free pages that may keep their memory for good */
 	uint64_t wiped_ahead; /* ever, in the background */
 	uint64_t wiped_late;  /* ever, by a call that needed them */
+	uint64_t lost; /* of the waiting ones: nobody's, but on a device that is dead, or without their data (c6.5) */
 };
 
 /* A mapping's range of the file was taken away (truncate, punch): called under the pool's lock with the fsdax_map's cookie and
  * the spans (indexes as in fsdax_map_span()) that lost pages. It may not call the pool. */
 typedef void fsdax_gone_fn(void *cookie, uint64_t first_span, uint64_t nspans);
 
-/* fsdax_create - an empty pool on a device, whose holder it becomes. -EBUSY the device is held; -EINVAL; -ENXIO. */
+/*
+ * A pool on a stack (dax.h) lies on several memories, each with a pgmap and a descriptor of its own: devices 0 and up, in the order
+ * of the stack's parts. Alignment is kept: folios are as big as the layout allows, and each lies on one device. When a
+ * device dies (dax_kill() of a part), the rest goes on: what is free there is handed out no more, nor is what comes back from
+ * there; files keep their pages, and mapping these answers -ENODEV. Pages that are reported as having lost their
+ * data (DAX_FAILURE_POISON) are handed out no more either, and mapping them answers -EHWPOISON, until they are overwritten
+ * whole (fsdax_repair()), or the device says that they are good. Such pages, where no file has them, count as waiting (and as
+ * lost). Where there is no memory to note them by the page, some of their free neighbours count so too.
+ */
+
+/* fsdax_create - an empty pool on a device, whose holder it becomes. -EBUSY the device is held; -EINVAL null, or some of the
+ * device cannot have folios (LIMITED); -ENXIO it is dead; -ENOMEM. */
 int fsdax_create(struct dax_device *dax, fsdax_gone_fn *gone, struct fsdax **out);
 /* fsdax_destroy - the end of a pool. -EBUSY while a file is open or mapped. All files go; the device is let go. Null: 0. */
 int fsdax_destroy(struct fsdax *fs);
@@ -137,6 +150,22 @@ struct fsdax_busy {
 int fsdax_for_each_busy(struct fsdax *fs, const char *path, int (*fn)(void *arg, const struct fsdax_busy *busy),
 			void *arg);
 
+/* Pages of a file that are lost: their device is dead, or they have lost their data (c6.5). */
+struct fsdax_lost {
+	uint64_t ino;
+	uint64_t offset_bytes,
+		len_bytes; /* in the file: whole pages, of as many as follow one another; may go beyond its size */
+	enum dax_failure what;
+};
+/* fsdax_for_each_lost - what of a file (null: of every file, unlinked ones too) is lost now, by file and offset: fn under
+ * the pool's lock; it may not call the pool. Non-zero ends and is returned. -ENOENT, -EISDIR, -ENOTDIR, -ENAMETOOLONG, -EINVAL. */
+int fsdax_for_each_lost(struct fsdax *fs, const char *path, int (*fn)(void *arg, const struct fsdax_lost *lost),
+			void *arg);
+/* fsdax_repair - those pages of a range that have lost their data become zeros, and are good again: then the range can be mapped
+ * and written. offset and len are multiples of a page, len not 0. Others stay as they are. -ENODEV some are on a dead
+ * device; -EOPNOTSUPP the device cannot; or what it says: those before have been repaired. -EINVAL. */
+int fsdax_repair(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes);
+
 /* fsdax_stat_file - what an open file is. 0 always. */
 int fsdax_stat_file(struct fsdax_file *file, struct fsdax_stat *out);
 /* fsdax_file_path - the path of an open file now, or, once unlinked, its last one followed by " (deleted)". Cut to buf_bytes, 0 always. */
@@ -173,14 +202,38 @@ void fsdax_statfs(struct fsdax *fs, struct fsdax_statfs *out);
 int fsdax_set_wiping(struct fsdax *fs, uint64_t keep_bytes, unsigned cpu_percent);
 
 /*
+ * fsdax_holder_create, fsdax_holder_end, fsdax_holder_fence, fsdax_holder_of, fsdax_holder_name, fsdax_holder_charge - a pool's
+ * holder: whom references are charged to, whichever of its devices they are on (c4.1). It is one pgmap_holder of each.
+ * create: name is copied (63 bytes at most are kept). -EINVAL null argument, -ENOMEM.
+ * end: pgmap_holder_end() of each: how many pages it leaves to be quarantined, on all devices (also when
+ *   called again); when that is 0 the handle is gone. Else it serves for fence, name and charge only. -EBUSY another thread is
+ *   just ending it. Its mappings are to be forgotten with fsdax_unmap_ended(). A pool can be destroyed only when all of its
+ *   holders are gone.
+ * fence: pgmap_holder_fence() of each: the handle is gone. -EBUSY it has not been ended.
+ * of: its part on this pgmap, for pins (folio_pin()); null: none there. Not to be ended by itself.
+ * name, charge: as of a pgmap_holder; charge is the sum.
+ */
+int fsdax_holder_create(struct fsdax *fs, const char *name, struct fsdax_holder **out);
+int64_t fsdax_holder_end(struct fsdax_holder *holder);
+int fsdax_holder_fence(struct fsdax_holder *holder);
+struct pgmap_holder *fsdax_holder_of(const struct fsdax_holder *holder, const struct pgmap *pgmap);
+const char *fsdax_holder_name(const struct fsdax_holder *holder);
+void fsdax_holder_charge(const struct fsdax_holder *holder, struct pgmap_charge *out);
+
+/*
  * fsdax_map - references, charged to holder (null: to nobody), on every folio of the extents under [offset, offset +
  * len). offset is a multiple of the granule; len is not 0 and may end inside a page; the range ends at the file's size
  * rounded up to a page, at most. A hole in it gets pages: -ENOSPC. -EINVAL, -ERANGE beyond the end, -EBUSY quarantined
- * pages, -EAGAIN somebody waits to take it away, -ENODEV dying, -ENOMEM, -EUSERS a folio has a million references already.
- * The file may be closed while mapped.
+ * pages, -EAGAIN somebody waits to take it away, -ENODEV dying, or some of it is on a device that is dead, -EHWPOISON
+ * some of it has lost its data, -ENOMEM, -EUSERS a folio has a million references already. The file may be closed while mapped.
+ * A pgmap_holder is of one pgmap: -EINVAL where the pool has several.
+ * fsdax_map_for - the same, charged to a holder of the pool (null: to nobody). -EINVAL it is of another pool, -ESHUTDOWN it
+ * has been ended.
  */
 int fsdax_map(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes, struct pgmap_holder *holder,
 	      void *cookie, struct fsdax_map **out);
+int fsdax_map_for(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes, struct fsdax_holder *holder,
+		  void *cookie, struct fsdax_map **out);
 /*
  * fsdax_resize_map - size_bytes (not 0, and not less than it has but with FSDAX_TRUNC) as fsdax_truncate() gives it, and fsdax_map() of all of it, in one step: what fails
  * has changed nothing, neither size nor bytes nor anybody's mapping. With FSDAX_TRUNC in flags the file is cut to size 0
@@ -188,10 +241,13 @@ int fsdax_map(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes
  * holds them and the device is mapped here; so only what follows them needs other space, while the old pages are there.
  * ready (or null) is called with cookie, under the pool's lock, when only memory or a metadata log can fail any more; if it
  * does not answer 0, the call fails with that. It may query the mapping, and not call the pool. Errors of both calls.
+ * fsdax_resize_map_for - the same, charged as by fsdax_map_for().
  */
 typedef int fsdax_ready_fn(void *cookie, struct fsdax_map *map);
 int fsdax_resize_map(struct fsdax_file *file, uint64_t size_bytes, unsigned flags, struct pgmap_holder *holder,
 		     void *cookie, fsdax_ready_fn *ready, struct fsdax_map **out);
+int fsdax_resize_map_for(struct fsdax_file *file, uint64_t size_bytes, unsigned flags, struct fsdax_holder *holder,
+			 void *cookie, fsdax_ready_fn *ready, struct fsdax_map **out);
 /* fsdax_unmap, fsdax_unmap_ended - drop a mapping's references. Ended: the holder was ended (pgmap_holder_end() dropped them): only forget. */
 void fsdax_unmap(struct fsdax_map *map);
 void fsdax_unmap_ended(struct fsdax_map *map);
@@ -199,19 +255,35 @@ void fsdax_unmap_ended(struct fsdax_map *map);
 /* Contiguous pieces to map, ascending in the file, neighbours merged; and the folios under them, one a span. */
 struct fsdax_piece {
 	uint64_t file_offset_bytes;
-	uint64_t device_offset_bytes;
+	uint64_t device_offset_bytes; /* in the descriptor */
 	uint64_t len_bytes;
+	unsigned device; /* of the pool's */
+	int fd;          /* its descriptor, in this process; not the caller's to close; or -1 */
 };
 struct fsdax_span {
 	uint64_t file_pgoff; /* the folio's first page in the file; may lie before the mapping's start */
-	uint64_t pgoff;      /* in the pgmap */
+	uint64_t pgoff;      /* in its pgmap */
 	unsigned order;
 	struct folio *folio;
+	unsigned device; /* of the pool's */
 };
 uint64_t fsdax_map_npieces(const struct fsdax_map *map);
 void fsdax_map_piece(const struct fsdax_map *map, uint64_t i, struct fsdax_piece *out);
 uint64_t fsdax_map_nspans(const struct fsdax_map *map);
 void fsdax_map_span(const struct fsdax_map *map, uint64_t i, struct fsdax_span *out);
+/* fsdax_ndevices, fsdax_device - the memories that the pool lies on, as they are numbered in pieces and spans. -EINVAL null
+ * argument, no such device. Any thread. */
+struct fsdax_device {
+	struct pgmap *pgmap;
+	const char *name;         /* dax_name(), valid as long as the device */
+	int fd;                   /* to map it from, in this process; not the caller's to close; or -1 */
+	int alive;                /* dax_alive() */
+	uint64_t fd_offset_bytes; /* of its first page */
+	uint64_t npages;          /* of the whole device: a stack may use a part of it */
+};
+unsigned fsdax_ndevices(const struct fsdax *fs);
+int fsdax_device(const struct fsdax *fs, unsigned i, struct fsdax_device *out);
+
 struct fsdax_file *fsdax_map_file(const struct fsdax_map *map); /* valid while mapped, for stat and path */
 
 #ifdef __cplusplus

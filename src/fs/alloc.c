@@ -60,6 +60,7 @@ static int take_one(struct space *space, unsigned order, struct block **out)
 		struct block *from = choose(space, order, &off);
 		if (!from)
 			return -ENOSPC;
+		order = places_order(&space->places, off, order);
 		if (!is_being_wiped(space, off, order))
 			return buddy_alloc_at(&space->buddy, from, off, order, out);
 		space_wait_for_piece(space);
@@ -81,7 +82,7 @@ static void put_back(struct space *space, struct block_list *blocks)
 	while ((block = STAILQ_FIRST(blocks)) != NULL) {
 		STAILQ_REMOVE_HEAD(blocks, list);
 		count_taken(space, block, true);
-		buddy_free(&space->buddy, block);
+		space_make_free(space, block);
 	}
 }
 
@@ -121,7 +122,7 @@ static int make_clean(struct space *space, uint64_t pgoff, uint64_t npages, enum
 		if (err)
 			return err;
 	}
-	int err = now == STOCK_ABSENT ? dax_populate(space->dax, pgoff - space->base, npages) : 0;
+	int err = now == STOCK_ABSENT ? dax_populate(space->dax, places_page(&space->places, pgoff), npages) : 0;
 	(void)pthread_mutex_lock(&space->lock);
 	if (!err)
 		now = STOCK_CLEAN;
@@ -212,12 +213,16 @@ static bool undo(struct space *space, struct block_list *blocks, int err, bool w
 	bool again = wiped && err == -ENOSPC && !*gave && space_discard(space, UINT64_MAX) > 0;
 	*gave = *gave || again;
 	(void)pthread_mutex_lock(&space->lock);
+	uint64_t lost = space->nlost;
+	if (err == -ENXIO) /* we know before we are told */
+		atomic_store_explicit(&space->places.damaged, true, memory_order_relaxed);
 	if (!wiped)
 		set_aside(space, blocks, failed);
 	put_back(space, blocks);
+	lost = space->nlost - lost;
 	(void)pthread_mutex_unlock(&space->lock);
 	space_keep_to(space);
-	return again || !wiped;
+	return again || !wiped || lost;
 }
 
 int space_alloc(struct space *space, uint64_t file_page, uint64_t npages, unsigned max_order, struct block_list *out)
@@ -230,6 +235,7 @@ int space_alloc(struct space *space, uint64_t file_page, uint64_t npages, unsign
 		if (err == -ENOSPC && !retried) {
 			retried = true;
 			space_retry_unwiped(space);
+			space_retry_lost(space);
 			continue;
 		}
 		if (err)
@@ -243,6 +249,19 @@ int space_alloc(struct space *space, uint64_t file_page, uint64_t npages, unsign
 	leave_stock(space, &blocks);
 	STAILQ_CONCAT(out, &blocks);
 	return 0;
+}
+
+void space_count_free(struct space *space, uint64_t by_order[PGMAP_MAX_ORDER + 1])
+{
+	for (unsigned order = 0; order <= PGMAP_MAX_ORDER; order++)
+		by_order[order] = order <= space->places.max_order ? space->buddy.count[order] : 0;
+	for (unsigned order = space->places.max_order + 1; order <= BLOCK_MAX_ORDER; order++) {
+		struct block *block = block_first(&space->buddy.free[order]);
+		for (; block; block = block_next(block)) {
+			unsigned most = places_find_order(&space->places, block->off, order);
+			by_order[most] += UINT64_C(1) << (order - most);
+		}
+	}
 }
 
 int space_take(struct space *space, uint64_t pgoff, unsigned order, uint64_t file_page, struct block_list *out)

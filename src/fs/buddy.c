@@ -28,20 +28,31 @@ static void take_out(struct buddy *buddy, struct block *block)
 int buddy_init(struct buddy *buddy, uint64_t start, uint64_t n)
 {
 	memset(buddy, 0, sizeof(*buddy));
+	return buddy_add(buddy, start, n);
+}
+
+int buddy_add(struct buddy *buddy, uint64_t start, uint64_t n)
+{
+	struct block_list blocks = STAILQ_HEAD_INITIALIZER(blocks);
+	struct block *block;
 	while (n) {
 		unsigned order = 63 - (unsigned)__builtin_clzll(n);
 		if (start && (unsigned)__builtin_ctzll(start) < order)
 			order = (unsigned)__builtin_ctzll(start);
-		struct block *block = block_alloc();
+		block = block_alloc();
 		if (!block) {
-			buddy_exit(buddy);
+			block_free_list(&blocks);
 			return -ENOMEM;
 		}
 		block->off = start;
 		block->order = order;
-		put_in(buddy, block);
+		STAILQ_INSERT_TAIL(&blocks, block, list);
 		start += block_pages(block);
 		n -= block_pages(block);
+	}
+	while ((block = STAILQ_FIRST(&blocks)) != NULL) {
+		STAILQ_REMOVE_HEAD(&blocks, list);
+		put_in(buddy, block);
 	}
 	return 0;
 }
@@ -139,6 +150,19 @@ void buddy_free(struct buddy *buddy, struct block *block)
 		block_free(other);
 	}
 	put_in(buddy, block);
+}
+
+void buddy_take_range(struct buddy *buddy, uint64_t from, uint64_t end, struct block_list *out)
+{
+	for (uint64_t orders = buddy->orders; orders; orders &= orders - 1) {
+		unsigned order = (unsigned)__builtin_ctzll(orders);
+		struct block *block;
+		while ((block = block_at_or_after(&buddy->free[order], from >> order << order)) != NULL &&
+		       block->off < end) {
+			take_out(buddy, block);
+			STAILQ_INSERT_TAIL(out, block, list);
+		}
+	}
 }
 
 int buddy_max_order(const struct buddy *buddy)

@@ -36,6 +36,11 @@ int buddy_take(struct buddy *buddy, uint64_t off, unsigned order, struct block *
 /* buddy_free - merges with free buddies; cannot fail. A block that was split may come back in its parts. */
 void buddy_free(struct buddy *buddy, struct block *block);
 
+/* buddy_add - units that it did not know are free too. -ENOMEM: none of them. buddy_take_range - every free block that has some of
+ * these units is free no more: appended to the list. */
+int buddy_add(struct buddy *buddy, uint64_t start, uint64_t n);
+void buddy_take_range(struct buddy *buddy, uint64_t from, uint64_t end, struct block_list *out);
+
 /* buddy_fit - a free block of the smallest order that is big enough, at the lowest address, or null; block_next() gives
  * the others of its order. buddy_alloc_at - the block of this order at off, within this free block. -ENOMEM. */
 struct block *buddy_fit(struct buddy *buddy, unsigned order);

@@ -4,7 +4,7 @@
  *
  * The core knows what is held, by the device's pages, and by whom, whether the pool made the reference or not; the pool
  * knows whose the pages are. So the core's walk is looked up in the list of the files' blocks, in the device's order. It
- * costs what is held, and the blocks of the files that are asked about. Under the namespace lock, then the core's.
+ * costs what is held, and the blocks of the files that are asked about. On a stack, one device after the other. Under the namespace lock, then the core's.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -16,13 +16,14 @@
 #include "port/compiler.h"
 
 struct owned {
-	uint64_t off, pages; /* on the device */
+	uint64_t off, pages; /* of the pgmap */
 	uint64_t file_page;
 	const struct inode *inode;
+	unsigned device;
 };
 
 struct walk {
-	struct owned *blocks; /* ascending on the device */
+	struct owned *blocks; /* ascending, by device and page */
 	uint64_t n;
 	int (*fn)(void *arg, const struct fsdax_busy *busy);
 	void *arg;
@@ -31,14 +32,19 @@ struct walk {
 static int compare(const void *a, const void *b)
 {
 	const struct owned *x = a, *y = b;
+	if (x->device != y->device)
+		return x->device < y->device ? -1 : 1;
 	return x->off < y->off ? -1 : x->off > y->off;
 }
 
-static void add(struct walk *walk, struct inode *inode)
+static void add(const struct fsdax *fs, struct walk *walk, struct inode *inode)
 {
 	struct block *block = block_first(&inode->extents.tree);
-	for (; block; block = block_next(block))
-		walk->blocks[walk->n++] = (struct owned){block->off, block_pages(block), block->key, inode};
+	for (; block; block = block_next(block)) {
+		struct spot spot = places_spot(&fs->space.places, block->off);
+		walk->blocks[walk->n++] =
+			(struct owned){spot.pgoff, block_pages(block), block->key, inode, spot.device};
+	}
 }
 
 static uint64_t count_waiting(const struct inode *inode, uint64_t from, uint64_t end)
@@ -88,26 +94,28 @@ static int look_up(const struct pgmap_held *held, void *arg)
 	return err;
 }
 
-static int find(struct fsdax *fs, const char *path, struct inode **only)
+/* Each device's pgmap, with the blocks that lie on it. */
+static int walk_devices(const struct fsdax *fs, const struct walk *all)
 {
-	struct name_at at;
-	*only = NULL;
-	if (!path)
-		return 0;
-	int err = name_walk(fs->root, path, &at);
-	if (err)
-		return err;
-	*only = at.inode;
-	if (!at.inode)
-		return -ENOENT;
-	return at.inode->type == FSDAX_DIR ? -EISDIR : 0;
+	struct walk walk = *all;
+	uint64_t end = 0;
+	int err = 0;
+	while (end < all->n && !err) {
+		uint64_t first = end;
+		while (end < all->n && all->blocks[end].device == all->blocks[first].device)
+			end++;
+		walk.blocks = all->blocks + first;
+		walk.n = end - first;
+		err = pgmap_for_each_held(fs->space.places.devices[walk.blocks->device].span.pgmap, look_up, &walk);
+	}
+	return err;
 }
 
 static int walk_locked(struct fsdax *fs, const char *path, struct walk *walk)
 {
-	struct inode *only, *inode;
+	struct inode *only = NULL, *inode;
 	uint64_t n = 0;
-	int err = find(fs, path, &only);
+	int err = path ? name_file(fs->root, path, &only) : 0;
 	if (err)
 		return err;
 	for (inode = inode_first(&fs->inodes); inode; inode = inode_next(inode))
@@ -119,10 +127,10 @@ static int walk_locked(struct fsdax *fs, const char *path, struct walk *walk)
 		return -ENOMEM;
 	for (inode = inode_first(&fs->inodes); inode; inode = inode_next(inode)) {
 		if (!only || inode == only)
-			add(walk, inode);
+			add(fs, walk, inode);
 	}
 	qsort(walk->blocks, walk->n, sizeof(*walk->blocks), compare);
-	err = pgmap_for_each_held(fs->pgmap, look_up, walk);
+	err = walk_devices(fs, walk);
 	free(walk->blocks);
 	return err;
 }

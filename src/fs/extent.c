@@ -45,8 +45,7 @@ unsigned extents_cut_spares(struct extents *extents, uint64_t page)
 	return block->order - (unsigned)__builtin_ctzll(page - block->key);
 }
 
-/* Afterwards a block begins at this page, if one covers it. */
-static void split_at(struct extents *extents, uint64_t page, struct block_list *spares)
+void extents_split(struct extents *extents, uint64_t page, struct block_list *spares)
 {
 	struct block *block = block_covering(&extents->tree, page);
 	if (!block || block->key == page)
@@ -72,8 +71,8 @@ void extents_take(struct extents *extents, uint64_t from, uint64_t to, struct bl
 		  struct block_list *lost)
 {
 	struct block *block;
-	split_at(extents, from, spares);
-	split_at(extents, to, spares);
+	extents_split(extents, from, spares);
+	extents_split(extents, to, spares);
 	while ((block = block_at_or_after(&extents->tree, from)) != NULL && block->key < to) {
 		take_out(extents, block);
 		STAILQ_INSERT_TAIL(lost, block, list);

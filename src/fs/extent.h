@@ -31,6 +31,8 @@ void extents_take(struct extents *extents, uint64_t from, uint64_t to, struct bl
 		  struct block_list *lost);
 unsigned extents_cut_spares(struct extents *extents, uint64_t page);
 void extents_cut(struct extents *extents, uint64_t page, struct block_list *spares, struct block_list *lost);
+/* extents_split - a block begins at this page, if one covers it; with spares of which extents_cut_spares() are enough. */
+void extents_split(struct extents *extents, uint64_t page, struct block_list *spares);
 /* extents_hole - the first run of pages in [*from, to) that no block has: *from and *end, or false. */
 bool extents_hole(struct extents *extents, uint64_t *from, uint64_t to, uint64_t *end);
 unsigned extents_max_order(struct extents *extents);

@@ -76,9 +76,9 @@ PGMAP_PUBLIC void fsdax_close(struct fsdax_file *file)
 }
 
 /* These pages of the device can be touched: -ENOSPC. A dead device gives no memory, but is wiped as far as it is there. */
-static int have_memory(struct fsdax *fs, uint64_t page, uint64_t npages)
+static int have_memory(struct fsdax *fs, uint64_t off, uint64_t npages)
 {
-	int err = dax_populate(fs->dax, page, npages);
+	int err = dax_populate(fs->dax, places_page(&fs->space.places, off), npages);
 	return err == -ENXIO ? 0 : err;
 }
 
@@ -101,21 +101,26 @@ static int wipe_prepare(struct fsdax *fs, struct inode *inode, uint64_t from, ui
 	const struct block *extent = block_covering(&inode->extents.tree, file_page);
 	if (!extent)
 		return 0;
-	uint64_t page = extent->off + (file_page - extent->key) - fs->space.base;
-	uint64_t at = (page << PGMAP_PAGE_SHIFT) + from % PGMAP_PAGE_SIZE; /* byte of the device */
+	const struct places *places = &fs->space.places;
 	uint64_t granule_pages = UINT64_C(1) << fs->space.granule_order;
-	int err = have_memory(fs, page / granule_pages * granule_pages, granule_pages);
+	uint64_t off = extent->off + (file_page - extent->key), granule = off / granule_pages * granule_pages;
+	uint64_t within = ((off - granule) << PGMAP_PAGE_SHIFT) + from % PGMAP_PAGE_SIZE; /* the granule */
+	if (places_damaged(places) && places_error(places, granule, granule + granule_pages) != 0)
+		return 0; /* nobody sees it before all of it is overwritten */
+	int err = have_memory(fs, granule, granule_pages);
 	if (err)
 		return err;
+	char *addr;
+	uint64_t offset_bytes;
 	out->len_bytes = to - from;
-	if (fs->span.addr) {
-		out->from = (char *)fs->span.addr + at;
+	(void)places_run(places, granule, granule_pages, &addr);
+	if (addr) {
+		out->from = addr + within;
 		return 0;
 	}
-	uint64_t within = at % granule_bytes;
+	int fd = places_descriptor(places, granule, &offset_bytes);
 	out->mapped_bytes = granule_bytes;
-	out->mapped = mmap(NULL, granule_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fs->span.fd,
-			   (off_t)(fs->span.fd_offset_bytes + at - within));
+	out->mapped = mmap(NULL, granule_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset_bytes);
 	if (out->mapped == MAP_FAILED)
 		return -errno;
 	out->from = (char *)out->mapped + within;
@@ -158,7 +163,7 @@ static int list_extents(const struct fsdax *fs, struct block_list *blocks, struc
 	record->extents = extents;
 	record->nextents = n;
 	STAILQ_FOREACH (block, blocks, list)
-		*extents++ = (struct fs_extent){block->key, block->off - fs->space.base, block->order};
+		*extents++ = (struct fs_extent){block->key, places_page(&fs->space.places, block->off), block->order};
 	return 0;
 }
 
@@ -171,15 +176,26 @@ static int set_size(struct fsdax *fs, struct fs_record *record, struct block_lis
 	return err;
 }
 
+/* A block lies on one memory. */
+static bool can_wipe(const struct fsdax *fs, const struct block *block)
+{
+	const struct places *places = &fs->space.places;
+	char *addr;
+	if (places_damaged(places) && places_error(places, block->off, block->off + block_pages(block)) != 0)
+		return false;
+	(void)places_run(places, block->off, block_pages(block), &addr);
+	return addr != NULL;
+}
+
 /* How many of the file's first pages can be had anew by wiping them: whole blocks that nobody holds. Nobody comes to hold
  * them after the question, as that takes a mapping. */
 static uint64_t reusable_pages(struct fsdax *fs, struct inode *inode, uint64_t most)
 {
 	uint64_t pages = 0;
-	struct block *block = fs->span.addr && !supply_prefers_new(fs, most) ? block_first(&inode->extents.tree) : NULL;
-	for (; block && block->key == pages && pages < most; block = block_next(block)) {
+	struct block *block = supply_prefers_new(fs, most) ? NULL : block_first(&inode->extents.tree);
+	for (; block && block->key == pages && pages < most && can_wipe(fs, block); block = block_next(block)) {
 		struct folio *folio;
-		if (pgmap_request_folio(fs->pgmap, block->off, block->order, &folio) != 0)
+		if (places_request_folio(&fs->space.places, block->off, block->order, &folio) != 0)
 			break;
 		folio_put(folio);
 		pages = block_end(block);
@@ -192,24 +208,25 @@ static int have_memory_of_blocks(struct fsdax *fs, struct inode *inode, uint64_t
 	struct block *block = block_first(&inode->extents.tree);
 	int err = 0;
 	for (; block && block->key < end_page && !err; block = block_next(block))
-		err = have_memory(fs, block->off - fs->space.base, block_pages(block));
+		err = have_memory(fs, block->off, block_pages(block));
 	return err;
 }
 
 static void wipe_blocks(struct fsdax *fs, struct inode *inode, uint64_t end_page)
 {
 	struct block *block = block_first(&inode->extents.tree);
-	for (; block && block->key < end_page; block = block_next(block))
-		(void)zero_bytes(&fs->space.zero,
-				 (char *)fs->span.addr + ((block->off - fs->space.base) << PGMAP_PAGE_SHIFT),
-				 block_pages(block) << PGMAP_PAGE_SHIFT);
+	for (; block && block->key < end_page; block = block_next(block)) {
+		char *addr;
+		(void)places_run(&fs->space.places, block->off, block_pages(block), &addr);
+		(void)zero_bytes(&fs->space.zero, addr, block_pages(block) << PGMAP_PAGE_SHIFT);
+	}
 }
 
 /* A mapping that comes with a change of size, or with memory for a hole. */
 struct wanted_map {
 	struct fsdax_file *file;
 	uint64_t first_page, end_page;
-	struct pgmap_holder *holder;
+	struct charged holder;
 	void *cookie;
 	fsdax_ready_fn *ready;
 	struct fsdax_map *map; /* the answer */
@@ -311,6 +328,9 @@ static int resize(struct fsdax *fs, struct inode *inode, uint64_t size, bool ane
 	uint64_t old_pages = space_pages_for(&fs->space, inode->size_bytes), pages = space_pages_for(&fs->space, size);
 	uint64_t keep = anew ? reusable_pages(fs, inode, pages) : pages < old_pages ? pages : old_pages;
 	bool same = !anew && size == inode->size_bytes;
+	int err = want && !anew ? damage_isolate(fs, &inode->extents, want->first_page, want->end_page) : 0;
+	if (err)
+		return err;
 	struct fs_record record = {
 		.op = FS_SIZE,
 		.ino = inode->ino,
@@ -319,7 +339,7 @@ static int resize(struct fsdax *fs, struct inode *inode, uint64_t size, bool ane
 		.wiped_pages = anew ? keep : 0,
 		.mtime_ns = same && want ? inode->mtime_ns : file_now_ns(),
 	};
-	int err = anew ? have_memory_of_blocks(fs, inode, keep) : wipe_for_size(fs, inode, size, &wipe);
+	err = anew ? have_memory_of_blocks(fs, inode, keep) : wipe_for_size(fs, inode, size, &wipe);
 	if (err)
 		return err;
 	err = change_size(fs, inode, &record, want, &blocks);
@@ -340,8 +360,8 @@ int file_truncate(struct fsdax *fs, struct inode *inode, uint64_t size)
 	return resize(fs, inode, size, false, NULL);
 }
 
-int file_fill_map(struct fsdax_file *file, uint64_t first_page, uint64_t end_page, struct pgmap_holder *holder,
-		  void *cookie, struct fsdax_map **out)
+int file_fill_map(struct fsdax_file *file, uint64_t first_page, uint64_t end_page, struct charged holder, void *cookie,
+		  struct fsdax_map **out)
 {
 	struct wanted_map want = {file, first_page, end_page, holder, cookie, NULL, NULL};
 	int err = resize(file->fs, file->inode, file->inode->size_bytes, false, &want);
@@ -376,20 +396,35 @@ PGMAP_PUBLIC int fsdax_truncate(struct fsdax_file *file, uint64_t size_bytes)
 	return err;
 }
 
-PGMAP_PUBLIC int fsdax_resize_map(struct fsdax_file *file, uint64_t size_bytes, unsigned flags,
-				  struct pgmap_holder *holder, void *cookie, fsdax_ready_fn *ready,
-				  struct fsdax_map **out)
+static int resize_map(struct fsdax_file *file, uint64_t size, unsigned flags, struct charged holder, void *cookie,
+		      fsdax_ready_fn *ready, struct fsdax_map **out)
 {
 	struct wanted_map want = {.file = file, .holder = holder, .cookie = cookie, .ready = ready};
-	if (!file || !out || !size_bytes || (flags & ~(unsigned)FSDAX_TRUNC))
+	if (!file || !out || !size || (flags & ~(unsigned)FSDAX_TRUNC))
 		return -EINVAL;
-	want.end_page = space_pages_for(&file->fs->space, size_bytes);
+	want.end_page = space_pages_for(&file->fs->space, size);
 	(void)pthread_mutex_lock(&file->fs->lock);
-	int err = resize(file->fs, file->inode, size_bytes, flags & FSDAX_TRUNC, &want);
+	int err = holder_check(file->fs, holder);
+	if (!err)
+		err = resize(file->fs, file->inode, size, flags & FSDAX_TRUNC, &want);
 	(void)pthread_mutex_unlock(&file->fs->lock);
 	if (!err)
 		*out = want.map;
 	return err;
+}
+
+PGMAP_PUBLIC int fsdax_resize_map(struct fsdax_file *file, uint64_t size_bytes, unsigned flags,
+				  struct pgmap_holder *holder, void *cookie, fsdax_ready_fn *ready,
+				  struct fsdax_map **out)
+{
+	return resize_map(file, size_bytes, flags, (struct charged){.one = holder}, cookie, ready, out);
+}
+
+PGMAP_PUBLIC int fsdax_resize_map_for(struct fsdax_file *file, uint64_t size_bytes, unsigned flags,
+				      struct fsdax_holder *holder, void *cookie, fsdax_ready_fn *ready,
+				      struct fsdax_map **out)
+{
+	return resize_map(file, size_bytes, flags, (struct charged){.all = holder}, cookie, ready, out);
 }
 
 PGMAP_PUBLIC int fsdax_stat_file(struct fsdax_file *file, struct fsdax_stat *out)

@@ -14,17 +14,19 @@
 static int folio_freed(void *holder, uint64_t pgoff, uint64_t npages)
 {
 	struct fsdax *fs = holder;
-	space_folio_free(&fs->space, fs->space.base + pgoff, npages);
+	space_folio_free(&fs->space, places_off(&fs->space.places, pgoff), npages);
 	return PGMAP_FREE_IDLE;
 }
 
-/* Populating and mapping answer by themselves, and pages still come back; who waits for pages looks again. */
+/* Populating and mapping answer by themselves, and pages still come back; free ones that are lost are handed out no more,
+ * and who waits for pages looks again. */
 static void device_failed(void *holder, enum dax_failure what, uint64_t pgoff, uint64_t npages)
 {
 	struct fsdax *fs = holder;
-	if (what != DAX_FAILURE_DEAD || pgoff != 0 || npages != dax_npages(fs->dax))
-		return;
-	atomic_store_explicit(&fs->dead, true, memory_order_relaxed); /* before the wake, whose lock orders it */
+	if (what == DAX_FAILURE_DEAD && !dax_alive(fs->dax))
+		atomic_store_explicit(&fs->dead, true, memory_order_relaxed); /* the wake's lock orders it */
+	else
+		space_damage(&fs->space, pgoff, npages);
 	space_watch_wake(&fs->space, NULL);
 }
 
@@ -34,33 +36,44 @@ static const struct dax_holder_ops holder_ops = {
 	.folio_free = folio_freed,
 };
 
-/* The device's one span, and the parts of the pool that can fail. */
+/* The parts of the pool that can fail. */
 static int set_up(struct fsdax *fs)
 {
-	uint64_t npages = dax_npages(fs->dax);
-	int64_t n = dax_direct_access(fs->dax, 0, (int64_t)npages, &fs->span);
-	if (n < 0)
-		return (int)n;
-	if ((uint64_t)n != npages || !fs->span.pgmap)
-		return -EINVAL; /* a stack of devices, or one that cannot have folios */
-	fs->pgmap = fs->span.pgmap;
-	int err = pgmap_holder_create(fs->pgmap, "fsdax", &fs->holder);
+	if (!dax_alive(fs->dax))
+		return -ENXIO;
+	int err = space_init(&fs->space, fs->dax);
 	if (err)
 		return err;
-	fs->root = inode_alloc(1, FSDAX_DIR);
-	err = fs->root ? space_init(&fs->space, fs->dax, &fs->span) : -ENOMEM;
+	err = fsdax_holder_create(fs, "fsdax", &fs->holder);
 	if (err) {
-		(void)pgmap_holder_end(fs->holder);
-		if (fs->root)
-			inode_free(fs->root);
+		space_exit(&fs->space);
 		return err;
+	}
+	fs->root = inode_alloc(1, FSDAX_DIR);
+	if (!fs->root) {
+		(void)fsdax_holder_end(fs->holder);
+		space_exit(&fs->space);
+		return -ENOMEM;
 	}
 	fs->root->nlink = 1;
 	fs->root->mtime_ns = file_now_ns();
 	inode_insert(&fs->inodes, fs->root);
 	fs->next_ino = 2;
 	fs->ndirs = 1;
+	(void)pthread_mutex_init(&fs->lock, NULL);
 	return 0;
+}
+
+/* Whoever held the device before may have left bad pages. */
+static int hold(struct fsdax *fs)
+{
+	int err = dax_hold(fs->dax, fs, &holder_ops);
+	if (err)
+		return err;
+	err = space_find_damage(&fs->space);
+	if (err)
+		(void)dax_release(fs->dax, fs);
+	return err;
 }
 
 PGMAP_PUBLIC int fsdax_create(struct dax_device *dax, fsdax_gone_fn *gone, struct fsdax **out)
@@ -77,10 +90,9 @@ PGMAP_PUBLIC int fsdax_create(struct dax_device *dax, fsdax_gone_fn *gone, struc
 		free(fs);
 		return err;
 	}
-	(void)pthread_mutex_init(&fs->lock, NULL);
-	err = dax_hold(dax, fs, &holder_ops);
+	err = hold(fs);
 	if (err) {
-		(void)pgmap_holder_end(fs->holder);
+		(void)fsdax_holder_end(fs->holder);
 		space_exit(&fs->space);
 		inode_free(fs->root);
 		(void)pthread_mutex_destroy(&fs->lock);
@@ -100,24 +112,37 @@ static void free_inode(struct fsdax *fs, struct inode *inode)
 	inode_free(inode);
 }
 
+/* A device that fails is no reason to leave old bytes on the others. */
+static void discard_all(struct fsdax *fs)
+{
+	uint64_t npages = dax_npages(fs->dax), n;
+	char *addr;
+	if (dax_discard(fs->dax, 0, npages) == 0)
+		return;
+	for (uint64_t page = 0; page < npages; page += n) {
+		n = places_run(&fs->space.places, places_off(&fs->space.places, page), npages - page, &addr);
+		(void)dax_discard(fs->dax, page, n);
+	}
+}
+
 PGMAP_PUBLIC int fsdax_destroy(struct fsdax *fs)
 {
 	if (!fs)
 		return 0;
 	(void)pthread_mutex_lock(&fs->lock);
-	bool busy = fs->nhandles != 0 || pgmap_live_pages(fs->pgmap) != 0;
+	bool busy = fs->nhandles != 0 || places_held(&fs->space.places);
 	(void)pthread_mutex_unlock(&fs->lock);
 	if (busy)
 		return -EBUSY;
 	wiper_stop(&fs->wiper);
 	(void)dax_release(fs->dax, fs);
 	if (fs->space.used || fs->space.nwaiting || space_populated(&fs->space))
-		(void)dax_discard(fs->dax, 0, dax_npages(fs->dax));
+		discard_all(fs);
 	struct inode *inode;
 	while ((inode = inode_first(&fs->inodes)) != NULL)
 		free_inode(fs, inode);
 	space_exit(&fs->space);
-	(void)pgmap_holder_end(fs->holder);
+	(void)fsdax_holder_end(fs->holder);
 	(void)pthread_mutex_destroy(&fs->lock);
 	free(fs);
 	return 0;
@@ -405,6 +430,27 @@ PGMAP_PUBLIC int fsdax_readdir(struct fsdax *fs, const char *path,
 	int err = readdir_locked(fs, path, fn, arg);
 	(void)pthread_mutex_unlock(&fs->lock);
 	return err;
+}
+
+PGMAP_PUBLIC unsigned fsdax_ndevices(const struct fsdax *fs)
+{
+	return fs->space.places.ndevices;
+}
+
+PGMAP_PUBLIC int fsdax_device(const struct fsdax *fs, unsigned i, struct fsdax_device *out)
+{
+	if (!fs || !out || i >= fs->space.places.ndevices)
+		return -EINVAL;
+	const struct places_device *device = &fs->space.places.devices[i];
+	*out = (struct fsdax_device){
+		.pgmap = device->span.pgmap,
+		.name = dax_name(device->memory),
+		.fd = device->span.fd,
+		.alive = dax_alive(device->memory),
+		.fd_offset_bytes = device->span.fd_offset_bytes,
+		.npages = device->span.npages,
+	};
+	return 0;
 }
 
 PGMAP_PUBLIC void fsdax_statfs(struct fsdax *fs, struct fsdax_statfs *out)

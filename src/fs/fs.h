@@ -27,9 +27,7 @@
 struct fsdax {
 	pthread_mutex_t lock;
 	struct dax_device *dax;
-	struct pgmap *pgmap;
-	struct pgmap_holder *holder; /* the pool's own, for the moment of a split */
-	struct dax_span span;        /* the whole device */
+	struct fsdax_holder *holder; /* the pool's own, for the moment of a split */
 	struct space space;
 	struct wiper wiper; /* none until fsdax_set_wiping() */
 	struct inode_table inodes;
@@ -40,7 +38,7 @@ struct fsdax {
 	fsdax_gone_fn *gone;
 	fsdax_taking_fn *taking; /* or null */
 	struct supply *supply;   /* or null: calls make ready what they need */
-	_Atomic bool dead;       /* the device: nobody waits for pages any more */
+	_Atomic bool dead;       /* all of the device: nobody waits for pages any more */
 	fs_log_fn *log;          /* null on a volatile pool */
 	void *log_arg;
 };
@@ -51,19 +49,25 @@ struct fsdax_file {
 	uint64_t refs; /* 1 while open, and 1 a mapping */
 };
 
+/* To whom references are charged: a holder of the pool's only pgmap, or one of all of its pgmaps, or, both null, nobody. */
+struct charged {
+	struct pgmap_holder *one;
+	struct fsdax_holder *all;
+};
+
 struct map_span {
 	uint64_t file_pgoff;
-	uint64_t pgoff;
+	uint64_t off; /* the folio's first page (places.h) */
 	uint8_t order;
 	uint8_t taken;          /* the pool's user has been told that it is being taken away; namespace lock */
-	_Atomic unsigned split; /* the folio has been split since: its parts are found by pgoff */
+	_Atomic unsigned split; /* the folio has been split since: its parts are found by their pages */
 	struct folio *folio;
 };
 
 struct fsdax_map {
 	LIST_ENTRY(fsdax_map) link; /* inode.maps */
 	struct fsdax_file *file;
-	struct pgmap_holder *holder;
+	struct charged holder;
 	void *cookie;
 	uint64_t first_page; /* the range, in file pages */
 	uint64_t end_page;
@@ -76,7 +80,7 @@ struct fsdax_map {
 /* map_make - a mapping of pages of these extents, which the file has or is about to have. Nobody knows of it before
  * map_add(); until then it can be unmade. */
 int map_make(struct fsdax_file *file, struct extents *extents, uint64_t first_page, uint64_t end_page,
-	     struct pgmap_holder *holder, void *cookie, struct fsdax_map **out);
+	     struct charged holder, void *cookie, struct fsdax_map **out);
 void map_unmake(struct fsdax_map *map);
 void map_add(struct fsdax_map *map);
 /* map_lost - these blocks have left this file: say so to those who map them. */
@@ -85,8 +89,17 @@ void map_lost(struct fsdax *fs, struct inode *inode, const struct block_list *lo
 void map_taken(struct fsdax *fs, struct inode *inode);
 /* map_check_alone - aborts where a folio begins inside of this extent. */
 void map_check_alone(struct fsdax *fs, const struct block *extent);
-/* map_split_folio_at - cut the folio that covers this pgoff, if it is held and can be, so that one begins there. */
-void map_split_folio_at(struct fsdax *fs, struct inode *inode, uint64_t pgoff);
+/* map_split_folio_at - cut the folio that covers this page, if it is held and can be, so that one begins there. */
+void map_split_folio_at(struct fsdax *fs, struct inode *inode, uint64_t off);
+
+/* holder.c. holder_on - whom references on this device's folios are charged to, or null. holder_check - whether that is
+ * somebody of this pool: -EINVAL, -ESHUTDOWN it has been ended. */
+struct pgmap_holder *holder_on(struct charged holder, unsigned device);
+int holder_check(const struct fsdax *fs, struct charged holder);
+
+/* damage.c. damage_isolate - of pages [first, end) of a file, which shall be mapped: -ENODEV, -EHWPOISON some are lost;
+ * where only others of their extents are, these are cut off (-ENOMEM). Under the namespace lock. */
+int damage_isolate(struct fsdax *fs, struct extents *extents, uint64_t first_page, uint64_t end_page);
 
 /* fs.c. Under the namespace lock. The name of a file or an empty directory. */
 int fs_remove_name(struct fsdax *fs, struct inode *inode);
@@ -97,8 +110,8 @@ void file_put(struct fsdax_file *file); /* one reference of a handle; the last o
 int file_truncate(struct fsdax *fs, struct inode *inode, uint64_t size_bytes);
 int file_punch(struct fsdax *fs, struct inode *inode, uint64_t from_page, uint64_t to_page);
 /* file_fill_map - fsdax_map() of these pages, some of which are a hole: they get memory. */
-int file_fill_map(struct fsdax_file *file, uint64_t first_page, uint64_t end_page, struct pgmap_holder *holder,
-		  void *cookie, struct fsdax_map **out);
+int file_fill_map(struct fsdax_file *file, uint64_t first_page, uint64_t end_page, struct charged holder, void *cookie,
+		  struct fsdax_map **out);
 void file_drop_if_unused(struct fsdax *fs, struct inode *inode);
 int64_t file_now_ns(void);
 

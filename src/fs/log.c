@@ -254,7 +254,8 @@ static int take_extents(struct fsdax *fs, const struct fs_record *record, struct
 	int err = 0;
 	for (uint64_t i = 0; i < record->nextents && !err; i++) {
 		const struct fs_extent *extent = &record->extents[i];
-		err = space_take(&fs->space, fs->space.base + extent->page, extent->order, extent->file_page, blocks);
+		err = space_take(&fs->space, places_off(&fs->space.places, extent->page), extent->order,
+				 extent->file_page, blocks);
 	}
 	return err == -ENOSPC ? -EINVAL : err;
 }

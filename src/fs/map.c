@@ -21,10 +21,10 @@
 /* Far below the count at which the core ends the program (c3.14): so that no client can bring a server there. */
 enum { FOLIO_REFS_MAX = PGMAP_MAX_REFS / 16 };
 
-/* One more reference on the held folio at this pgoff. */
-static int share(struct fsdax *fs, uint64_t pgoff, struct folio **out)
+/* One more reference on the held folio that covers this page. */
+static int share(const struct spot *spot, struct folio **out)
 {
-	int err = pgmap_get_folio(fs->pgmap, pgoff, out);
+	int err = pgmap_get_folio(spot->pgmap, spot->pgoff, out);
 	if (err || folio_refs(*out) <= FOLIO_REFS_MAX)
 		return err;
 	folio_put(*out);
@@ -35,31 +35,42 @@ static int share(struct fsdax *fs, uint64_t pgoff, struct folio **out)
 void map_check_alone(struct fsdax *fs, const struct block *extent)
 {
 	struct folio *folio;
+	struct spot spot = places_spot(&fs->space.places, extent->off);
 	for (uint64_t i = 1; i < UINT64_C(1) << extent->order; i++)
-		if (pgmap_find_folio(fs->pgmap, extent->off + i, &folio) == 0 && folio_pgoff(folio) == extent->off + i)
+		if (pgmap_find_folio(spot.pgmap, spot.pgoff + i, &folio) == 0 && folio_pgoff(folio) == spot.pgoff + i)
 			port_abort("fsdax: page %" PRIu64 ", in an extent of order %u at %" PRIu64
 				   ", is held as another extent's, order %u",
 				   extent->off + i, extent->order, extent->off, folio_order(folio));
 }
 
-/* One reference, charged, on the folio of this extent, or on the bigger one that still covers it. */
-static int activate(struct fsdax *fs, const struct block *extent, struct pgmap_holder *holder, struct folio **out)
+/* One reference on the folio of this extent, or on the bigger one that still covers it. Bad pages that it has elsewhere are no
+ * obstacle where it is held. */
+static int activate(struct fsdax *fs, const struct spot *spot, const struct block *extent, struct folio **out)
 {
-	struct folio *folio;
 	for (;;) {
-		int err = pgmap_request_folio(fs->pgmap, extent->off, extent->order, &folio);
-		if (err == -EBUSY)
-			err = share(fs, extent->off, &folio);
-		if (!err)
-			break;
+		int err = pgmap_request_folio(spot->pgmap, spot->pgoff, extent->order, out), refused = err;
+		if (err == -EBUSY || err == -EHWPOISON)
+			err = share(spot, out);
 		if (err != -ENOENT)
 			return err;
-		if (pgmap_release_quarantined(fs->pgmap, extent->off) == -EBUSY)
+		if (refused == -EHWPOISON)
+			return refused;
+		if (pgmap_release_quarantined(spot->pgmap, spot->pgoff) == -EBUSY)
 			return -EBUSY;
 		map_check_alone(fs, extent);
 		(void)sched_yield(); /* its last put runs: it will be idle */
 	}
-	int err = holder ? folio_charge(folio, holder) : 0;
+}
+
+static int activate_charged(struct fsdax *fs, const struct spot *spot, const struct block *extent,
+			    struct charged charged, struct folio **out)
+{
+	struct folio *folio;
+	struct pgmap_holder *holder = holder_on(charged, spot->device);
+	int err = activate(fs, spot, extent, &folio);
+	if (err)
+		return err;
+	err = holder ? folio_charge(folio, holder) : 0;
 	if (err)
 		folio_put(folio);
 	else
@@ -67,9 +78,9 @@ static int activate(struct fsdax *fs, const struct block *extent, struct pgmap_h
 	return err;
 }
 
-static bool covers(const struct map_span *span, uint64_t pgoff)
+static bool covers(const struct map_span *span, uint64_t off)
 {
-	return pgoff >= span->pgoff && pgoff - span->pgoff < UINT64_C(1) << span->order;
+	return off >= span->off && off - span->off < UINT64_C(1) << span->order;
 }
 
 static int add_span(struct fsdax *fs, struct fsdax_map *map, const struct block *extent)
@@ -77,13 +88,14 @@ static int add_span(struct fsdax *fs, struct fsdax_map *map, const struct block 
 	struct map_span *span = &map->spans[map->nspans];
 	if (map->nspans && covers(span - 1, extent->off))
 		return 0;
-	int err = activate(fs, extent, map->holder, &span->folio);
+	struct spot spot = places_spot(&fs->space.places, extent->off);
+	int err = activate_charged(fs, &spot, extent, map->holder, &span->folio);
 	if (err)
 		return err;
-	span->pgoff = folio_pgoff(span->folio);
+	span->off = places_folio_off(extent->off, &spot, span->folio);
 	span->order = (uint8_t)folio_order(span->folio);
 	span->taken = 0;
-	span->file_pgoff = extent->key - (extent->off - span->pgoff);
+	span->file_pgoff = extent->key - (extent->off - span->off);
 	atomic_init(&span->split, 0);
 	map->nspans++;
 	return 0;
@@ -93,29 +105,34 @@ static void add_piece(const struct fsdax *fs, struct fsdax_map *map, const struc
 {
 	uint64_t from = extent->key > map->first_page ? extent->key : map->first_page;
 	uint64_t end = block_end(extent) < map->end_page ? block_end(extent) : map->end_page;
-	uint64_t page = extent->off + (from - extent->key) - fs->space.base;
+	const struct places *places = &fs->space.places;
+	struct spot spot = places_spot(places, extent->off + (from - extent->key));
+	const struct dax_span *span = &places->devices[spot.device].span;
 	struct fsdax_piece piece = {
 		.file_offset_bytes = from << PGMAP_PAGE_SHIFT,
-		.device_offset_bytes = fs->span.fd_offset_bytes + (page << PGMAP_PAGE_SHIFT),
+		.device_offset_bytes = span->fd_offset_bytes + ((spot.pgoff - span->pgmap_pgoff) << PGMAP_PAGE_SHIFT),
 		.len_bytes = (end - from) << PGMAP_PAGE_SHIFT,
+		.device = spot.device,
+		.fd = span->fd,
 	};
 	struct fsdax_piece *last = map->npieces ? &map->pieces[map->npieces - 1] : NULL;
-	if (last && last->device_offset_bytes + last->len_bytes == piece.device_offset_bytes)
+	if (last && last->device == piece.device &&
+	    last->device_offset_bytes + last->len_bytes == piece.device_offset_bytes)
 		last->len_bytes += piece.len_bytes;
 	else /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): map_alloc() has set it */
 		map->pieces[map->npieces++] = piece;
 }
 
 /* Each part of a span that was split has a reference of this mapping's holder. */
-static void put_parts(struct fsdax *fs, const struct map_span *span, struct pgmap_holder *holder)
+static void put_parts(const struct map_span *span, const struct spot *spot, struct pgmap_holder *holder)
 {
-	uint64_t end = span->pgoff + (UINT64_C(1) << span->order);
-	for (uint64_t pgoff = span->pgoff; pgoff < end;) {
+	uint64_t end = spot->pgoff + (UINT64_C(1) << span->order);
+	for (uint64_t pgoff = spot->pgoff; pgoff < end;) {
 		struct folio *part;
-		int err = pgmap_find_folio(fs->pgmap, pgoff, &part);
+		int err = pgmap_find_folio(spot->pgmap, pgoff, &part);
 		if (err)
 			port_abort("fsdax: page %" PRIu64 " of span %" PRIu64 " order %u is not held: %d", pgoff,
-				   span->pgoff, span->order, err);
+				   spot->pgoff, span->order, err);
 		pgoff += folio_pages(part);
 		folio_put_holder(part, holder);
 	}
@@ -125,10 +142,12 @@ static void put_spans(struct fsdax *fs, struct fsdax_map *map)
 {
 	for (uint64_t i = 0; i < map->nspans; i++) {
 		const struct map_span *span = &map->spans[i];
+		struct spot spot = places_spot(&fs->space.places, span->off);
+		struct pgmap_holder *holder = holder_on(map->holder, spot.device);
 		if (atomic_load_explicit(&span->split, memory_order_acquire))
-			put_parts(fs, span, map->holder);
+			put_parts(span, &spot, holder);
 		else
-			folio_put_holder(span->folio, map->holder);
+			folio_put_holder(span->folio, holder);
 	}
 }
 
@@ -194,7 +213,7 @@ static uint64_t count_extents(struct extents *extents, uint64_t first, uint64_t 
 }
 
 int map_make(struct fsdax_file *file, struct extents *extents, uint64_t first_page, uint64_t end_page,
-	     struct pgmap_holder *holder, void *cookie, struct fsdax_map **out)
+	     struct charged holder, void *cookie, struct fsdax_map **out)
 {
 	if (!dax_alive(file->fs->dax))
 		return -ENODEV;
@@ -230,11 +249,17 @@ void map_add(struct fsdax_map *map)
 	LIST_INSERT_HEAD(&inode->maps, map, link);
 }
 
-static int map_locked(struct fsdax_file *file, uint64_t offset, uint64_t len, struct pgmap_holder *holder, void *cookie,
+static int map_locked(struct fsdax_file *file, uint64_t offset, uint64_t len, struct charged holder, void *cookie,
 		      struct fsdax_map **out)
 {
 	uint64_t first, end;
-	int err = check_range(file->fs, file->inode, offset, len, &first, &end);
+	int err = holder_check(file->fs, holder);
+	if (!err)
+		err = check_range(file->fs, file->inode, offset, len, &first, &end);
+	if (!err && !dax_alive(file->fs->dax))
+		err = -ENODEV;
+	if (!err)
+		err = damage_isolate(file->fs, &file->inode->extents, first, end);
 	if (!err && has_hole(file->fs, file->inode, first, end))
 		return file_fill_map(file, first, end, holder, cookie, out);
 	if (!err)
@@ -244,15 +269,27 @@ static int map_locked(struct fsdax_file *file, uint64_t offset, uint64_t len, st
 	return err;
 }
 
-PGMAP_PUBLIC int fsdax_map(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes,
-			   struct pgmap_holder *holder, void *cookie, struct fsdax_map **out)
+static int map_range(struct fsdax_file *file, uint64_t offset, uint64_t len, struct charged holder, void *cookie,
+		     struct fsdax_map **out)
 {
 	if (!file || !out)
 		return -EINVAL;
 	(void)pthread_mutex_lock(&file->fs->lock);
-	int err = map_locked(file, offset_bytes, len_bytes, holder, cookie, out);
+	int err = map_locked(file, offset, len, holder, cookie, out);
 	(void)pthread_mutex_unlock(&file->fs->lock);
 	return err;
+}
+
+PGMAP_PUBLIC int fsdax_map(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes,
+			   struct pgmap_holder *holder, void *cookie, struct fsdax_map **out)
+{
+	return map_range(file, offset_bytes, len_bytes, (struct charged){.one = holder}, cookie, out);
+}
+
+PGMAP_PUBLIC int fsdax_map_for(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes,
+			       struct fsdax_holder *holder, void *cookie, struct fsdax_map **out)
+{
+	return map_range(file, offset_bytes, len_bytes, (struct charged){.all = holder}, cookie, out);
 }
 
 static void unmap(struct fsdax_map *map, bool ended)
@@ -342,7 +379,7 @@ static void tell_taken(struct fsdax *fs, struct inode *inode, struct fsdax_map *
 {
 	for (uint64_t i = 0; i < map->nspans; i++) {
 		struct map_span *span = &map->spans[i];
-		uint8_t taken = taking_has(inode, span->pgoff, span->order, span->file_pgoff);
+		uint8_t taken = taking_has(inode, span->off, span->order, span->file_pgoff);
 		if (taken == span->taken)
 			continue;
 		span->taken = taken;
@@ -360,48 +397,52 @@ void map_taken(struct fsdax *fs, struct inode *inode)
 }
 
 /* Mark the spans that are this folio. */
-static void mark_split(struct inode *inode, uint64_t pgoff, unsigned order)
+static void mark_split(struct inode *inode, uint64_t off, unsigned order)
 {
 	struct fsdax_map *map;
 	LIST_FOREACH (map, &inode->maps, link) {
 		for (uint64_t i = 0; i < map->nspans; i++) {
 			struct map_span *span = &map->spans[i];
-			if (span->pgoff == pgoff && span->order == order)
+			if (span->off == off && span->order == order)
 				atomic_store_explicit(&span->split, 1, memory_order_release);
 		}
 	}
 }
 
-/* Halve a folio on which the pool itself has a charged reference, and give up that reference on both halves. */
-static int halve(struct fsdax *fs, struct inode *inode, struct folio *folio)
+/* Halve a folio on which the pool itself has a charged reference, and give up that reference on both halves. Its first page
+ * is that one of the pool's. */
+static int halve(struct inode *inode, struct folio *folio, uint64_t off, struct pgmap_holder *own)
 {
+	struct pgmap *pgmap = folio_pgmap(folio);
 	uint64_t pgoff = folio_pgoff(folio), half = folio_pages(folio) / 2;
 	unsigned order = folio_order(folio);
 	int err = folio_split(folio, order - 1);
 	if (err)
 		return err;
-	mark_split(inode, pgoff, order);
+	mark_split(inode, off, order);
 	for (uint64_t at = pgoff; at <= pgoff + half; at += half) {
 		struct folio *part;
-		err = pgmap_find_folio(fs->pgmap, at, &part);
+		err = pgmap_find_folio(pgmap, at, &part);
 		if (err)
 			port_abort("fsdax: no folio at page %" PRIu64 " after a split of %" PRIu64 " order %u: %d", at,
 				   pgoff, order, err);
-		folio_put_holder(part, fs->holder);
+		folio_put_holder(part, own);
 	}
 	return 0;
 }
 
-void map_split_folio_at(struct fsdax *fs, struct inode *inode, uint64_t pgoff)
+void map_split_folio_at(struct fsdax *fs, struct inode *inode, uint64_t off)
 {
 	struct folio *folio;
-	while (pgmap_get_folio(fs->pgmap, pgoff, &folio) == 0) {
-		if (folio_pgoff(folio) == pgoff || folio_charge(folio, fs->holder) != 0) {
+	struct spot spot = places_spot(&fs->space.places, off);
+	struct pgmap_holder *own = holder_on((struct charged){.all = fs->holder}, spot.device);
+	while (pgmap_get_folio(spot.pgmap, spot.pgoff, &folio) == 0) {
+		if (folio_pgoff(folio) == spot.pgoff || folio_charge(folio, own) != 0) {
 			folio_put(folio);
 			return;
 		}
-		if (halve(fs, inode, folio) != 0) {
-			folio_put_holder(folio, fs->holder); /* pinned, or held by nobody known: it goes as a whole */
+		if (halve(inode, folio, places_folio_off(off, &spot, folio), own) != 0) {
+			folio_put_holder(folio, own); /* pinned, or held by nobody known: it goes as a whole */
 			return;
 		}
 	}
@@ -425,9 +466,10 @@ PGMAP_PUBLIC uint64_t fsdax_map_nspans(const struct fsdax_map *map)
 PGMAP_PUBLIC void fsdax_map_span(const struct fsdax_map *map, uint64_t i, struct fsdax_span *out)
 {
 	const struct map_span *span = &map->spans[i];
-	*out = (struct fsdax_span){span->file_pgoff, span->pgoff, span->order, span->folio};
+	struct spot spot = places_spot(&map->file->fs->space.places, span->off);
+	*out = (struct fsdax_span){span->file_pgoff, spot.pgoff, span->order, span->folio, spot.device};
 	if (atomic_load_explicit(&span->split, memory_order_acquire))
-		(void)pgmap_find_folio(map->file->fs->pgmap, span->pgoff, &out->folio);
+		(void)pgmap_find_folio(spot.pgmap, spot.pgoff, &out->folio);
 }
 
 PGMAP_PUBLIC struct fsdax_file *fsdax_map_file(const struct fsdax_map *map)

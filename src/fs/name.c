@@ -49,6 +49,18 @@ int name_walk(struct inode *root, const char *path, struct name_at *out)
 	return 0;
 }
 
+int name_file(struct inode *root, const char *path, struct inode **out)
+{
+	struct name_at at;
+	int err = name_walk(root, path, &at);
+	if (err)
+		return err;
+	if (!at.inode)
+		return -ENOENT;
+	*out = at.inode;
+	return at.inode->type == FSDAX_DIR ? -EISDIR : 0;
+}
+
 /* Copy text to where it stands in the whole, as far as that lies within n bytes. */
 static void place(char *buf, size_t n, size_t at, const char *text, size_t len)
 {

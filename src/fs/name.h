@@ -21,6 +21,9 @@ struct name_at {
  * -ENOENT and -ENOTDIR (before the last component). */
 int name_walk(struct inode *root, const char *path, struct name_at *out);
 
+/* name_file - the file of this path. -ENOENT, -EISDIR, and those of name_walk(). */
+int name_file(struct inode *root, const char *path, struct inode **out);
+
 /* name_path - "/a/b" of a linked inode, or, once unlinked, its last path and " (deleted)"; cut to n bytes with the
  * final NUL. Answers the whole length. n may be 0. */
 size_t name_path(const struct inode *inode, char *buf, size_t n);

@@ -12,29 +12,61 @@
 /* Of blocks, or of runs in a block, look at so many. */
 enum { LOOK_AT = 16 };
 
-int space_init(struct space *space, struct dax_device *dax, const struct dax_span *span)
+/* Whatever an earlier owner left is in what is resident. */
+static void find_resident(struct space *space)
+{
+	const struct places *places = &space->places;
+	for (size_t i = 0; i < places->nsegments; i++) {
+		const struct places_segment *segment = &places->segments[i];
+		for (uint64_t at = segment->base, n; at < segment->base + segment->npages; at += n) {
+			char *addr;
+			n = places_run(places, at, segment->base + segment->npages - at, &addr);
+			if (!places->devices[places_spot(places, at).device].span.resident)
+				continue;
+			stock_set(&space->stock, at, n, STOCK_DIRTY);
+			space->resident += n;
+		}
+	}
+	space->keep = space->resident;
+}
+
+/* All pages are free. */
+static int init_free(struct space *space)
+{
+	const struct places *places = &space->places;
+	int err = stock_init(&space->stock, places->base, places->end - places->base, space->granule_order);
+	if (err)
+		return err;
+	for (size_t i = 0; i < places->nsegments && !err; i++)
+		err = buddy_add(&space->buddy, places->segments[i].base, places->segments[i].npages);
+	if (err) {
+		buddy_exit(&space->buddy);
+		stock_exit(&space->stock);
+	} else if (places->resident) {
+		find_resident(space);
+	}
+	return err;
+}
+
+int space_init(struct space *space, struct dax_device *dax)
 {
 	memset(space, 0, sizeof(*space));
+	int err = places_init(&space->places, dax);
+	if (err)
+		return err;
 	space->dax = dax;
-	space->pgmap = span->pgmap;
-	space->base = span->pgmap_pgoff;
-	space->addr = span->addr;
+	space->base = space->places.base;
 	space->pages = dax_npages(dax);
 	space->granule_order = dax_granule_order(dax);
 	RB_INIT(&space->waiting);
+	RB_INIT(&space->gone);
+	RB_INIT(&space->bad);
 	STAILQ_INIT(&space->unwiped);
 	LIST_INIT(&space->watches);
-	int err = stock_init(&space->stock, space->base, space->pages, space->granule_order);
-	if (err)
-		return err;
-	err = buddy_init(&space->buddy, space->base, space->pages);
+	err = init_free(space);
 	if (err) {
-		stock_exit(&space->stock);
+		places_exit(&space->places);
 		return err;
-	}
-	if (span->resident) { /* whatever an earlier owner left is in it */
-		stock_set(&space->stock, space->base, space->pages, STOCK_DIRTY);
-		space->resident = space->keep = space->pages;
 	}
 	pthread_condattr_t clock;
 	(void)pthread_condattr_init(&clock);
@@ -47,14 +79,22 @@ int space_init(struct space *space, struct dax_device *dax, const struct dax_spa
 	return 0;
 }
 
-void space_exit(struct space *space)
+static void free_tree(struct block_tree *tree)
 {
 	struct block *block;
-	while ((block = block_first(&space->waiting)) != NULL) {
-		block_remove(&space->waiting, block);
+	while ((block = block_first(tree)) != NULL) {
+		block_remove(tree, block);
 		block_free(block);
 	}
+}
+
+void space_exit(struct space *space)
+{
+	free_tree(&space->waiting);
+	free_tree(&space->gone);
+	free_tree(&space->bad);
 	block_free_list(&space->unwiped);
+	places_exit(&space->places);
 	buddy_exit(&space->buddy);
 	stock_exit(&space->stock);
 	zero_exit(&space->zero);
@@ -69,7 +109,7 @@ static int discard(struct space *space, uint64_t pgoff, uint64_t npages)
 	(void)space, (void)pgoff, (void)npages;
 	return 0;
 #else
-	return dax_discard(space->dax, pgoff - space->base, npages);
+	return dax_discard(space->dax, places_page(&space->places, pgoff), npages);
 #endif
 }
 
@@ -100,7 +140,7 @@ static void release_dirty(struct space *space, struct block_list *blocks)
 		STAILQ_REMOVE_HEAD(blocks, list);
 		space->nwaiting -= block_pages(block);
 		stock_set(&space->stock, block->off, block_pages(block), STOCK_DIRTY);
-		buddy_free(&space->buddy, block);
+		space_make_free(space, block);
 	}
 	if (space->asleep) {
 		space->asleep = false;
@@ -118,7 +158,7 @@ static void release_discarded(struct space *space, struct block_list *blocks)
 	while ((block = STAILQ_FIRST(blocks)) != failed) {
 		STAILQ_REMOVE_HEAD(blocks, list);
 		space->nwaiting -= block_pages(block);
-		buddy_free(&space->buddy, block);
+		space_make_free(space, block);
 	}
 	STAILQ_CONCAT(&space->unwiped, blocks);
 	(void)pthread_mutex_unlock(&space->lock);
@@ -241,16 +281,17 @@ void space_folio_free(struct space *space, uint64_t pgoff, uint64_t npages)
 /* A block that waits: see to it that it becomes free, now or at its last put. space.h says why each case is right. */
 static void settle(struct space *space, uint64_t pgoff, unsigned order)
 {
+	struct spot spot = places_spot(&space->places, pgoff);
 	for (;;) {
 		struct folio *folio;
-		int err = pgmap_request_folio(space->pgmap, pgoff, order, &folio);
+		int err = pgmap_request_folio(spot.pgmap, spot.pgoff, order, &folio);
 		if (!err) {
 			folio_put(folio); /* the last: space_folio_free() */
 			return;
 		}
-		if (pgmap_find_folio(space->pgmap, pgoff, &folio) == 0)
+		if (pgmap_find_folio(spot.pgmap, spot.pgoff, &folio) == 0)
 			return;
-		if (pgmap_release_quarantined(space->pgmap, pgoff) != -ENOENT)
+		if (pgmap_release_quarantined(spot.pgmap, spot.pgoff) != -ENOENT)
 			return;
 		if (err != -EBUSY) {
 			space_folio_free(space, pgoff, UINT64_C(1) << order);
@@ -280,17 +321,28 @@ void space_lose(struct space *space, struct block_list *blocks)
 	}
 }
 
+/* Through the mappings here, memory by memory. False: some is not mapped, or has no memory behind it. */
+static bool zero_in_place(struct space *space, uint64_t pgoff, uint64_t npages)
+{
+	bool done = true;
+	while (npages && done) {
+		char *at;
+		uint64_t n = places_run(&space->places, pgoff, npages, &at);
+		done = at && zero_bytes(&space->zero, at, n << PGMAP_PAGE_SHIFT) == 0;
+		pgoff += n;
+		npages -= n;
+	}
+	return done;
+}
+
 int space_wipe(struct space *space, uint64_t pgoff, uint64_t npages, enum stock_state *state)
 {
 	*state = STOCK_CLEAN;
 #ifdef PGMAP_FAULT_STALE
 	npages = 0;
 #endif
-	if (space->addr) {
-		char *at = (char *)space->addr + ((pgoff - space->base) << PGMAP_PAGE_SHIFT);
-		if (zero_bytes(&space->zero, at, npages << PGMAP_PAGE_SHIFT) == 0)
-			return 0;
-	}
+	if (zero_in_place(space, pgoff, npages))
+		return 0;
 	*state = STOCK_ABSENT;
 	return discard(space, pgoff, npages);
 }
@@ -316,7 +368,7 @@ static bool begin_piece(struct space *space, enum stock_state state, uint64_t fr
 			return true;
 		}
 		/* Taken, and being made ready. */
-		from = at + stock_run(&space->stock, at, space->base + space->pages, &state);
+		from = at + stock_run(&space->stock, at, space->places.end, &state);
 	}
 }
 
@@ -363,6 +415,8 @@ bool space_piece_begin_absent(struct space *space, uint64_t most_pages)
 void space_piece_end(struct space *space, enum stock_state state)
 {
 	stock_set(&space->stock, space->wiping, space->wiping_pages, state);
+	if (space->nlost)
+		space_unstock_lost(space, space->wiping, space->wiping + space->wiping_pages);
 	space->wiping_pages = 0;
 	if (space->nstopped)
 		(void)pthread_cond_broadcast(&space->done);
@@ -436,9 +490,7 @@ void space_statfs(struct space *space, struct fsdax_statfs *out)
 	out->wiped_ahead = space->wiped_ahead;
 	out->wiped_late = space->wiped_late;
 	out->granule_order = space->granule_order;
-	for (unsigned order = 0; order <= PGMAP_MAX_ORDER; order++)
-		out->free_by_order[order] = space->buddy.count[order];
-	for (unsigned order = PGMAP_MAX_ORDER + 1; order <= BLOCK_MAX_ORDER; order++)
-		out->free_by_order[PGMAP_MAX_ORDER] += space->buddy.count[order] << (order - PGMAP_MAX_ORDER);
+	out->lost = space->nlost;
+	space_count_free(space, out->free_by_order);
 	(void)pthread_mutex_unlock(&space->lock);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * space.h - who owns each page of the pool's device: a file (used), nobody (free), or nobody yet (waiting: lost by its
- * file, but still held, quarantined, or not to be wiped). used + free + waiting = pages whenever the lock is free (c6.10).
+ * space.h - who owns each page of the pool's device: a file (used), nobody (free), or nobody yet (waiting: taken from its
+ * file, but still held, quarantined, not to be wiped, or on a device that is dead or bad there). used + free + waiting = pages whenever the lock is free (c6.10).
  *
  * The way back to free is one-way and exact (c6.8, c6.9). space_lose() first puts the block in the waiting set, under
  * the lock, and only then asks the core whether it is held. Whoever takes it out of the set again, under the lock,
@@ -14,6 +14,9 @@
  *
  * Every block is covered by at most one folio: a folio is requested for a whole block, and a block is only cut where
  * its folio was cut first, or stays whole and covers the cut blocks (then they all wait for it).
+ *
+ * Pages have the numbers of places.h: a pgoff where there is one memory. What is lost (its device dead, its data gone) and would be
+ * free waits; a block that is partly so is cut.
  *
  * What is free may be dirty (stock.h). It is wiped after its last put and before the next owner has it: by the wiper
  * (wiper.h), or else by space_alloc(), for which a page stays free, and counted so, until it is taken. Three rules make
@@ -41,12 +44,13 @@
 
 #include "dev/zero.h"
 #include "fs/buddy.h"
+#include "fs/places.h"
 #include "fs/stock.h"
 
 /* Somebody who waits until a page of a range may have become idle. */
 struct space_watch {
 	LIST_ENTRY(space_watch) link;
-	uint64_t from, end; /* pgoffs */
+	uint64_t from, end; /* pages */
 	bool woken;         /* since the range was set */
 	/* Called under space.lock, in the context of whoever put last. Calls nothing of the pool. */
 	void (*wake)(struct space_watch *watch);
@@ -54,20 +58,22 @@ struct space_watch {
 
 struct space {
 	pthread_mutex_t lock;
-	struct buddy buddy;        /* in pgoffs of the pgmap, so that alignment here is alignment of folios */
+	struct buddy buddy;        /* in the pool's numbers, so that alignment here is alignment of folios */
 	struct stock stock;        /* the state of what is free, and of what space_alloc() has and makes ready */
 	struct stock_count taken;  /* pages of stock that space_alloc() makes ready: used already */
 	struct block_tree waiting; /* lost, and maybe held */
 	struct block_list unwiped; /* held by nobody, but the device could not wipe them */
+	struct block_tree gone;    /* held by nobody, but their device is dead (lost.c), */
+	struct block_tree bad;     /* or their data is lost */
 	LIST_HEAD(, space_watch) watches;
 	uint64_t used;     /* pages */
-	uint64_t nwaiting; /* pages: in `waiting`, in `unwiped`, or being discarded */
+	uint64_t nwaiting; /* pages: in `waiting`, `unwiped`, `gone` or `bad`, or being discarded */
+	uint64_t nlost;    /* of these: in `gone` or `bad` */
 	uint64_t pages;    /* of the device */
-	uint64_t base;     /* pgoff of the device's page 0 */
+	uint64_t base;     /* the first page's number */
 	unsigned granule_order;
 	struct dax_device *dax;
-	struct pgmap *pgmap;
-	void *addr; /* where page 0 of the device is mapped here, or null */
+	struct places places;
 	struct zero zero;
 	uint64_t keep;       /* pages: so many free ones may keep their memory for good */
 	uint64_t resident;   /* pages whose memory is nobody else's: keep is never less, and they are dirty at first */
@@ -85,14 +91,17 @@ struct space {
 	uint64_t wiped_ahead, wiped_late; /* pages ever: by the wiper, by space_alloc() */
 };
 
-int space_init(struct space *space, struct dax_device *dax, const struct dax_span *span);
+/* space_init - -EINVAL some of the device cannot have folios, -ENOMEM. */
+int space_init(struct space *space, struct dax_device *dax);
 void space_exit(struct space *space);
 
 /* space_alloc - npages (whole granules) for a file from its page file_page on, with memory behind them that reads as
  * zero: appended to *out in ascending order, keyed by file page, as big and aligned as the size and max_order allow.
- * -ENOSPC, -ENOMEM, -ENXIO the device is dead, or what the device says: nothing changed. */
+ * -ENOSPC, -ENOMEM, -ENXIO all of the device is dead, or what it says: nothing changed. */
 int space_alloc(struct space *space, uint64_t file_page, uint64_t npages, unsigned max_order, struct block_list *out);
-/* space_take - the block at this pgoff, for replay; not populated. */
+/* space_count_free - blocks that it could hand out, by order: free ones may be bigger. Under the lock.
+ * space_take - the block at this pgoff, for replay; not populated. */
+void space_count_free(struct space *space, uint64_t by_order[PGMAP_MAX_ORDER + 1]);
 int space_take(struct space *space, uint64_t pgoff, unsigned order, uint64_t file_page, struct block_list *out);
 /* space_give_back - blocks that no file ever had. space_lose - blocks that a file had. Both take the nodes. */
 void space_give_back(struct space *space, struct block_list *blocks);
@@ -132,6 +141,20 @@ void space_piece_end(struct space *space, enum stock_state state);
 void space_wait_for_piece(struct space *space);
 void space_keep_to(struct space *space);
 void space_retry_unwiped(struct space *space);
+
+/*
+ * Pages that are lost (lost.c). space_damage - so many pages of the device are dead, or have lost their data: those that are
+ * free are handed out no more, nor are others once they come back. Calls nothing that waits. space_find_damage - what is
+ * bad from the start: 0, -ENOMEM.
+ * space_make_free - a block, counted nowhere, is free, or it is lost. Under the lock.
+ * space_unstock_lost - of these pages, which are said to have memory, the lost ones have none. Under the lock.
+ * space_retry_lost - where space is short: what the device can make good again is free.
+ */
+void space_damage(struct space *space, uint64_t page, uint64_t npages);
+int space_find_damage(struct space *space);
+void space_make_free(struct space *space, struct block *block);
+void space_unstock_lost(struct space *space, uint64_t from, uint64_t end);
+void space_retry_lost(struct space *space);
 
 /* Whole granules for so many bytes. */
 static inline uint64_t space_pages_for(const struct space *space, uint64_t bytes)

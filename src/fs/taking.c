@@ -14,8 +14,9 @@
 static bool is_page_held(struct fsdax *fs, const struct block *block)
 {
 	struct folio *folio;
+	struct spot spot = places_spot(&fs->space.places, block->off);
 	for (uint64_t i = 0; i < block_pages(block); i++)
-		if (pgmap_find_folio(fs->pgmap, block->off + i, &folio) == 0)
+		if (pgmap_find_folio(spot.pgmap, spot.pgoff + i, &folio) == 0)
 			return true;
 	return false;
 }
@@ -23,17 +24,18 @@ static bool is_page_held(struct fsdax *fs, const struct block *block)
 /* 0: every page is idle. -EBUSY: one is held or quarantined. Or what the core says. */
 static int ask(struct fsdax *fs, const struct block *block)
 {
+	struct spot spot = places_spot(&fs->space.places, block->off);
 	for (;;) {
 		struct folio *folio;
-		int err = pgmap_request_folio(fs->pgmap, block->off, block->order, &folio);
+		int err = pgmap_request_folio(spot.pgmap, spot.pgoff, block->order, &folio);
 		if (!err)
 			folio_put(folio);
 		if (err == -EHWPOISON)
 			return is_page_held(fs, block) ? -EBUSY : 0;
 		if (err != -EBUSY)
 			return err;
-		if (pgmap_find_folio(fs->pgmap, block->off, &folio) == 0 ||
-		    pgmap_release_quarantined(fs->pgmap, block->off) == -EBUSY)
+		if (pgmap_find_folio(spot.pgmap, spot.pgoff, &folio) == 0 ||
+		    pgmap_release_quarantined(spot.pgmap, spot.pgoff) == -EBUSY)
 			return -EBUSY;
 		map_check_alone(fs, block);
 		(void)sched_yield(); /* its last put runs: it will be idle */
@@ -46,6 +48,13 @@ static struct block *first_block(struct extents *extents, uint64_t page)
 	return block ? block : block_at_or_after(&extents->tree, page);
 }
 
+/* Their device: who holds these pages is not waited for. */
+static bool is_going(const struct fsdax *fs, const struct block *block)
+{
+	const struct places *places = &fs->space.places;
+	return places_damaged(places) && places_error(places, block->off, block->off + block_pages(block)) == -ENODEV;
+}
+
 /* Blocks from taking->next on: the first that is held stays there. */
 static int ask_on(struct taking *taking)
 {
@@ -56,7 +65,7 @@ static int ask_on(struct taking *taking)
 		int err = ask(fs, block);
 		if (err) {
 			taking->next = block->key;
-			return err;
+			return err == -EBUSY && is_going(fs, block) ? -ENODEV : err;
 		}
 	}
 	taking->next = taking->from;
@@ -108,7 +117,7 @@ static int try_locked(struct taking *taking)
 	if (!err && !whole)
 		err = ask_on(taking);
 	if (!err && is_open_elsewhere(taking))
-		err = pgmap_state(taking->fs->pgmap) == PGMAP_LIVE ? -EBUSY : -ENODEV;
+		err = places_live(&taking->fs->space.places) ? -EBUSY : -ENODEV;
 	if (!err)
 		return change(taking);
 	if (err == -EBUSY)
@@ -166,18 +175,6 @@ int taking_punch(struct taking *taking, struct fsdax_file *file, uint64_t offset
 	return err;
 }
 
-static int find_file(struct fsdax *fs, const char *path, struct inode **out)
-{
-	struct name_at at;
-	int err = name_walk(fs->root, path, &at);
-	if (err)
-		return err;
-	if (!at.inode)
-		return -ENOENT;
-	*out = at.inode;
-	return at.inode->type == FSDAX_DIR ? -EISDIR : 0;
-}
-
 int taking_unlink(struct taking *taking, struct fsdax *fs, const char *path)
 {
 	struct inode *inode;
@@ -185,7 +182,7 @@ int taking_unlink(struct taking *taking, struct fsdax *fs, const char *path)
 		return -EINVAL;
 	taking->to = UINT64_MAX;
 	(void)pthread_mutex_lock(&fs->lock);
-	int err = find_file(fs, path, &inode);
+	int err = name_file(fs->root, path, &inode);
 	if (!err)
 		err = prepare(taking, fs, inode, TAKING_UNLINK);
 	(void)pthread_mutex_unlock(&fs->lock);

@@ -76,9 +76,11 @@ static enum stock_state work_on(struct space *space, uint64_t at, uint64_t npage
 	enum stock_state state;
 	switch (job) {
 	case DISCARD:
-		return dax_discard(space->dax, at - space->base, npages) == 0 ? STOCK_ABSENT : STOCK_DIRTY;
+		return dax_discard(space->dax, places_page(&space->places, at), npages) == 0 ? STOCK_ABSENT
+											     : STOCK_DIRTY;
 	case POPULATE:
-		return dax_populate(space->dax, at - space->base, npages) == 0 ? STOCK_CLEAN : STOCK_ABSENT;
+		return dax_populate(space->dax, places_page(&space->places, at), npages) == 0 ? STOCK_CLEAN
+											      : STOCK_ABSENT;
 	default:
 #ifdef PGMAP_FAULT_UNWIPED /* the planted bug: what the wiper calls clean is not */
 		return STOCK_CLEAN;

@@ -42,7 +42,6 @@ static int set_up(void **state)
 {
 	(void)state;
 	char why[DEV_WHY_MAX];
-	struct dax_span span;
 	discard_fails = 0;
 	populates_left = 1000;
 	assert_int_equal(dev_open("memfd:size=256K,page=4K", &dev, why), 0);
@@ -63,8 +62,7 @@ static int set_up(void **state)
 	};
 	assert_int_equal(dax_create(&params, &dax), 0);
 	pgmap = dax_pgmap(dax);
-	assert_int_equal(dax_direct_access(dax, 0, PAGES, &span), PAGES);
-	assert_int_equal(space_init(&space, dax, &span), 0);
+	assert_int_equal(space_init(&space, dax), 0);
 	assert_int_equal(dax_hold(dax, &space, &holder_ops), 0);
 	return 0;
 }

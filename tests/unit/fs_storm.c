@@ -22,6 +22,61 @@ static uint64_t rnd(uint64_t *seed, uint64_t n)
 	return *seed % n;
 }
 
+/* One memory, or a stack of three, with as many pages. */
+enum layout { ONE, LINEAR, STRIPE };
+static enum layout layout;
+
+static void open_layout(struct pool *pool)
+{
+	static const uint64_t parts[] = {(uint64_t)900 * PAGE, (uint64_t)1301 * PAGE, (uint64_t)799 * PAGE, 0};
+	static const uint64_t equal[] = {(uint64_t)1000 * PAGE, (uint64_t)1000 * PAGE, (uint64_t)1000 * PAGE, 0};
+	if (layout == ONE)
+		pool_open(pool, (uint64_t)POOL_PAGES * PAGE, 0, NULL);
+	else if (layout == LINEAR)
+		pool_open_stack(pool, parts, 0, NULL);
+	else
+		pool_open_stack(pool, equal, 8, NULL);
+}
+
+static void close_layout(struct pool *pool)
+{
+	if (layout == ONE)
+		pool_close(pool);
+	else
+		pool_close_stack(pool);
+}
+
+/* To whom references are charged: on one memory a holder of its pgmap. */
+struct who {
+	struct pgmap_holder *one;
+	struct fsdax_holder *all;
+};
+
+static void who_create(struct pool *pool, const char *name, struct who *who)
+{
+	if (layout == ONE)
+		assert_int_equal(pgmap_holder_create(pool->pgmap, name, &who->one), 0);
+	else
+		assert_int_equal(fsdax_holder_create(pool->fs, name, &who->all), 0);
+}
+
+static void who_end(struct who *who)
+{
+	if (who->one)
+		assert_int_equal(pgmap_holder_end(who->one), 0);
+	if (who->all)
+		assert_int_equal(fsdax_holder_end(who->all), 0);
+	*who = (struct who){NULL, NULL};
+}
+
+static int map_for(struct fsdax_file *file, uint64_t offset, uint64_t len, const struct who *who,
+		   struct fsdax_map **out)
+{
+	if (who->all)
+		return fsdax_map_for(file, offset, len, who->all, NULL, out);
+	return fsdax_map(file, offset, len, who->one, NULL, out);
+}
+
 /* The model: a byte for each page of each file, and of each page that a mapping has though its file lost it. */
 struct model_file {
 	struct fsdax_file *file;
@@ -33,7 +88,7 @@ struct model_file {
 
 struct model_map {
 	struct fsdax_map *map;
-	struct pgmap_holder *holder;
+	struct who holder;
 	struct model_file *file;
 	uint64_t first, end;     /* file pages */
 	char is_lost[MAX_PAGES]; /* the others are still the file's */
@@ -142,8 +197,7 @@ static void model_map(struct model_map *m)
 	m->first = rnd(&seed, f->pages);
 	m->end = m->first + 1 + rnd(&seed, f->pages - m->first);
 	memset(m->is_lost, 0, sizeof(m->is_lost));
-	int err = fsdax_map(f->file, m->first * PAGE, (m->end - m->first) * PAGE - rnd(&seed, PAGE), m->holder, NULL,
-			    &m->map);
+	int err = map_for(f->file, m->first * PAGE, (m->end - m->first) * PAGE - rnd(&seed, PAGE), &m->holder, &m->map);
 	if (err) {
 		assert_int_equal(err, -ENOSPC); /* for its holes */
 		m->map = NULL;
@@ -199,7 +253,7 @@ static void model_step(void)
 /* keep_bytes, cpu_percent: as for fsdax_set_wiping(). */
 static void random_calls_agree_with_a_model(uint64_t keep_bytes, unsigned cpu_percent)
 {
-	pool_open(&pool, (uint64_t)POOL_PAGES * PAGE, 0, NULL);
+	open_layout(&pool);
 	assert_int_equal(fsdax_set_wiping(pool.fs, keep_bytes, cpu_percent), 0);
 	memset(files, 0, sizeof(files));
 	memset(maps, 0, sizeof(maps));
@@ -207,8 +261,10 @@ static void random_calls_agree_with_a_model(uint64_t keep_bytes, unsigned cpu_pe
 		(void)snprintf(files[i].name, sizeof(files[i].name), "x%d", i);
 		files[i].file = make_file(&pool, files[i].name, 0);
 	}
-	for (int i = 0; i < MAPS; i++) /* some charged to themselves, some to nobody: both kinds of split */
-		assert_int_equal(i % 3 ? pgmap_holder_create(pool.pgmap, "map", &maps[i].holder) : 0, 0);
+	for (int i = 0; i < MAPS; i++) { /* some charged to themselves, some to nobody: both kinds of split */
+		if (i % 3)
+			who_create(&pool, "map", &maps[i].holder);
+	}
 	for (int i = 0; i < ROUNDS; i++) {
 		model_step();
 		uint64_t used = 0;
@@ -219,8 +275,7 @@ static void random_calls_agree_with_a_model(uint64_t keep_bytes, unsigned cpu_pe
 	for (int i = 0; i < MAPS; i++) {
 		if (maps[i].map)
 			model_unmap(&maps[i]);
-		if (maps[i].holder)
-			assert_int_equal(pgmap_holder_end(maps[i].holder), 0);
+		who_end(&maps[i].holder);
 	}
 	assert_int_equal(pool_statfs(&pool).waiting, 0);
 	for (int i = 0; i < FILES; i++) {
@@ -228,8 +283,8 @@ static void random_calls_agree_with_a_model(uint64_t keep_bytes, unsigned cpu_pe
 		fsdax_close(files[i].file);
 	}
 	assert_space(&pool, 0, 0);
-	assert_int_equal(pgmap_live_pages(pool.pgmap), 0);
-	pool_close(&pool);
+	assert_int_equal(pool_live_pages(&pool), 0);
+	close_layout(&pool);
 }
 
 static void c6_8_c6_9_random_calls_agree_with_a_model(void **state)
@@ -260,7 +315,7 @@ struct worker {
 	pthread_t thread;
 	uint64_t seed;
 	char byte;
-	struct pgmap_holder *holder;
+	struct who holder;
 	struct fsdax_map *slot[SLOTS];
 	const char *wrong;
 };
@@ -293,7 +348,8 @@ static void make_one(struct worker *w, struct fsdax_map **slot)
 	check(w, fsdax_open(pool.fs, mine, FSDAX_CREATE | FSDAX_EXCL, &file) == 0, "create");
 	int err = fsdax_truncate(file, bytes);
 	if (!err) {
-		err = fsdax_map(file, 0, bytes, rnd(&w->seed, 4) ? w->holder : NULL, NULL, slot);
+		static const struct who nobody;
+		err = map_for(file, 0, bytes, rnd(&w->seed, 4) ? &w->holder : &nobody, slot);
 		check(w, err == 0, "map");
 		check(w, map_is_all(&pool, *slot, 0), "a fresh page is not zero");
 		fill_map(&pool, *slot, w->byte);
@@ -357,14 +413,14 @@ static void threads_never_see_each_others_pages(uint64_t keep_bytes, unsigned cp
 {
 	static struct worker workers[THREADS];
 	memset(workers, 0, sizeof(workers));
-	pool_open(&pool, (uint64_t)POOL_PAGES * PAGE, 0, NULL);
+	open_layout(&pool);
 	assert_int_equal(fsdax_set_wiping(pool.fs, keep_bytes, cpu_percent), 0);
 	assert_int_equal(fsdax_mkdir(pool.fs, "d0"), 0);
 	assert_int_equal(fsdax_mkdir(pool.fs, "d1"), 0);
 	for (int i = 0; i < THREADS; i++) {
 		workers[i].byte = (char)('A' + i);
 		workers[i].seed = 77 + (uint64_t)i;
-		assert_int_equal(pgmap_holder_create(pool.pgmap, "worker", &workers[i].holder), 0);
+		who_create(&pool, "worker", &workers[i].holder);
 		assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
 	}
 	for (int i = 0; i < THREADS; i++)
@@ -372,11 +428,11 @@ static void threads_never_see_each_others_pages(uint64_t keep_bytes, unsigned cp
 	for (int i = 0; i < THREADS; i++) {
 		if (workers[i].wrong)
 			fail_msg("thread %d: %s", i, workers[i].wrong);
-		assert_int_equal(pgmap_holder_end(workers[i].holder), 0);
+		who_end(&workers[i].holder);
 	}
 	assert_int_equal(pool_statfs(&pool).waiting, 0);
-	assert_int_equal(pgmap_live_pages(pool.pgmap), 0);
-	pool_close(&pool);
+	assert_int_equal(pool_live_pages(&pool), 0);
+	close_layout(&pool);
 }
 
 static void c6_8_c6_9_threads_never_see_each_others_pages(void **state)
@@ -391,6 +447,24 @@ static void c6_9_nor_those_that_the_wiper_has_wiped(void **state)
 	threads_never_see_each_others_pages((uint64_t)POOL_PAGES * PAGE, 100);
 }
 
+static void c6_8_c6_9_so_it_is_on_a_linear_stack(void **state)
+{
+	(void)state;
+	layout = LINEAR;
+	random_calls_agree_with_a_model((uint64_t)POOL_PAGES * PAGE / 2, 0);
+	threads_never_see_each_others_pages((uint64_t)POOL_PAGES * PAGE, 100);
+	layout = ONE;
+}
+
+static void c6_8_c6_9_so_it_is_on_a_stripe(void **state)
+{
+	(void)state;
+	layout = STRIPE;
+	random_calls_agree_with_a_model((uint64_t)POOL_PAGES * PAGE, 100);
+	threads_never_see_each_others_pages(0, 0);
+	layout = ONE;
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -399,6 +473,8 @@ int main(void)
 		cmocka_unit_test(c6_9_so_they_do_where_pages_are_wiped_ahead),
 		cmocka_unit_test(c6_8_c6_9_threads_never_see_each_others_pages),
 		cmocka_unit_test(c6_9_nor_those_that_the_wiper_has_wiped),
+		cmocka_unit_test(c6_8_c6_9_so_it_is_on_a_linear_stack),
+		cmocka_unit_test(c6_8_c6_9_so_it_is_on_a_stripe),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

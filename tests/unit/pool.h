@@ -22,6 +22,15 @@
 
 enum { KIB = 1024, MIB = 1024 * KIB, PAGE = 4096 };
 
+/* One memory of a stack. */
+struct pool_part {
+	struct dev *dev;
+	uint64_t bytes;
+	char *mem;
+	struct dax_device *dax;
+};
+
+enum { POOL_PARTS = 4 };
 struct pool {
 	struct dev *dev;
 	struct dax_device_ops ops; /* the device's, for a test to wrap */
@@ -29,12 +38,15 @@ struct pool {
 	struct dax_device *dax;
 	struct pgmap *pgmap;
 	struct fsdax *fs;
+	struct pool_part parts[POOL_PARTS]; /* of a stack, as the pool's devices are numbered */
+	unsigned nparts;
 };
 
 /* granule_order may be larger than the device's own. */
 static inline void pool_open(struct pool *pool, uint64_t bytes, unsigned granule_order, fsdax_gone_fn *gone)
 {
 	char spec[64], why[DEV_WHY_MAX];
+	pool->nparts = 0;
 	(void)snprintf(spec, sizeof(spec), "memfd:size=%llu,page=4K", (unsigned long long)bytes);
 	assert_int_equal(dev_open(spec, &pool->dev, why), 0);
 	pool->ops = *pool->dev->ops;
@@ -63,6 +75,74 @@ static inline void pool_close(struct pool *pool)
 	assert_int_equal(dax_destroy(pool->dax), 0);
 	assert_int_equal(munmap(pool->mem, bytes), 0);
 	dev_close(pool->dev);
+}
+
+static inline void pool_part_open(struct pool_part *part, uint64_t bytes)
+{
+	char spec[64], why[DEV_WHY_MAX];
+	(void)snprintf(spec, sizeof(spec), "memfd:size=%llu,page=4K", (unsigned long long)bytes);
+	assert_int_equal(dev_open(spec, &part->dev, why), 0);
+	part->bytes = bytes;
+	part->mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, part->dev->fd, 0);
+	assert_ptr_not_equal(part->mem, MAP_FAILED);
+	const struct dax_params params = {
+		.params_bytes = sizeof(params),
+		.type = PGMAP_FSDAX,
+		.len_bytes = bytes,
+		.addr = part->mem,
+		.fd = part->dev->fd,
+		.ops = part->dev->ops,
+		.ctx = part->dev,
+		.name = "part",
+	};
+	assert_int_equal(dax_create(&params, &part->dax), 0);
+}
+
+/* Memories of these sizes, to 0, and no stack yet. */
+static inline void pool_parts_open(struct pool *pool, const uint64_t sizes[])
+{
+	*pool = (struct pool){0};
+	for (; sizes[pool->nparts]; pool->nparts++)
+		pool_part_open(&pool->parts[pool->nparts], sizes[pool->nparts]);
+}
+
+static inline void pool_parts_close(struct pool *pool)
+{
+	for (struct pool_part *part = pool->parts; part < pool->parts + pool->nparts; part++) {
+		assert_int_equal(dax_destroy(part->dax), 0);
+		assert_int_equal(munmap(part->mem, part->bytes), 0);
+		dev_close(part->dev);
+	}
+}
+
+/* A pool on a stack of memories of these sizes: one after the other, or in chunks of so many pages. */
+static inline void pool_open_stack(struct pool *pool, const uint64_t sizes[], uint64_t chunk_pages, fsdax_gone_fn *gone)
+{
+	struct dax_part parts[POOL_PARTS] = {0};
+	pool_parts_open(pool, sizes);
+	for (unsigned i = 0; i < pool->nparts; i++)
+		parts[i].dax = pool->parts[i].dax;
+	int err = chunk_pages ? dax_create_stripe(parts, pool->nparts, chunk_pages, NULL, &pool->dax)
+			      : dax_create_linear(parts, pool->nparts, NULL, &pool->dax);
+	assert_int_equal(err, 0);
+	assert_int_equal(fsdax_create(pool->dax, gone, &pool->fs), 0);
+}
+
+static inline void pool_close_stack(struct pool *pool)
+{
+	assert_int_equal(fsdax_destroy(pool->fs), 0);
+	assert_int_equal(dax_destroy(pool->dax), 0);
+	pool_parts_close(pool);
+}
+
+/* Held on all of its devices. */
+static inline uint64_t pool_live_pages(const struct pool *pool)
+{
+	struct fsdax_device device;
+	uint64_t pages = 0;
+	for (unsigned i = 0; fsdax_device(pool->fs, i, &device) == 0; i++)
+		pages += pgmap_live_pages(device.pgmap);
+	return pages;
 }
 
 static inline struct fsdax_statfs pool_statfs(struct pool *pool)
@@ -114,7 +194,7 @@ static inline char *piece_at(const struct pool *pool, const struct fsdax_map *ma
 	fsdax_map_piece(map, i, &piece);
 	if (len)
 		*len = piece.len_bytes;
-	return pool->mem + piece.device_offset_bytes;
+	return (pool->nparts ? pool->parts[piece.device].mem : pool->mem) + piece.device_offset_bytes;
 }
 
 /* Byte by byte through the pieces. */

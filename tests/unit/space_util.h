@@ -51,7 +51,6 @@ static const struct dax_holder_ops test_holder_ops = {
 static inline void space_open(uint64_t pages, bool mapped)
 {
 	char why[DEV_WHY_MAX], spec[64];
-	struct dax_span span;
 	t = (struct space_test){.pages = pages, .populates_left = 1000000};
 	(void)snprintf(spec, sizeof(spec), "memfd:size=%lluK,page=4K", (unsigned long long)pages * 4);
 	assert_int_equal(dev_open(spec, &t.dev, why), 0);
@@ -72,8 +71,7 @@ static inline void space_open(uint64_t pages, bool mapped)
 		.resident = space_is_resident,
 	};
 	assert_int_equal(dax_create(&params, &t.dax), 0);
-	assert_int_equal(dax_direct_access(t.dax, 0, (int64_t)pages, &span), pages);
-	assert_int_equal(space_init(&t.space, t.dax, &span), 0);
+	assert_int_equal(space_init(&t.space, t.dax), 0);
 	assert_int_equal(dax_hold(t.dax, &t.space, &test_holder_ops), 0);
 }
 

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * damage.c - what of files is lost, on devices that are dead or bad (c6.5): it cannot be mapped, can be listed, and, where it is
+ * only bad, made good by overwriting.
+ *
+ * A bad page keeps no other page of its file from being mapped: a folio cannot be requested over it, so before the pages around
+ * it are mapped, their extent is cut there. Extents may be cut at any time; what is held of them stays one folio, and found.
+ *
+ * All under the namespace lock.
+ */
+#include <errno.h>
+
+#include "fs/fs.h"
+#include "fs/name.h"
+#include "port/compiler.h"
+
+static int cut_at(struct extents *extents, uint64_t file_page)
+{
+	struct block_list spares = STAILQ_HEAD_INITIALIZER(spares);
+	int err = block_spares_get(&spares, extents_cut_spares(extents, file_page));
+	if (!err)
+		extents_split(extents, file_page, &spares);
+	block_free_list(&spares);
+	return err;
+}
+
+/* An extent, of which only bad granules are extents then. */
+static int cut_out(const struct fsdax *fs, struct extents *extents, uint64_t key, uint64_t off, uint64_t npages)
+{
+	uint64_t granule = UINT64_C(1) << fs->space.granule_order, at = off, end = off + npages;
+	struct places_lost lost;
+	int err = 0;
+	while (!err && at < end && places_find_lost(&fs->space.places, at, end, &lost)) {
+		uint64_t from = lost.from / granule * granule;
+		at = (lost.end + granule - 1) / granule * granule;
+		err = cut_at(extents, key + (from - off));
+		if (!err)
+			err = cut_at(extents, key + (at - off));
+	}
+	return err;
+}
+
+/* What of an extent lies in [first, end) of the file. */
+static int check_part(const struct places *places, const struct block *block, uint64_t first, uint64_t end)
+{
+	uint64_t from = block->key > first ? block->key : first, to = block_end(block) < end ? block_end(block) : end;
+	return places_error(places, block->off + (from - block->key), block->off + (to - block->key));
+}
+
+static struct block *first_block(struct extents *extents, uint64_t page)
+{
+	struct block *block = block_covering(&extents->tree, page);
+	return block ? block : block_at_or_after(&extents->tree, page);
+}
+
+int damage_isolate(struct fsdax *fs, struct extents *extents, uint64_t first_page, uint64_t end_page)
+{
+	int err = 0;
+	if (!places_damaged(&fs->space.places))
+		return 0;
+	struct block *block = first_block(extents, first_page);
+	for (; block && block->key < end_page && !err; block = block_next(block))
+		err = check_part(&fs->space.places, block, first_page, end_page);
+	for (uint64_t page = first_page; page < end_page && !err;) {
+		block = first_block(extents, page);
+		if (!block)
+			break;
+		page = block_end(block);
+		err = cut_out(fs, extents, block->key, block->off, block_pages(block));
+	}
+	return err;
+}
+
+/* Neighbours that are lost in the same way are said at once. */
+struct walk {
+	struct fsdax_lost lost; /* len_bytes 0: none yet */
+	int (*fn)(void *arg, const struct fsdax_lost *lost);
+	void *arg;
+};
+
+static int say(struct walk *walk)
+{
+	int err = walk->lost.len_bytes ? walk->fn(walk->arg, &walk->lost) : 0;
+	walk->lost.len_bytes = 0;
+	return err;
+}
+
+static int add(struct walk *walk, const struct fsdax_lost *more)
+{
+	struct fsdax_lost *lost = &walk->lost;
+	int err = 0;
+	if (lost->len_bytes && lost->ino == more->ino && lost->what == more->what &&
+	    lost->offset_bytes + lost->len_bytes == more->offset_bytes) {
+		lost->len_bytes += more->len_bytes;
+		return 0;
+	}
+	err = say(walk);
+	*lost = *more;
+	return err;
+}
+
+static int walk_block(const struct places *places, const struct inode *inode, const struct block *block,
+		      struct walk *walk)
+{
+	struct places_lost lost;
+	uint64_t at = block->off, end = at + block_pages(block);
+	int err = 0;
+	for (; !err && at < end && places_find_lost(places, at, end, &lost); at = lost.end) {
+		const struct fsdax_lost more = {
+			.ino = inode->ino,
+			.offset_bytes = (block->key + (lost.from - block->off)) << PGMAP_PAGE_SHIFT,
+			.len_bytes = (lost.end - lost.from) << PGMAP_PAGE_SHIFT,
+			.what = lost.what,
+		};
+		err = add(walk, &more);
+	}
+	return err;
+}
+
+static int walk_inode(const struct fsdax *fs, struct inode *inode, struct walk *walk)
+{
+	int err = 0;
+	for (struct block *block = block_first(&inode->extents.tree); block && !err; block = block_next(block))
+		err = walk_block(&fs->space.places, inode, block, walk);
+	return err;
+}
+
+static int walk_locked(struct fsdax *fs, const char *path, struct walk *walk)
+{
+	struct inode *only = NULL, *inode;
+	int err = path ? name_file(fs->root, path, &only) : 0;
+	if (err || !places_damaged(&fs->space.places))
+		return err;
+	if (only)
+		err = walk_inode(fs, only, walk);
+	for (inode = only ? NULL : inode_first(&fs->inodes); inode && !err; inode = inode_next(inode))
+		err = walk_inode(fs, inode, walk);
+	return err ? err : say(walk);
+}
+
+PGMAP_PUBLIC int fsdax_for_each_lost(struct fsdax *fs, const char *path,
+				     int (*fn)(void *arg, const struct fsdax_lost *lost), void *arg)
+{
+	struct walk walk = {.fn = fn, .arg = arg};
+	if (!fs || !fn)
+		return -EINVAL;
+	(void)pthread_mutex_lock(&fs->lock);
+	int err = walk_locked(fs, path, &walk);
+	(void)pthread_mutex_unlock(&fs->lock);
+	return err;
+}
+
+/* The bad pages of a block that lie in [first, end) of the file. */
+static int repair_block(const struct fsdax *fs, const struct block *block, uint64_t first, uint64_t end)
+{
+	const struct places *places = &fs->space.places;
+	uint64_t from = block->key > first ? block->key : first, to = block_end(block) < end ? block_end(block) : end;
+	uint64_t at = block->off + (from - block->key), last = block->off + (to - block->key);
+	struct places_lost lost;
+	int err = 0;
+	for (; !err && at < last && places_find_lost(places, at, last, &lost); at = lost.end)
+		err = lost.what == DAX_FAILURE_DEAD
+			      ? -ENODEV
+			      : dax_zero_range(fs->dax, places_page(places, lost.from), lost.end - lost.from);
+	return err;
+}
+
+PGMAP_PUBLIC int fsdax_repair(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes)
+{
+	uint64_t end_bytes;
+	int err = 0;
+	if (!file || !len_bytes || offset_bytes % PGMAP_PAGE_SIZE || len_bytes % PGMAP_PAGE_SIZE ||
+	    __builtin_add_overflow(offset_bytes, len_bytes, &end_bytes))
+		return -EINVAL;
+	uint64_t first = offset_bytes >> PGMAP_PAGE_SHIFT, end = end_bytes >> PGMAP_PAGE_SHIFT;
+	struct fsdax *fs = file->fs;
+	(void)pthread_mutex_lock(&fs->lock);
+	struct block *block = first_block(&file->inode->extents, first);
+	for (; block && block->key < end && !err; block = block_next(block))
+		err = repair_block(fs, block, first, end);
+	(void)pthread_mutex_unlock(&fs->lock);
+	return err;
+}
