@@ -62,7 +62,7 @@ struct loop {
 	struct watch listener_watch, signal_watch, answers_watch, removal_watch;
 	uint64_t round;                                            /* of events */
 	int epoll_fd, signal_fd, answers_fd, spare_fd, removal_fd; /* removal_fd: or -1 */
-	bool quiet, ended, drain_thread, said_full;
+	bool quiet, ended, drain_thread, said_full, said_gone;
 	unsigned nconns, ngrowing;  /* ngrowing: threads at work */
 	struct growing_list queued; /* no thread of their own yet */
 	int signals;

@@ -5,7 +5,7 @@
  * makes no more mappings (-ENODEV), tells so whoever pins, and lets go of what is let go of.
  *
  * The kernel says it by an event of its own (netlink), which is only taken as a reason to look. Where no such events come (in
- * a container), the next client that connects is the reason.
+ * a container, or an embedded pool), it is the next client that connects, or a request that finds no pages it could wipe.
  */
 #include <errno.h>
 #include <linux/netlink.h>
@@ -19,17 +19,22 @@
 
 enum { KERNEL_EVENTS = 1 }; /* the group of netlink */
 
-bool service_check_device(struct service *service)
+bool removal_found(struct service *service)
 {
 	struct session *session;
+	if (service->lost || dev_check(service->dev) == 0)
+		return service->lost;
+	service->lost = true;
+	(void)dax_kill(service->dax);
+	TAILQ_FOREACH (session, &service->sessions, link)
+		session_block_all(session, PINWORD_GOING);
+	return true;
+}
+
+bool service_check_device(struct service *service)
+{
 	(void)pthread_mutex_lock(&service->lock);
-	bool lost = !service->lost && dev_check(service->dev) != 0;
-	if (lost) {
-		service->lost = true;
-		(void)dax_kill(service->dax);
-		TAILQ_FOREACH (session, &service->sessions, link)
-			session_block_all(session, PINWORD_GOING);
-	}
+	bool lost = removal_found(service);
 	(void)pthread_mutex_unlock(&service->lock);
 	return lost;
 }
@@ -50,8 +55,9 @@ int removal_open(const struct dev *dev)
 void removal_check(struct loop *loop)
 {
 	struct fsdax_statfs st;
-	if (!service_check_device(loop->service))
+	if (loop->said_gone || !service_check_device(loop->service))
 		return;
+	loop->said_gone = true;
 	fsdax_statfs(loop->service->fs, &st);
 	log_line(
 		"device %s is gone (its driver was unbound): lost: all bytes of %llu files, %llu MiB; who touches them "

@@ -340,6 +340,9 @@ enum service_next service_handle(struct session *session, const void *msg, size_
 	if (!err) {
 		(void)pthread_mutex_lock(&session->service->lock);
 		err = do_request(session, req, out);
+		/* Pages that cannot be wiped are none: ask why. */
+		if (err == -ENOSPC && removal_found(session->service))
+			err = -ENXIO;
 		(void)pthread_mutex_unlock(&session->service->lock);
 	}
 	if (err == -ERESTART) {

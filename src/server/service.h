@@ -102,8 +102,8 @@ int service_pending_result(struct service *service, uint64_t id);
 void service_pending_cancel(struct service *service, uint64_t id);
 int service_await(struct service *service, uint64_t id);
 
-/* service_check_device - has the system taken the device away (dev_check)? True once, when it is found out: no more mappings
- * and no more pins from then on (-ENODEV); what is held stays so until it is let go. */
+/* service_check_device - has the system taken the device away (dev_check)? Then there are no more mappings and no more pins
+ * from now on (-ENODEV); what is held stays so until it is let go. */
 bool service_check_device(struct service *service);
 
 /* service_drain - no new folios, no new pins (c7.9); then pgmap_drain(service_pgmap()) says when nothing is held. */

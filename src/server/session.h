@@ -48,6 +48,9 @@ struct service {
 	void *on_event_arg;
 };
 
+/* removal.c, under service.lock: service_check_device(). */
+bool removal_found(struct service *service);
+
 /* The last word on a mapping that is complete, but not there yet: other than 0 is its error, and nothing has happened. */
 struct session_map;
 typedef int session_ready_fn(const struct session_map *map, void *arg);

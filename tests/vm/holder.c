@@ -9,6 +9,7 @@
  *   pin, unpin  all of it: "ok", or the error's name
  *   fork        a child that has the mapping too, and ends with nothing but its death: its pid
  *   poison N    the kernel is told that page N of the mapping is broken: "ok", or the error's name
+ *   more        makes PATH.more, as big, and maps it: "ok", or the error's name
  *   unmap       "ok", or the error's name
  * At the end of its input it ends at once, and gives nothing back by itself.
  */
@@ -101,6 +102,17 @@ static void faults(const char *path)
 	(void)pgmap_unmap(fresh);
 }
 
+static void more(const char *path)
+{
+	char name[256];
+	struct pgmap_mapping *other;
+	(void)snprintf(name, sizeof(name), "%s.more", path);
+	int err = pgmap_open_map(client, name, PGMAP_O_CREATE, bytes, PGMAP_MAP_READ, &other);
+	say_error(err);
+	if (!err)
+		(void)pgmap_unmap(other);
+}
+
 static void leave_child(void)
 {
 	pid_t pid = fork();
@@ -122,6 +134,8 @@ static void obey(const char *word, const char *path)
 		check();
 	else if (strcmp(word, "faults") == 0)
 		faults(path);
+	else if (strcmp(word, "more") == 0)
+		more(path);
 	else if (strcmp(word, "pin") == 0)
 		say_error(pgmap_pin(mapping, 0, bytes, PGMAP_PIN_LOCAL));
 	else if (strcmp(word, "unpin") == 0)
@@ -143,7 +157,7 @@ int main(int argc, char **argv)
 	if (argc != 3)
 		return 2;
 	bytes = strtoull(argv[2], NULL, 10) << 20;
-	int err = pgmap_connect(NULL, &client);
+	int err = pgmap_connect(getenv("PGMAP_SOCKET"), &client);
 	if (!err)
 		err = pgmap_open_map(client, argv[1], PGMAP_O_CREATE, bytes, PGMAP_MAP_READ | PGMAP_MAP_WRITE,
 				     &mapping);

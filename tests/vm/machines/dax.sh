@@ -71,7 +71,8 @@ case_what_is_no_dax_node_is_refused() {
 	refused devdax:/tmp 'is no device'
 	refused devdax:/dev/dax7.0 'No such file'
 	refused devdax:/dev/dax0.0,node=9 'node=9: it belongs to node 0'
-	mknod /tmp/twin c "$(tr : ' ' </sys/bus/dax/devices/dax0.0/dev)" 2>/dev/null || mknod /tmp/twin c 252 0
+	number=$(cat /sys/bus/dax/devices/dax0.0/dev)
+	mknod /tmp/twin c "${number%:*}" "${number#*:}"
 	refused devdax:/tmp/twin 'is a second node of /dev/dax0.0'
 	serve devdax:/dev/dax0.0,node=0
 	stop
@@ -137,13 +138,14 @@ unbind() {
 	echo "$1" >/sys/bus/dax/drivers/device_dax/unbind
 }
 
-bind() {
-	echo "$1" >/sys/bus/dax/drivers/device_dax/bind
+bound() {
+	[ -e "/sys/bus/dax/devices/$1/driver" ] || echo "$1" >/sys/bus/dax/drivers/device_dax/bind
 }
 
 # Its mappings are there, and touching them is a SIGBUS. The server says what is lost, refuses what needs memory, and goes on
 # with the rest; to map a node that was opened after it was unbound would end the kernel.
 case_unbound_while_mapped_and_pinned() {
+	bound dax0.0
 	random a 1
 	serve devdax:/dev/dax0.0
 	holder /f 8
@@ -176,7 +178,7 @@ case_unbound_while_mapped_and_pinned() {
 
 # A holder's fork is followed by a new lease, of a device that is gone.
 case_unbound_under_a_fork() {
-	bind dax0.0
+	bound dax0.0
 	serve devdax:/dev/dax0.0
 	holder /f 8
 	expect fill filled
@@ -190,16 +192,17 @@ case_unbound_under_a_fork() {
 }
 
 case_bound_again() {
-	bind dax0.0
+	bound dax0.0
 	files_come_back_as_they_were devdax:/dev/dax0.0
 }
 
 case_unbound_while_idle() {
+	bound dax0.0
 	serve devdax:/dev/dax0.0
 	unbind dax0.0
 	until_true grep -q 'is gone' /tmp/server.err
 	[ "$(pgmap ls / | wc -l)" = 0 ]
-	bind dax0.0 # too late for this server
+	bound dax0.0 # too late for this server
 	pgmap info >info
 	says info 'devdax:/dev/dax0.0 (gone)'
 	refused devdax:/dev/dax0.0 'another server has it'
@@ -209,9 +212,25 @@ case_unbound_while_idle() {
 	expect check zero
 }
 
+# Nobody tells a pool of one program: it finds out.
+case_unbound_under_an_embedded_pool() {
+	bound dax0.0
+	export PGMAP_SOCKET=embedded:devdax:/dev/dax0.0
+	holder /f 8
+	expect fill filled
+	expect more ok
+	unbind dax0.0
+	expect check SIGBUS
+	expect faults ENXIO # the kernel's
+	expect more ENXIO
+	expect unmap ok
+	bound dax0.0
+}
+
 # What the kernel does when memory is found to be broken: who has touched it is told, by a SIGBUS of its own kind. The server has
 # not, and goes on.
 case_poison() {
+	bound dax0.0
 	serve devdax:/dev/dax0.0
 	holder /f 8
 	expect fill filled
