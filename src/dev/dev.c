@@ -168,6 +168,11 @@ int dev_check(const struct dev *dev)
 	return dev->check ? dev->check(dev) : 0;
 }
 
+int dev_for_each_bad(const struct dev *dev, dev_bad_fn *fn, void *arg)
+{
+	return dev->for_each_bad ? dev->for_each_bad(dev, fn, arg) : 0;
+}
+
 void dev_close(struct dev *dev)
 {
 	if (!dev)

@@ -51,6 +51,7 @@ enum dev_persistence {
 };
 
 struct dev;
+typedef int dev_bad_fn(uint64_t offset_bytes, uint64_t len_bytes, void *arg);
 
 struct dev_kind {
 	size_t kind_bytes;
@@ -76,6 +77,9 @@ struct dev {
 	int (*take)(struct dev *dev, char why[DEV_WHY_MAX]);
 	/* -ENXIO: the system has taken it away since it was opened, for good. Null: it cannot. */
 	int (*check)(const struct dev *dev);
+	/* The ranges that the system knows to have lost their data (c6.5), in whole pages: fn for each; what it answers, unless 0,
+	 * ends it and is returned. Null: the kind has no such list. */
+	int (*for_each_bad)(const struct dev *dev, dev_bad_fn *fn, void *arg);
 	int guard_fd; /* the open file description that holds byte 0; dev.c's */
 };
 
@@ -94,6 +98,9 @@ const struct dev_kind *dev_kind_at(size_t i);
 /* dev_check - 0, or -ENXIO: the system has taken the device away (a driver was unbound, a module was pulled), for good. What is
  * mapped of it is SIGBUS, and it must not be opened or mapped again. */
 int dev_check(const struct dev *dev);
+
+/* dev_for_each_bad - see dev.for_each_bad; -EIO its list cannot be understood. */
+int dev_for_each_bad(const struct dev *dev, dev_bad_fn *fn, void *arg);
 
 /* dev_open_lease - the device opened anew, for reading or (write) for both, with the read lock on byte `byte` (1 to 2^62)
  * held; of a device that is gone a file without memory, which no lease waits for. dev_join_lease - the same again for a byte that a lease holds already: it falls with the last of them.

@@ -45,8 +45,8 @@ static int check_type(const struct stat *st, char why[DEV_WHY_MAX])
 /* The driver that makes the node a memory that can be mapped. */
 static int check_driver(const struct resident *dax, char why[DEV_WHY_MAX])
 {
-	char target[PATH_MAX];
-	const char *driver = resident_link(dax, "driver", target);
+	struct resident_name name;
+	const char *driver = resident_link(dax, "driver", &name);
 	if (!*driver)
 		return dev_refuse(why, -ENXIO, "is disabled: no driver is bound to it (daxctl enable-device)");
 	if (strcmp(driver, "device_dax") != 0)
@@ -83,13 +83,13 @@ static const char *const node_files[] = {"target_node", "numa_node", NULL};
 static int look_at(struct resident *dax, const char *root, int at, int node, char why[DEV_WHY_MAX])
 {
 	struct stat st;
-	char target[PATH_MAX];
+	struct resident_name name;
 	int err = fstat(at, &st) == 0 ? check_type(&st, why) : dev_refuse(why, -errno, "%s", strerror(errno));
 	if (err)
 		return err;
 	(void)snprintf(dax->sysfs, sizeof(dax->sysfs), "%s/sys/dev/char/%u:%u", root, major(st.st_rdev),
 		       minor(st.st_rdev));
-	if (strcmp(resident_link(dax, "subsystem", target), "dax") != 0)
+	if (strcmp(resident_link(dax, "subsystem", &name), "dax") != 0)
 		return dev_refuse(why, -EINVAL, "is a device, but no DAX node");
 	err = check_driver(dax, why);
 	if (!err)
@@ -108,6 +108,15 @@ static bool is_persistent(const struct resident *dax)
 	return persistent;
 }
 
+/* The list of bad blocks is that of the region, of which the node has a part. */
+static void learn_more(struct resident *dax)
+{
+	int64_t region, own;
+	resident_persist(dax, false);
+	if (resident_number(dax, "../../resource", &region) && resident_number(dax, "resource", &own) && own >= region)
+		resident_list_bad(dax, "../../badblocks", (uint64_t)(own - region));
+}
+
 /* Byte 0 is ours; it may have been disabled, or made smaller, before that. */
 static int devdax_take(struct dev *dev, char why[DEV_WHY_MAX])
 {
@@ -124,7 +133,7 @@ static int devdax_take(struct dev *dev, char why[DEV_WHY_MAX])
 	if (!err)
 		err = dev_try_lease(dev, why);
 	if (!err && is_persistent(dax))
-		resident_persist(dax, false);
+		learn_more(dax);
 	return err;
 }
 

@@ -52,8 +52,8 @@ static int parse_address(const char *text, char folder[16], unsigned *bar)
 
 static int check_driver(const struct resident *resident, char why[DEV_WHY_MAX])
 {
-	char target[PATH_MAX];
-	const char *driver = resident_link(resident, "driver", target);
+	struct resident_name name;
+	const char *driver = resident_link(resident, "driver", &name);
 	if (!*driver)
 		return 0;
 	return dev_refuse(why, -EBUSY,

@@ -39,11 +39,11 @@ static int check_type(const struct stat *st, char why[DEV_WHY_MAX])
 /* That of a namespace of the kernel's persistent memory, whole. */
 static int check_kind(const struct resident *pmem, char why[DEV_WHY_MAX])
 {
-	char target[PATH_MAX];
+	struct resident_name name;
 	int64_t number;
 	if (resident_number(pmem, "partition", &number))
 		return dev_refuse(why, -EINVAL, "is a partition: a pool is given the whole device");
-	if (strcmp(resident_link(pmem, "device/subsystem", target), "nd") != 0)
+	if (strcmp(resident_link(pmem, "device/subsystem", &name), "nd") != 0)
 		return dev_refuse(why, -EINVAL, "is a block device, but not of persistent memory");
 	if (resident_number(pmem, "ro", &number) && number)
 		return dev_refuse(why, -EROFS, "is read-only (blockdev --setrw)");
@@ -82,6 +82,12 @@ static int look_at(struct resident *pmem, const char *root, int at, int node, ch
 	return err ? err : resident_check_twin(pmem, root, &st, why);
 }
 
+static void learn_more(struct resident *pmem)
+{
+	resident_persist(pmem, true);
+	resident_list_bad(pmem, "badblocks", 0);
+}
+
 /* Nobody else can have it from here on; it may have been changed before that. */
 static int pmem_take(struct dev *dev, char why[DEV_WHY_MAX])
 {
@@ -97,7 +103,7 @@ static int pmem_take(struct dev *dev, char why[DEV_WHY_MAX])
 	if (!err)
 		err = dev_try_lease(dev, why);
 	if (!err)
-		resident_persist(pmem, true);
+		learn_more(pmem);
 	return err;
 }
 

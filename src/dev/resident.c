@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+enum { SECTOR_SHIFT = 9 };
 static const uint64_t MOST_MAPPED = UINT64_C(1) << 30; /* at once, by discard */
 
 static int set_node(void *request, const char *value, char why[DEV_WHY_MAX])
@@ -130,14 +131,15 @@ bool resident_number(const struct resident *resident, const char *name, int64_t 
 	return end != line && !*end && !errno;
 }
 
-const char *resident_link(const struct resident *resident, const char *name, char target[PATH_MAX])
+const char *resident_link(const struct resident *resident, const char *name, struct resident_name *last)
 {
-	char path[PATH_MAX + 64];
+	char path[PATH_MAX + 64], target[PATH_MAX];
 	(void)snprintf(path, sizeof(path), "%s/%s", resident->sysfs, name);
-	ssize_t n = readlink(path, target, PATH_MAX - 1);
+	ssize_t n = readlink(path, target, sizeof(target) - 1);
 	target[n > 0 ? n : 0] = 0;
 	const char *slash = strrchr(target, '/');
-	return slash ? slash + 1 : target;
+	(void)snprintf(last->text, sizeof(last->text), "%.63s", slash ? slash + 1 : target);
+	return last->text;
 }
 
 int resident_check_node(const struct resident *resident, int node, const char *const *files, char why[DEV_WHY_MAX])
@@ -183,6 +185,47 @@ void resident_watch(struct resident *resident, const char *name)
 	resident->watched = name;
 	resident->watched_ino = inode_of(resident);
 	resident->dev.check = resident_check;
+}
+
+/* Rounded to whole pages, and cut to the device. */
+static int tell_bad(const struct resident *resident, uint64_t sector, uint64_t nsectors, dev_bad_fn *fn, void *arg)
+{
+	uint64_t from = sector << SECTOR_SHIFT, to = from + (nsectors << SECTOR_SHIFT);
+	uint64_t begin = resident->bad_begins_bytes, end = begin + resident->dev.size_bytes;
+	if (sector > INT64_MAX >> SECTOR_SHIFT || nsectors > INT64_MAX >> SECTOR_SHIFT)
+		return -EIO;
+	from = from > begin ? from - begin : 0;
+	to = to > end ? end - begin : to > begin ? to - begin : 0;
+	from = from / PGMAP_PAGE_SIZE * PGMAP_PAGE_SIZE;
+	to = (to + PGMAP_PAGE_SIZE - 1) / PGMAP_PAGE_SIZE * PGMAP_PAGE_SIZE;
+	return from < to ? fn(from, to - from, arg) : 0;
+}
+
+static int for_each_bad(const struct dev *dev, dev_bad_fn *fn, void *arg)
+{
+	const struct resident *resident = (const struct resident *)dev;
+	char path[PATH_MAX + 64], line[64];
+	uint64_t sector, nsectors;
+	int err = 0;
+	(void)snprintf(path, sizeof(path), "%s/%s", resident->sysfs, resident->bad_file);
+	FILE *f = fopen(path, "re");
+	if (!f)
+		return errno == ENOENT ? 0 : -errno; /* of memory that has no list */
+	while (!err && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%" SCNu64 " %" SCNu64, &sector, &nsectors) == 2)
+			err = tell_bad(resident, sector, nsectors, fn, arg);
+		else if (line[0] != '\n')
+			err = -EIO;
+	}
+	(void)fclose(f);
+	return err;
+}
+
+void resident_list_bad(struct resident *resident, const char *file, uint64_t begins_bytes)
+{
+	resident->bad_file = file;
+	resident->bad_begins_bytes = begins_bytes;
+	resident->dev.for_each_bad = for_each_bad;
 }
 
 int resident_open_at(struct resident *resident, int at, int flags, char why[DEV_WHY_MAX])

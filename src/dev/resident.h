@@ -34,6 +34,8 @@ struct resident {
 	const char *
 		watched; /* a name in it, whose inode is another each time that the device appears, or gets its driver */
 	ino_t watched_ino;
+	const char *bad_file;
+	uint64_t bad_begins_bytes;
 };
 
 /* resident_parse - PATH[,node=N]. -EINVAL, -ENAMETOOLONG, with why. */
@@ -49,7 +51,10 @@ void resident_close(struct dev *dev);
 bool resident_line(const struct resident *resident, const char *name, const char *begins, char *line,
 		   size_t line_bytes);
 bool resident_number(const struct resident *resident, const char *name, int64_t *number);
-const char *resident_link(const struct resident *resident, const char *name, char target[PATH_MAX]);
+struct resident_name {
+	char text[64];
+};
+const char *resident_link(const struct resident *resident, const char *name, struct resident_name *last);
 
 /* resident_check_node - NODE_ANY, or it belongs to this node by the first of these files (the last is null) that says. */
 int resident_check_node(const struct resident *resident, int node, const char *const *files, char why[DEV_WHY_MAX]);
@@ -62,6 +67,10 @@ int resident_check_twin(const struct resident *resident, const char *root, const
 /* resident_watch - before it is opened: from here on dev_check() says whether this name (not copied) is still the same. Why before:
  * open_again() in lease.c. */
 void resident_watch(struct resident *resident, const char *name);
+
+/* resident_list_bad - this file (a path from the device's folder; not copied) has its bad blocks, by numbers of which one is where
+ * the device begins: dev.for_each_bad. They are in sectors, as the kernel's lists of bad blocks are, whatever the device's are. */
+void resident_list_bad(struct resident *resident, const char *file, uint64_t begins_bytes);
 
 /* resident_open_at - what the O_PATH descriptor at names becomes dev.fd, with these flags besides. -errno with why. */
 int resident_open_at(struct resident *resident, int at, int flags, char why[DEV_WHY_MAX]);

@@ -157,6 +157,9 @@ static void run(struct loop *loop)
 static void say_ready(const struct server_options *options, struct loop *loop)
 {
 	struct dev *dev = service_dev(loop->service);
+	if (service_bad_pages(loop->service))
+		log_line("device %s has bad blocks: %llu pages of 4 KiB are not handed out", dev->spec,
+			 (unsigned long long)service_bad_pages(loop->service));
 	if (!options->quiet)
 		(void)fprintf(stderr, "pgmapd: ready: %s%s: %llu MiB, page %llu KiB, socket %s\n", dev->spec,
 			      options->device ? "" : " (half of the memory that is free; --device says another)",

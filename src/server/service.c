@@ -63,6 +63,15 @@ static int open_device(struct service *service, const char *spec, char why[DEV_W
 	return 0;
 }
 
+/* They are not handed out (c6.5). */
+static int tell_bad(uint64_t offset_bytes, uint64_t len_bytes, void *arg)
+{
+	struct service *service = arg;
+	service->bad_pages += len_bytes >> PGMAP_PAGE_SHIFT;
+	return dax_notify_failure(service->dax, DAX_FAILURE_POISON, offset_bytes >> PGMAP_PAGE_SHIFT,
+				  len_bytes >> PGMAP_PAGE_SHIFT);
+}
+
 static int open_pool(struct service *service)
 {
 	struct dax_params params = {
@@ -87,7 +96,7 @@ static int open_pool(struct service *service)
 				       SERVICE_WIPE_PERCENT); /* without a thread, by those who need it */
 	if (!err)
 		fsdax_on_taking(service->fs, session_taking);
-	return err;
+	return err ? err : dev_for_each_bad(service->dev, tell_bad, service);
 }
 
 int service_create(const char *spec, struct service **out, char why[DEV_WHY_MAX])
@@ -439,6 +448,11 @@ int service_session_event(const struct session *session)
 int service_set_wiping(struct service *service, uint64_t keep_bytes, unsigned cpu_percent)
 {
 	return fsdax_set_wiping(service->fs, keep_bytes, cpu_percent);
+}
+
+uint64_t service_bad_pages(const struct service *service)
+{
+	return service->bad_pages;
 }
 
 struct dev *service_dev(struct service *service)

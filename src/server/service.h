@@ -112,6 +112,8 @@ int service_drain_cancel(struct service *service); /* -ENODEV: too late */
 /* One line that names who is waited for, without a newline; empty: nobody. */
 void service_waits_for(struct service *service, char *buf, size_t buf_bytes);
 
+/* service_bad_pages - that the system knew to have lost their data when the pool was made; they are not handed out (c6.5). */
+uint64_t service_bad_pages(const struct service *service);
 struct dev *service_dev(struct service *service);
 struct pgmap *service_pgmap(struct service *service);
 uint64_t service_pages(struct service *service);

@@ -40,7 +40,8 @@ struct service {
 	uint32_t holders;
 	uint32_t quarantined; /* holders */
 	bool draining;
-	bool lost; /* the device is gone */
+	bool lost;          /* the device is gone */
+	uint64_t bad_pages; /* of the device, as it was opened */
 	enum service_role others;
 	TAILQ_HEAD(, pending) pendings;
 	pthread_cond_t pending_cond; /* of lock: some of them may have ended */

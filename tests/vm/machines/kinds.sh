@@ -68,6 +68,23 @@ mapped_after_the_servers_death() {
 	stop
 }
 
+# The list of bad blocks is one of ours, put over the kernel's.
+case_pmem_c6_5_bad_blocks_are_not_handed_out() {
+	printf '40960 8\n57351 2\n' >list
+	mount --bind list /sys/block/pmem0/badblocks
+	serve pmem:/dev/pmem0
+	says /tmp/server.err 'has bad blocks: 3 pages of 4 KiB are not handed out'
+	random a 1
+	pgmap put a /a
+	pgmap cat /a | cmp - a
+	head -c 26214400 /dev/zero >b
+	if pgmap put b /b 2>err; then fail 'a file over bad blocks'; fi
+	says err 'hardware error'
+	[ "$(pgmap ls / | wc -l)" = 1 ]
+	stop
+	umount /sys/block/pmem0/badblocks
+}
+
 case_pmem_c7_12_mapped_after_the_servers_death() {
 	mapped_after_the_servers_death pmem:/dev/pmem0
 }

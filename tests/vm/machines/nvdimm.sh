@@ -48,7 +48,13 @@ case_after_the_power_cut() {
 
 case_devdax_of_an_nvdimm() {
 	ndctl create-namespace -f -e namespace0.0 -m devdax -a 4k
+	# A list of bad blocks of ours: one before the node, one in it.
+	region=/sys/bus/nd/devices/region0
+	before=$(($(cat /sys/bus/dax/devices/dax0.0/resource) - $(cat $region/resource)))
+	printf '0 8\n%d 1\n' $((before / 512 + 80)) >list
+	mount --bind list $region/badblocks
 	serve devdax:/dev/dax0.0
+	says /tmp/server.err 'has bad blocks: 1 pages of 4 KiB'
 	pgmap info >info
 	says info 'mapped .* direct$'
 	says info 'persistence .* by the cache line'
