@@ -28,20 +28,18 @@ static int tear_down(void **state)
 	return close(fd);
 }
 
-static void a_file_is_flushed_by_the_page(void **state)
+static void what_is_to_be_flushed_of_a_file_are_pages(void **state)
 {
 	(void)state;
 	struct persist persist;
 	persist_init(&persist, fd, BYTES, true);
 	assert_int_equal(persist.granularity, DEV_PERSIST_PAGE);
 	assert_null(persist.map);
-	assert_int_equal(persist_flush(&persist, 0, BYTES), 0);
-	assert_int_equal(persist_flush(&persist, 4097, 1), 0);
 	assert_int_equal(persist_flush(&persist, BYTES, 0), 0);
 	persist_exit(&persist);
 }
 
-static void what_msync_says_is_the_answer(void **state)
+static void what_cannot_be_mapped_is_not_flushed(void **state)
 {
 	(void)state;
 	int ends[2];
@@ -50,6 +48,33 @@ static void what_msync_says_is_the_answer(void **state)
 	assert_int_equal(persist_flush(&persist, 0, 4096), -ENODEV);
 	assert_int_equal(close(ends[0]) | close(ends[1]), 0);
 	assert_int_equal(persist_flush(&persist, 0, 4096), -EBADF);
+}
+
+static unsigned syncs;
+static int sync_error;
+
+int __wrap_msync(void *at, size_t len, int flags);
+int __wrap_msync(void *at, size_t len, int flags)
+{
+	(void)at;
+	syncs++;
+	assert_int_equal((len + 4095) / 4096, 2);
+	assert_int_equal(flags, MS_SYNC);
+	errno = sync_error;
+	return sync_error ? -1 : 0;
+}
+
+static void pages_are_flushed_by_msync(void **state)
+{
+	(void)state;
+	struct persist persist = {.granularity = DEV_PERSIST_PAGE, .fd = fd};
+	syncs = 0;
+	assert_int_equal(persist_flush(&persist, 4096, 8192), 0);
+	assert_int_equal(persist_flush(&persist, 4097, 4096), 0); /* it lies on two */
+	sync_error = EIO;
+	assert_int_equal(persist_flush(&persist, 0, 8192), -EIO);
+	sync_error = 0;
+	assert_int_equal(syncs, 3);
 }
 
 static void volatile_memory_needs_nothing_and_what_is_unknown_is_refused(void **state)
@@ -80,8 +105,7 @@ static void less_than_a_page_is_flushed_through_a_mapping(void **state)
 		assert_int_equal(persist.granularity, known ? forced[i].is : DEV_PERSIST_PAGE);
 		assert_int_equal(persist.map != NULL, known && forced[i].is != DEV_PERSIST_PAGE);
 		assert_int_equal(pwrite(fd, "stored", 6, 8190), 6);
-		assert_int_equal(persist_flush(&persist, 8190, 6), 0);
-		assert_int_equal(persist_flush(&persist, 0, BYTES), 0);
+		assert_int_equal(persist_flush(&persist, 8190, 6), 0); /* by the page: of two */
 		persist_exit(&persist);
 		assert_null(persist.map);
 	}
@@ -90,8 +114,9 @@ static void less_than_a_page_is_flushed_through_a_mapping(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_file_is_flushed_by_the_page, set_up, tear_down),
-		cmocka_unit_test(what_msync_says_is_the_answer),
+		cmocka_unit_test_setup_teardown(what_is_to_be_flushed_of_a_file_are_pages, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(pages_are_flushed_by_msync, set_up, tear_down),
+		cmocka_unit_test(what_cannot_be_mapped_is_not_flushed),
 		cmocka_unit_test(volatile_memory_needs_nothing_and_what_is_unknown_is_refused),
 		cmocka_unit_test_setup_teardown(less_than_a_page_is_flushed_through_a_mapping, set_up, tear_down),
 	};
