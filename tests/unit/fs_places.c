@@ -309,6 +309,42 @@ static void c6_7_c6_10_files_on_a_nested_stack(void **state)
 	close_nested();
 }
 
+/* Chunks that are no power of two; devices that begin anywhere in their memory, or whose granules differ. */
+static void c6_7_c6_10_files_on_odd_stacks(void **state)
+{
+	static const uint64_t odd[] = {(uint64_t)2046 * PAGE, (uint64_t)2046 * PAGE, (uint64_t)2046 * PAGE, 0};
+	(void)state;
+	pool_open_stack(&pool, odd, 6, NULL);
+	assert_places(pool.dax);
+	assert_int_equal(places.max_order, 1);
+	places_exit(&places);
+	use_files();
+	pool_close_stack(&pool);
+	for (unsigned granule_order = 0; granule_order <= 3; granule_order += 3) {
+		struct dax_part parts[3] = {0};
+		pool = (struct pool){.nparts = 3};
+		for (unsigned i = 0; i < 3; i++) {
+			uint64_t start = granule_order ? 512 * i : 7 * i + 1;
+			pool_part_open(&pool.parts[i], 4 * MIB, start, i == 1 ? granule_order : 0);
+			parts[i].dax = pool.parts[i].dax;
+		}
+		assert_int_equal(dax_create_linear(parts, 3, NULL, &pool.dax), 0);
+		assert_places(pool.dax);
+		places_exit(&places);
+		assert_int_equal(fsdax_create(pool.dax, NULL, &pool.fs), 0);
+		assert_int_equal(pool_statfs(&pool).granule_order, granule_order);
+		if (granule_order == 0)
+			use_files();
+		struct fsdax_file *file = make_file(&pool, "a", 3072 * (uint64_t)PAGE);
+		struct fsdax_map *map = map_range(file, 0, 3072 * (uint64_t)PAGE, NULL);
+		fill_map(&pool, map, 'g');
+		assert_true(map_is_all(&pool, map, 'g'));
+		fsdax_unmap(map);
+		fsdax_close(file);
+		pool_close_stack(&pool);
+	}
+}
+
 /* Whose pages they are, whatever device they are on: one that is held on each. */
 static int count_busy(void *arg, const struct fsdax_busy *busy)
 {
@@ -349,6 +385,7 @@ int main(void)
 		cmocka_unit_test(c6_7_c6_10_files_on_a_linear_stack),
 		cmocka_unit_test(c6_7_c6_10_files_on_a_stripe),
 		cmocka_unit_test(c6_7_c6_10_files_on_a_nested_stack),
+		cmocka_unit_test(c6_7_c6_10_files_on_odd_stacks),
 		cmocka_unit_test(c6_7_what_is_busy_is_found_on_every_device),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,9 +77,11 @@ static inline void pool_close(struct pool *pool)
 	dev_close(pool->dev);
 }
 
-static inline void pool_part_open(struct pool_part *part, uint64_t bytes)
+/* The device begins so many pages into its memory, and has this granule. */
+static inline void pool_part_open(struct pool_part *part, uint64_t bytes, uint64_t start_pages, unsigned granule_order)
 {
 	char spec[64], why[DEV_WHY_MAX];
+	bytes += start_pages * PAGE;
 	(void)snprintf(spec, sizeof(spec), "memfd:size=%llu,page=4K", (unsigned long long)bytes);
 	assert_int_equal(dev_open(spec, &part->dev, why), 0);
 	part->bytes = bytes;
@@ -88,9 +90,11 @@ static inline void pool_part_open(struct pool_part *part, uint64_t bytes)
 	const struct dax_params params = {
 		.params_bytes = sizeof(params),
 		.type = PGMAP_FSDAX,
-		.len_bytes = bytes,
+		.start_bytes = start_pages * PAGE,
+		.len_bytes = bytes - start_pages * PAGE,
 		.addr = part->mem,
 		.fd = part->dev->fd,
+		.granule_order = granule_order,
 		.ops = part->dev->ops,
 		.ctx = part->dev,
 		.name = "part",
@@ -103,7 +107,7 @@ static inline void pool_parts_open(struct pool *pool, const uint64_t sizes[])
 {
 	*pool = (struct pool){0};
 	for (; sizes[pool->nparts]; pool->nparts++)
-		pool_part_open(&pool->parts[pool->nparts], sizes[pool->nparts]);
+		pool_part_open(&pool->parts[pool->nparts], sizes[pool->nparts], 0, 0);
 }
 
 static inline void pool_parts_close(struct pool *pool)
