@@ -152,6 +152,30 @@ static void c4_3_what_is_put_back_needs_no_memory(void **state)
 	assert_int_equal(count(said, "not recorded"), 0);
 }
 
+static void take_and_put_two_without_memory(void *arg)
+{
+	(void)arg;
+	struct pgmap *pgmap = tracked(4096);
+	folio_put(request(pgmap, 1, 0)); /* now there are records */
+	no_memory = true;
+	for (unsigned i = 0; i < 10; i++) {
+		struct folio *first = request(pgmap, 1, 0), *second = request(pgmap, 2, 0);
+		folio_put(first);
+		folio_put(second);
+	}
+	(void)request(pgmap, 3, 0);
+	fail_a_drain(pgmap);
+	CHILD_EXIT(0);
+}
+
+static void c4_3_all_that_is_put_back_serves_again(void **state)
+{
+	(void)state;
+	assert_int_equal(in_child(take_and_put_two_without_memory, NULL, said, sizeof(said)), 0);
+	assert_int_equal(count(said, "was taken"), 1);
+	assert_int_equal(count(said, "not recorded"), 0);
+}
+
 static void *take_first(void *pgmap)
 {
 	(void)request(pgmap, 1, 0);
@@ -308,6 +332,7 @@ int main(void)
 		cmocka_unit_test(c4_3_what_there_was_no_memory_to_record_is_counted),
 		cmocka_unit_test(c4_3_a_split_without_memory_for_records_splits),
 		cmocka_unit_test(c4_3_what_is_put_back_needs_no_memory),
+		cmocka_unit_test(c4_3_all_that_is_put_back_serves_again),
 		cmocka_unit_test(c4_3_at_exit_it_waits_for_who_is_taking),
 		cmocka_unit_test(c4_3_folios_can_be_put_behind_it_at_exit),
 		cmocka_unit_test(c4_3_at_exit_each_pgmap_is_named_once_and_only_those_that_are_tracked),
