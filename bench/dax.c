@@ -53,6 +53,19 @@ static void choose_pages(void)
 		pages[i] = (uint32_t)rng_below(&rng, PAGES);
 }
 
+/* A few nanoseconds are compared with one: the best of a round's parts, so that who else runs here is left out of both. */
+static double best_part(void (*batch)(uint64_t n))
+{
+	double best = 1e9;
+	for (int part = 0; part < 20; part++) {
+		uint64_t start = now_ns();
+		batch(count / 20 + 1);
+		double ns = (double)(now_ns() - start) / (double)(count / 20 + 1);
+		best = ns < best ? ns : best;
+	}
+	return best;
+}
+
 static void translate_batch(uint64_t n)
 {
 	struct dax_span span;
@@ -74,9 +87,7 @@ static void translate_prepare(int argc, char **argv)
 
 static double translate_round(void)
 {
-	uint64_t start = now_ns();
-	translate_batch(count);
-	return (double)(now_ns() - start) / (double)count;
+	return best_part(translate_batch);
 }
 
 /* What somebody would have who knew all translations, and no device could die: one word a chunk. */
@@ -103,9 +114,7 @@ static void array_prepare(int argc, char **argv)
 
 static double array_round(void)
 {
-	uint64_t start = now_ns();
-	array_batch(count);
-	return (double)(now_ns() - start) / (double)count;
+	return best_part(array_batch);
 }
 
 int main(int argc, char **argv)
