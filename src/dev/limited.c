@@ -70,12 +70,14 @@ static int limited_open(const char *args, struct dev **out, char why[DEV_WHY_MAX
 	int err = dev_open_kind(args, &inner, why);
 	if (err)
 		return err;
-	struct limited *limited = calloc(1, sizeof(*limited));
-	int fd = limited ? open_for_reading(inner->fd, why) : dev_refuse(why, -ENOMEM, "no memory");
-	if (fd < 0) {
-		free(limited);
+	int fd = open_for_reading(inner->fd, why);
+	struct limited *limited = fd >= 0 ? calloc(1, sizeof(*limited)) : NULL;
+	if (!limited) {
+		err = fd < 0 ? fd : dev_refuse(why, -ENOMEM, "no memory");
+		if (fd >= 0)
+			(void)close(fd);
 		dev_close(inner);
-		return fd;
+		return err;
 	}
 	inner->keep = true;
 	limited->inner = inner;

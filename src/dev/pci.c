@@ -81,7 +81,7 @@ static int read_resource(const struct pci *pci, uint64_t *start, uint64_t *end, 
 
 static int check_bar(struct pci *pci, char why[DEV_WHY_MAX])
 {
-	uint64_t start, end, flags;
+	uint64_t start = 0, end = 0, flags = 0;
 	int err = read_resource(pci, &start, &end, &flags);
 	if (err)
 		return dev_refuse(why, err, "its BARs cannot be read from %.128s/resource", pci->resident.sysfs);
