@@ -43,18 +43,15 @@ void map_check_alone(struct fsdax *fs, const struct block *extent)
 				   extent->off + i, extent->order, extent->off, folio_order(folio));
 }
 
-/* One reference on the folio of this extent, or on the bigger one that still covers it. Bad pages that it has elsewhere are no
- * obstacle where it is held. */
+/* One reference on the folio of this extent, or on the bigger one that still covers it. */
 static int activate(struct fsdax *fs, const struct spot *spot, const struct block *extent, struct folio **out)
 {
 	for (;;) {
-		int err = pgmap_request_folio(spot->pgmap, spot->pgoff, extent->order, out), refused = err;
-		if (err == -EBUSY || err == -EHWPOISON)
+		int err = pgmap_request_folio(spot->pgmap, spot->pgoff, extent->order, out);
+		if (err == -EBUSY)
 			err = share(spot, out);
 		if (err != -ENOENT)
 			return err;
-		if (refused == -EHWPOISON)
-			return refused;
 		if (pgmap_release_quarantined(spot->pgmap, spot->pgoff) == -EBUSY)
 			return -EBUSY;
 		map_check_alone(fs, extent);

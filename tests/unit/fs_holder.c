@@ -120,7 +120,9 @@ static void a_holder_of_one_pgmap_or_another_pool_is_refused(void **state)
 	assert_int_equal(pgmap_holder_end(one), 0);
 	pool_open(&other, 1 * MIB, 0, NULL);
 	assert_int_equal(fsdax_holder_create(other.fs, "stranger", &stranger), 0);
+	assert_int_equal(fsdax_truncate(file, 8 * PAGE), 0); /* on both devices */
 	assert_int_equal(fsdax_map_for(file, 0, PAGE, stranger, NULL, &map), -EINVAL);
+	assert_int_equal(fsdax_map_for(file, 4 * PAGE, PAGE, stranger, NULL, &map), -EINVAL);
 	assert_null(map);
 	others = make_file(&other, "b", PAGE); /* where there is one pgmap, both kinds are good */
 	assert_int_equal(fsdax_map_for(others, 0, PAGE, stranger, NULL, &map), 0);
@@ -130,7 +132,7 @@ static void a_holder_of_one_pgmap_or_another_pool_is_refused(void **state)
 	fsdax_close(others);
 	assert_int_equal(fsdax_holder_end(stranger), 0);
 	pool_close(&other);
-	assert_int_equal(stat_of(file).size_bytes, PAGE);
+	assert_int_equal(stat_of(file).size_bytes, 8 * PAGE);
 	own = holder("own");
 	assert_int_equal(fsdax_holder_end(own), 0);
 	assert_int_equal(fsdax_holder_end(NULL), -EINVAL);

@@ -345,6 +345,41 @@ static void c6_7_c6_10_files_on_odd_stacks(void **state)
 	}
 }
 
+static int refuse(void *ctx, uint64_t offset_bytes, uint64_t len_bytes)
+{
+	(void)ctx, (void)offset_bytes, (void)len_bytes;
+	return -EIO;
+}
+
+/* Whoever has the devices next finds zeros, but where a device does not give them. */
+static void c6_9_a_device_that_fails_leaves_no_bytes_on_the_others(void **state)
+{
+	(void)state;
+	static char bytes[64 * PAGE] __attribute__((aligned(PAGE)));
+	static const uint64_t one[] = {64 * PAGE, 0};
+	static const struct dax_device_ops ops = {.ops_bytes = sizeof(ops), .discard = refuse};
+	const struct dax_params params = {.params_bytes = sizeof(params),
+					  .type = PGMAP_FSDAX,
+					  .len_bytes = sizeof(bytes),
+					  .addr = bytes,
+					  .fd = -1,
+					  .ops = &ops,
+					  .name = "fails"};
+	struct dax_device *fails;
+	pool_parts_open(&pool, one);
+	assert_int_equal(dax_create(&params, &fails), 0);
+	const struct dax_part parts[] = {{.dax = fails}, {.dax = pool.parts[0].dax}};
+	assert_int_equal(dax_create_linear(parts, 2, NULL, &pool.dax), 0);
+	assert_int_equal(fsdax_create(pool.dax, NULL, &pool.fs), 0);
+	fsdax_close(make_file(&pool, "a", 128 * PAGE));
+	memset(pool.parts[0].mem, 'x', 64 * PAGE);
+	assert_int_equal(fsdax_destroy(pool.fs), 0);
+	assert_true(is_all(pool.parts[0].mem, 64 * PAGE, 0));
+	assert_int_equal(dax_destroy(pool.dax), 0);
+	assert_int_equal(dax_destroy(fails), 0);
+	pool_parts_close(&pool);
+}
+
 /* Whose pages they are, whatever device they are on: one that is held on each. */
 static int count_busy(void *arg, const struct fsdax_busy *busy)
 {
@@ -386,6 +421,7 @@ int main(void)
 		cmocka_unit_test(c6_7_c6_10_files_on_a_stripe),
 		cmocka_unit_test(c6_7_c6_10_files_on_a_nested_stack),
 		cmocka_unit_test(c6_7_c6_10_files_on_odd_stacks),
+		cmocka_unit_test(c6_9_a_device_that_fails_leaves_no_bytes_on_the_others),
 		cmocka_unit_test(c6_7_what_is_busy_is_found_on_every_device),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
