@@ -144,7 +144,7 @@ static void a_holder_of_one_pgmap_or_another_pool_is_refused(void **state)
 static void without_memory_there_is_no_holder_and_none_left(void **state)
 {
 	(void)state;
-	struct fsdax_holder *h;
+	struct fsdax_holder *h = NULL;
 	int err = -ENOMEM;
 	for (unsigned long nth = 1; err; nth++) {
 		failing_begin(nth, true);
