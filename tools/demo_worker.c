@@ -107,8 +107,9 @@ static void hold_file(struct worker *w, struct held *held)
 	int err = pgmap_open_map(w->client, path, 0, 0, PGMAP_MAP_READ, &held->mapping);
 	if (err) {
 		held->mapping = NULL;
-		/* Removed at this moment, or truncated to nothing. */
-		if (err != -ENOENT && err != -ERANGE && err != -EINVAL)
+		/* Removed at this moment, or truncated to nothing; or quarantined, as one who was killed left a REMOTE pin, and the
+		 * director has not fenced it yet. */
+		if (err != -ENOENT && err != -ERANGE && err != -EINVAL && err != -EBUSY)
 			error(w, path, err);
 		return;
 	}
