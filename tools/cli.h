@@ -22,7 +22,7 @@
 #include "option.h"
 
 enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
-enum { CLI_OPTIONS_MAX = 16, CLI_TEXT_MAX = 32 };
+enum { CLI_OPTIONS_MAX = 16, CLI_REPEATS_MAX = 8, CLI_TEXT_MAX = 32 };
 
 /* What the arguments are: for the shell's completion. */
 enum cli_args {
@@ -42,6 +42,7 @@ struct cli_command {
 	const struct cli_option *options; /* or null */
 	enum cli_args args;
 	int min_args, max_args; /* max -1: any number */
+	const char *repeats;    /* the option that may be given up to CLI_REPEATS_MAX times; or null */
 	bool hidden;            /* not in any help: a part of another command */
 	int (*run)(struct cli *cli);
 };
@@ -52,6 +53,8 @@ struct cli {
 	int argc;           /* arguments after the options */
 	char **argv;
 	const char *option[CLI_OPTIONS_MAX]; /* by index in command->options: null not given, else its argument or "" */
+	const char *each[CLI_REPEATS_MAX];   /* of the option that may be repeated (command->repeats), in order */
+	unsigned neach;
 };
 
 /* The table (pgmap.c). Ends with null. */

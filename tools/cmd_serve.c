@@ -13,12 +13,14 @@
 #include "text.h"
 #include "who.h"
 
-enum { SERVE_DEVICE, SERVE_OTHERS, SERVE_QUIET, SERVE_READY, SERVE_KEEP, SERVE_WIPE };
+enum { SERVE_DEVICE, SERVE_LAYOUT, SERVE_OTHERS, SERVE_QUIET, SERVE_READY, SERVE_KEEP, SERVE_WIPE };
 
 static int run_serve(struct cli *cli)
 {
 	struct server_options options = {
-		.device = cli->option[SERVE_DEVICE],
+		.devices = cli->each,
+		.ndevices = cli->neach,
+		.layout = cli->option[SERVE_LAYOUT],
 		.socket_path = cli->socket,
 		.ready_fd = -1,
 		.quiet = cli->option[SERVE_QUIET],
@@ -109,7 +111,8 @@ static int run_stop(struct cli *cli)
 }
 
 static const struct cli_option serve_options[] = {
-	{'d', "device", "SPEC", "the memory of the pool (default: memfd, half of the free memory)"},
+	{'d', "device", "SPEC", "the memory of the pool (default: memfd, half of the free memory); up to 8 times"},
+	{0, "layout", "HOW", "of several devices: linear (default) or stripe:SIZE"},
 	{0, "others", "MAY", "none, read or write: what other users may do; sets the socket's mode"},
 	{'q', "quiet", NULL, "say nothing but errors"},
 	{0, "ready-fd", "N", "write one byte to this descriptor once clients may connect"},
@@ -125,7 +128,8 @@ static const struct cli_option stop_options[] = {
 
 const struct cli_command cmd_serve = {
 	.name = "serve",
-	.synopsis = "[--device SPEC] [--others MAY] [--keep SIZE] [--wipe PERCENT] [--quiet]",
+	.repeats = "device",
+	.synopsis = "[--device SPEC]... [--layout HOW] [--others MAY] [--keep SIZE] [--wipe PERCENT] [--quiet]",
 	.summary = "run a pool server in the foreground",
 	.text = "Serves until the pool is drained: by pgmap stop, SIGINT or SIGTERM; a second signal ends it at once. "
 		"Whatever "

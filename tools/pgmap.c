@@ -121,7 +121,14 @@ static int parse_command(struct cli *cli, int argc, char **argv)
 			cli_command_help(stdout, command);
 			return cli_flush(cli);
 		} else {
-			cli->option[option_index(command->options, found)] = optarg ? optarg : "";
+			int i = option_index(command->options, found);
+			cli->option[i] = optarg ? optarg : "";
+			if (!command->repeats || strcmp(command->repeats, command->options[i].name) != 0)
+				continue;
+			if (cli->neach == CLI_REPEATS_MAX)
+				return cli_usage(cli, "%s: more than %d of them", option_text(text, argv),
+						 CLI_REPEATS_MAX);
+			cli->each[cli->neach++] = optarg;
 		}
 	}
 	cli->argc = argc - optind;

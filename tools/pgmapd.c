@@ -12,7 +12,10 @@
 enum { FAILED = 1, USAGE = 2 };
 
 static const struct cli_option options[] = {
-	{'d', "device", "SPEC", "the memory of the pool, as memfd:size=4G,page=2M (default: half of the free memory)"},
+	{'d', "device", "SPEC",
+	 "the memory of the pool, as memfd:size=4G,page=2M (default: half of the free memory); up to 8 times"},
+	{'l', "layout", "HOW",
+	 "of several devices: linear (default: one behind the other) or stripe:SIZE (they take turns)"},
 	{'s', "socket", "PATH", "default: $PGMAP_SOCKET, $XDG_RUNTIME_DIR/pgmap/pgmapd.sock or /run/pgmap/pgmapd.sock"},
 	{'o', "others", "MAY", "none, read or write: what other users may do; sets the socket's mode"},
 	{'r', "ready-fd", "N", "write one byte to this descriptor once clients may connect, and close it"},
@@ -26,8 +29,8 @@ static const struct cli_option options[] = {
 enum { NOPTIONS = sizeof(options) / sizeof(options[0]) - 1 };
 
 static const char summary[] = "the pool server: device memory with an owner that can be trusted";
-static const char synopsis[] =
-	"[--device SPEC] [--socket PATH] [--others MAY] [--ready-fd N] [--keep SIZE] [--wipe PERCENT] [--quiet]";
+static const char synopsis[] = "[--device SPEC]... [--layout HOW] [--socket PATH] [--others MAY] [--ready-fd N] "
+			       "[--keep SIZE] [--wipe PERCENT] [--quiet]";
 static const char description[] =
 	"Serves the files of one pool of device memory to the processes that connect to its socket: they map them with "
 	"no copy, and it knows who holds which pages, since when. It stays in the foreground, and needs no root. What "
@@ -108,12 +111,19 @@ static void getopt_tables(char letters[2 * NOPTIONS + 1], struct option longs[NO
 	*longs = (struct option){0};
 }
 
+static const char *the_devices[SERVER_DEVICES_MAX];
+
 /* An option of the server's. 0, or the exit code. */
 static int take(int c, struct server_options *server)
 {
 	switch (c) {
 	case 'd':
-		server->device = optarg;
+		if (server->ndevices == SERVER_DEVICES_MAX)
+			return wrong(optarg, "one device too many");
+		the_devices[server->ndevices++] = optarg;
+		return 0;
+	case 'l':
+		server->layout = optarg;
 		return 0;
 	case 's':
 		server->socket_path = optarg;
@@ -139,7 +149,7 @@ static int take(int c, struct server_options *server)
 
 int main(int argc, char **argv)
 {
-	struct server_options server = {.ready_fd = -1, .wipe_percent = SERVER_WIPE_PERCENT};
+	struct server_options server = {.devices = the_devices, .ready_fd = -1, .wipe_percent = SERVER_WIPE_PERCENT};
 	char letters[2 * NOPTIONS + 1];
 	struct option longs[NOPTIONS + 2];
 	getopt_tables(letters, longs);

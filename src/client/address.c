@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * address.c - one contiguous address range made of pieces of a device.
+ * address.c - one contiguous address range made of pieces of devices.
  *
  * The machine maps 2 MiB or 1 GiB with one entry only where address and device offset are congruent modulo that size. So
  * the range begins at an address that is congruent for its first piece that is as large as that; all pieces begin at
@@ -53,7 +53,8 @@ static int check_pieces(const struct address_plan *plan)
 		return -EPROTO;
 	for (uint64_t i = 0; i < plan->npieces; i++) {
 		const struct proto_piece *p = &plan->pieces[i];
-		if (p->file_offset_bytes != at || p->len_bytes == 0 || p->device_offset_bytes % plan->granule_bytes ||
+		if (p->device >= plan->ndevices || p->file_offset_bytes != at || p->len_bytes == 0 ||
+		    p->device_offset_bytes % plan->granule_bytes ||
 		    (p->len_bytes % plan->granule_bytes && i + 1 < plan->npieces))
 			return -EPROTO;
 		if (__builtin_add_overflow(at, p->len_bytes, &at))
@@ -173,16 +174,21 @@ static void gone(const void *start, uint64_t bytes)
 	}
 }
 
-static int shared(const struct address_plan *plan)
+static int flags_of(const struct address_plan *plan, const struct proto_piece *piece)
 {
-	return plan->sync ? MAP_SHARED_VALIDATE | MAP_SYNC : MAP_SHARED;
+	return plan->devices[piece->device] & PROTO_DEVICE_SYNC ? MAP_SHARED_VALIDATE | MAP_SYNC : MAP_SHARED;
+}
+
+static int fd_of(const struct address_plan *plan, const struct proto_piece *piece)
+{
+	return plan->fds[piece->device].fd;
 }
 
 /* One piece, where the hint or the system puts it; null: not where we need it. */
 static void *map_simple(const struct address_plan *plan, uint64_t bytes, struct congruence want)
 {
-	void *at = mmap(hint_for(bytes, want), bytes, plan->prot, shared(plan), plan->fd,
-			(off_t)plan->pieces[0].device_offset_bytes);
+	void *at = mmap(hint_for(bytes, want), bytes, plan->prot, flags_of(plan, plan->pieces),
+			fd_of(plan, plan->pieces), (off_t)plan->pieces[0].device_offset_bytes);
 	if (at == MAP_FAILED)
 		return NULL;
 	if (congruent(at, want))
@@ -215,8 +221,8 @@ static int map_pieces(const struct address_plan *plan, char *start)
 	for (uint64_t i = 0; i < plan->npieces; i++) {
 		const struct proto_piece *p = &plan->pieces[i];
 		if (mmap(start + (p->file_offset_bytes - plan->offset_bytes),
-			 round_up(p->len_bytes, plan->granule_bytes), plan->prot, shared(plan) | MAP_FIXED, plan->fd,
-			 (off_t)p->device_offset_bytes) == MAP_FAILED)
+			 round_up(p->len_bytes, plan->granule_bytes), plan->prot, flags_of(plan, p) | MAP_FIXED,
+			 fd_of(plan, p), (off_t)p->device_offset_bytes) == MAP_FAILED)
 			return address_error();
 	}
 	return 0;

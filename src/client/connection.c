@@ -50,24 +50,35 @@ static void keep_fds(struct forkfd *keep, const struct transport_reply *reply)
 	forkfd_unlock();
 }
 
+/* What the hello brought: true, it makes sense. */
+static bool is_welcome(const struct transport_reply *reply)
+{
+	const struct proto_hello *hello = &reply->rep.u.hello;
+	return hello->ndevices > 0 && hello->ndevices <= PROTO_DEVICES_MAX &&
+	       reply->nfds == hello->ndevices + PROTO_HELLO_FDS && hello->granule_order <= PGMAP_MAX_ORDER;
+}
+
 static int hello(struct pgmap_client *client)
 {
 	struct proto_req req = {.type = PROTO_HELLO};
 	struct transport_reply reply;
+	struct forkfd fds[PROTO_MAX_FDS];
 	(void)snprintf(req.path, sizeof(req.path), "%s", program_invocation_short_name);
-	struct forkfd fds[PROTO_MAX_FDS] = {{.fd = -1}, {.fd = -1}, {.fd = -1}};
+	for (unsigned i = 0; i < PROTO_MAX_FDS; i++)
+		fds[i].fd = -1;
 	int err = connection_call_locked(client, &req, &reply, fds);
 	if (err)
 		return err;
-	uint32_t order = reply.rep.u.hello.granule_order;
-	err = reply.nfds == PROTO_MAX_FDS && order <= PGMAP_MAX_ORDER
-		      ? map_words(client, fds[HELLO_WORDS].fd, reply.rep.u.hello.words)
-		      : -EPROTO;
+	unsigned n = reply.rep.u.hello.ndevices;
+	err = is_welcome(&reply) ? map_words(client, fds[n + HELLO_WORDS].fd, reply.rep.u.hello.words) : -EPROTO;
 	if (!err) {
-		forkfd_move(&client->lease.read, &fds[HELLO_LEASE]);
-		forkfd_move(&client->event, &fds[HELLO_EVENT]);
-		client->granule_bytes = (uint64_t)PGMAP_PAGE_SIZE << order;
-		client->device = reply.rep.u.hello.device;
+		client->lease.ndevices = n;
+		lease_take(client->lease.read, fds, n);
+		forkfd_move(&client->event, &fds[n + HELLO_EVENT]);
+		client->granule_bytes = (uint64_t)PGMAP_PAGE_SIZE << reply.rep.u.hello.granule_order;
+		memcpy(client->lease.devices, reply.rep.u.hello.devices, sizeof(client->lease.devices));
+		for (unsigned i = 0; i < n; i++)
+			client->device |= client->lease.devices[i];
 	}
 	for (unsigned i = 0; i < PROTO_MAX_FDS; i++)
 		forkfd_close(&fds[i]);

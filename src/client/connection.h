@@ -25,8 +25,9 @@
 #include "client/transport.h"
 #include "core/pinword.h"
 
-/* The descriptors that come with the hello. The words' is closed when they are mapped. */
-enum { HELLO_LEASE, HELLO_WORDS, HELLO_EVENT };
+/* The descriptors that come with the hello: the lease's, one of each device, then these. The words' is closed when they are
+ * mapped. */
+enum { HELLO_WORDS, HELLO_EVENT };
 
 struct pgmap_client {
 	pthread_mutex_t lock;

@@ -3,6 +3,7 @@
 #include "client/lease.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -11,17 +12,35 @@
 
 void lease_init(struct client_lease *lease)
 {
-	lease->read.fd = lease->write.fd = -1;
+	for (unsigned i = 0; i < PROTO_DEVICES_MAX; i++)
+		lease->read[i].fd = lease->write[i].fd = -1;
 	lease->forks = client_forks_now();
 	(void)pthread_mutex_init(&lease->maps_lock, NULL);
 	LIST_INIT(&lease->maps);
 }
 
+static void close_all(struct forkfd fds[PROTO_DEVICES_MAX])
+{
+	for (unsigned i = 0; i < PROTO_DEVICES_MAX; i++)
+		forkfd_close(&fds[i]);
+}
+
+void lease_take(struct forkfd to[], struct forkfd from[], unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		forkfd_move(&to[i], &from[i]);
+}
+
+static bool can_write(const struct client_lease *lease)
+{
+	return lease->write[0].fd >= 0;
+}
+
 void lease_close(struct client_lease *lease)
 {
 	(void)pthread_mutex_lock(&lease->maps_lock);
-	forkfd_close(&lease->read);
-	forkfd_close(&lease->write);
+	close_all(lease->read);
+	close_all(lease->write);
 	(void)pthread_mutex_unlock(&lease->maps_lock);
 }
 
@@ -36,7 +55,7 @@ static int ask(struct pgmap_client *client, uint32_t flags, struct forkfd fresh[
 {
 	struct proto_req req = {.type = PROTO_LEASE, .flags = flags};
 	struct transport_reply reply;
-	unsigned expected = !!(flags & PROTO_LEASE_NEXT) + !!(flags & PROTO_LEASE_WRITE);
+	unsigned expected = (!!(flags & PROTO_LEASE_NEXT) + !!(flags & PROTO_LEASE_WRITE)) * client->lease.ndevices;
 	for (unsigned i = 0; i < PROTO_MAX_FDS; i++)
 		fresh[i].fd = -1;
 	int err = connection_call_locked(client, &req, &reply, fresh);
@@ -54,20 +73,20 @@ int lease_want_write(struct pgmap_client *client)
 	if (!client_is_ours(client))
 		return -EPERM;
 	(void)pthread_mutex_lock(&client->lock);
-	int err = lease->write.fd >= 0 ? 0 : ask(client, PROTO_LEASE_WRITE, fresh);
-	if (!err && lease->write.fd < 0) {
+	int err = can_write(lease) ? 0 : ask(client, PROTO_LEASE_WRITE, fresh);
+	if (!err && !can_write(lease)) {
 		(void)pthread_mutex_lock(&lease->maps_lock);
-		forkfd_move(&lease->write, &fresh[0]);
+		lease_take(lease->write, fresh, lease->ndevices);
 		(void)pthread_mutex_unlock(&lease->maps_lock);
 	}
 	(void)pthread_mutex_unlock(&client->lock);
 	return err;
 }
 
-/* Under maps_lock, which keeps it open. */
-static int fd_for(const struct client_lease *lease, const struct address_plan *plan)
+/* Under maps_lock, which keeps them open. */
+static const struct forkfd *fds_for(const struct client_lease *lease, const struct address_plan *plan)
 {
-	return plan->prot & PROT_WRITE ? lease->write.fd : lease->read.fd;
+	return plan->prot & PROT_WRITE ? lease->write : lease->read;
 }
 
 static int keep_pieces(struct leased *leased, const struct address_plan *plan)
@@ -93,7 +112,9 @@ int lease_map(struct pgmap_client *client, const struct address_plan *plan, stru
 		return err;
 	(void)pthread_mutex_lock(&lease->maps_lock);
 	out->forks = client_forks_now();
-	out->plan.fd = fd_for(lease, plan);
+	out->plan.fds = fds_for(lease, plan);
+	out->plan.ndevices = lease->ndevices;
+	out->plan.devices = lease->devices;
 	err = address_map(&out->plan, &out->address);
 	if (!err)
 		LIST_INSERT_HEAD(&lease->maps, out, link);
@@ -108,7 +129,7 @@ static void move_all(struct client_lease *lease)
 {
 	struct leased *leased;
 	LIST_FOREACH (leased, &lease->maps, link) {
-		leased->plan.fd = fd_for(lease, &leased->plan);
+		leased->plan.fds = fds_for(lease, &leased->plan);
 		(void)address_move(&leased->plan, &leased->address);
 	}
 }
@@ -123,16 +144,16 @@ static int renew(struct pgmap_client *client)
 	(void)pthread_mutex_lock(&client->lock);
 	unsigned forks = client_forks_now();
 	if (forks != lease->forks) {
-		uint32_t flags = PROTO_LEASE_NEXT | (lease->write.fd >= 0 ? PROTO_LEASE_WRITE : 0);
+		uint32_t flags = PROTO_LEASE_NEXT | (can_write(lease) ? PROTO_LEASE_WRITE : 0);
 		err = ask(client, flags, fresh);
 		if (!err) {
 			(void)pthread_mutex_lock(&lease->maps_lock);
 			lease->forks = forks;
-			forkfd_close(&lease->read);
-			forkfd_move(&lease->read, &fresh[0]);
+			close_all(lease->read);
+			lease_take(lease->read, fresh, lease->ndevices);
 			if (flags & PROTO_LEASE_WRITE) {
-				forkfd_close(&lease->write);
-				forkfd_move(&lease->write, &fresh[1]);
+				close_all(lease->write);
+				lease_take(lease->write, fresh + lease->ndevices, lease->ndevices);
 			}
 			move_all(lease);
 			(void)pthread_mutex_unlock(&lease->maps_lock);
@@ -185,7 +206,9 @@ int lease_change(struct pgmap_client *client, const struct address_plan *plan, s
 	(void)pthread_mutex_lock(&lease->maps_lock);
 	unsigned forks = leased->forks;
 	fresh.forks = client_forks_now();
-	fresh.plan.fd = fd_for(lease, plan);
+	fresh.plan.fds = fds_for(lease, plan);
+	fresh.plan.ndevices = lease->ndevices;
+	fresh.plan.devices = lease->devices;
 	err = address_change(&leased->plan, &fresh.plan, &leased->address);
 	if (!err)
 		replace(leased, &fresh);

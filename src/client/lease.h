@@ -31,8 +31,11 @@ struct pgmap_mapping;
 enum { LEASE_FEW_PIECES = 2 };
 
 struct client_lease {
-	struct forkfd read, write; /* write: from the first mapping that is written through on */
-	unsigned forks;            /* before it was asked for */
+	struct forkfd read[PROTO_DEVICES_MAX];
+	struct forkfd write[PROTO_DEVICES_MAX]; /* from the first mapping that is written through on */
+	uint8_t devices[PROTO_DEVICES_MAX];     /* PROTO_DEVICE_... of each */
+	unsigned ndevices;
+	unsigned forks; /* before it was asked for */
 	pthread_mutex_t maps_lock;
 	LIST_HEAD(, leased) maps;
 };
@@ -42,7 +45,7 @@ struct leased {
 	LIST_ENTRY(leased) link;
 	unsigned forks; /* before it was made */
 	struct address address;
-	struct address_plan plan; /* but for the descriptor */
+	struct address_plan plan; /* but for the descriptors */
 	struct proto_piece few_pieces[LEASE_FEW_PIECES];
 	struct proto_piece *many_pieces; /* or null */
 };
@@ -50,10 +53,11 @@ struct leased {
 void lease_init(struct client_lease *lease);
 void lease_exit(struct client_lease *lease); /* its descriptors are closed */
 void lease_close(struct client_lease *lease);
+void lease_take(struct forkfd to[], struct forkfd from[], unsigned n); /* forkfd_move() of n */
 
 /* There is a descriptor that can be written through; before a mapping is asked for. What a request answers. */
 int lease_want_write(struct pgmap_client *client);
-/* lease_map - a range of addresses as the plan says; its fd is not looked at. As address_map(), and -ENOMEM.
+/* lease_map - a range of addresses as the plan says; its descriptors are not looked at. As address_map(), and -ENOMEM.
  * lease_change - what lies there becomes what another plan says (address_change()); *inherited is of what lay there before.
  * lease_unmap - the end of it, and in *inherited what the server must be told with PROTO_UNMAP. As address_unmap(). */
 int lease_map(struct pgmap_client *client, const struct address_plan *plan, struct leased *out);

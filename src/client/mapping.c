@@ -87,7 +87,6 @@ static int fill(struct pgmap_mapping *mapping, struct pgmap_client *client, cons
 		.offset_bytes = map->offset_bytes,
 		.len_bytes = map->len_bytes,
 		.granule_bytes = client->granule_bytes,
-		.sync = client->device & PROTO_DEVICE_SYNC,
 		.prot = prot & PGMAP_MAP_WRITE ? PROT_READ | PROT_WRITE : PROT_READ,
 	};
 	int err = keep_runs(mapping, runs, map);

@@ -18,6 +18,7 @@
 #include <pgmap/pgmap.h>
 
 #include "port/abort.h"
+#include "server/devices.h"
 #include "server/leases.h"
 #include "server/service.h"
 
@@ -38,7 +39,7 @@ static struct embedded_transport *of(struct transport *transport)
 static void *lease_thread(void *arg)
 {
 	struct lease *lease = arg;
-	while (dev_lease_wait(lease->waiter, lease->byte) != 0)
+	while (devices_lease_wait(service_devices(lease->waiter), lease->byte) != 0)
 		(void)poll(NULL, 0, RETRY_MS); /* a signal, or the kernel has no room for a lock now */
 	service_lease_gone(lease);
 	return NULL;
@@ -65,13 +66,13 @@ static void watch_leases(struct embedded_transport *t)
 	struct lease_list again = TAILQ_HEAD_INITIALIZER(again);
 	struct lease *lease;
 	while ((lease = service_lease_wanted(t->session)) != NULL) {
-		lease->waiter = service_dev(t->service);
+		lease->waiter = t->service;
 		TAILQ_INSERT_TAIL(&t->unwatched, lease, link);
 	}
 	TAILQ_CONCAT(&again, &t->unwatched, link);
 	while ((lease = TAILQ_FIRST(&again)) != NULL) {
 		TAILQ_REMOVE(&again, lease, link);
-		if (dev_lease_probe(lease->waiter, lease->byte) == 1)
+		if (devices_lease_probe(service_devices(lease->waiter), lease->byte) == 1)
 			service_lease_gone(lease);
 		else if (!watch(lease))
 			TAILQ_INSERT_TAIL(&t->unwatched, lease, link);
@@ -94,7 +95,7 @@ static int embedded_drain(struct transport *transport, int64_t timeout_ms)
 	struct service *service = of(transport)->service;
 	uint64_t deadline_ns = timeout_ms < 0 ? PGMAP_NO_DEADLINE : pgmap_deadline_in((uint64_t)timeout_ms);
 	service_drain(service);
-	int err = pgmap_drain(service_pgmap(service), deadline_ns);
+	int err = pgmap_drain(devices_only(service_devices(service)), deadline_ns);
 	return err == -EINVAL ? -ECANCELED : err; /* revived between the two calls */
 }
 

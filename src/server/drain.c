@@ -15,7 +15,7 @@
 static void drain_begin(struct service *service, const struct session *by)
 {
 	struct session *session;
-	(void)pgmap_kill(service->pgmap);
+	devices_kill(&service->devices);
 	if (service->draining)
 		return;
 	service->draining = true;
@@ -29,12 +29,14 @@ static void drain_begin(struct service *service, const struct session *by)
 static int drain_cancel(struct service *service, const struct session *by)
 {
 	struct session *session;
-	int err = pgmap_revive(service->pgmap);
+	int err = devices_revive(&service->devices);
 	if (err || !service->draining)
 		return err;
 	service->draining = false;
-	TAILQ_FOREACH (session, &service->sessions, link)
-		session_block_all(session, service->lost ? PINWORD_GOING : PINWORD_OPEN);
+	TAILQ_FOREACH (session, &service->sessions, link) {
+		session_block_all(session, PINWORD_OPEN);
+		session_block_gone(session);
+	}
 	if (by)
 		session_event(by, SERVICE_DRAIN_CANCELLED);
 	return 0;
@@ -44,7 +46,7 @@ int request_drain(struct session *session, const struct proto_req *req, struct s
 {
 	(void)out;
 	drain_begin(session->service, session);
-	int err = pgmap_drain(session->service->pgmap, 0);
+	int err = devices_drain(&session->service->devices);
 	return err == -ETIMEDOUT && req->timeout_ms != 0 ? -EINPROGRESS : err;
 }
 
@@ -60,6 +62,14 @@ void service_drain(struct service *service)
 	(void)pthread_mutex_lock(&service->lock);
 	drain_begin(service, NULL);
 	(void)pthread_mutex_unlock(&service->lock);
+}
+
+int service_drained(struct service *service)
+{
+	(void)pthread_mutex_lock(&service->lock);
+	int err = devices_drain(&service->devices);
+	(void)pthread_mutex_unlock(&service->lock);
+	return err == -EINVAL ? -ECANCELED : err;
 }
 
 int service_drain_cancel(struct service *service)

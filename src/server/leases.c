@@ -27,7 +27,7 @@ static void forget_fallen(struct session *session, const struct lease *from)
 	struct lease *lease, *next;
 	for (lease = TAILQ_FIRST(&session->leases); lease && lease != from; lease = next) {
 		next = TAILQ_NEXT(lease, of_session);
-		if (!lease->handed && dev_lease_probe(session->service->dev, lease->byte) == 1)
+		if (!lease->handed && devices_lease_probe(&session->service->devices, lease->byte) == 1)
 			forget(lease);
 	}
 }
@@ -43,21 +43,21 @@ static bool is_awaited(const struct lease *lease)
 	return false;
 }
 
-static int open_both(struct service *service, uint64_t byte, bool write, int *read_fd, int *write_fd)
+static int open_all(struct service *service, uint64_t byte, bool write, int fds[])
 {
-	struct dev *dev = service->dev;
-	*read_fd = dev_open_lease(dev, byte, false);
-	if (*read_fd < 0)
-		return *read_fd;
-	service->last_id = byte; /* whatever comes now: it is not guarded any more, and a client can lock it */
-	*write_fd = write ? dev_join_lease(dev, byte, true) : -1;
-	if (!write || *write_fd >= 0)
-		return 0;
-	(void)close(*read_fd);
-	return *write_fd;
+	const struct devices *devices = &service->devices;
+	int err = devices_open_lease(devices, byte, false, fds);
+	if (!err || devices->n > 1)
+		service->last_id = byte; /* whatever comes now: it is not guarded any more, and a client can lock it */
+	if (err)
+		return err;
+	err = write ? devices_join_lease(devices, byte, true, fds + devices->n) : 0;
+	for (unsigned i = 0; i < devices->n && err; i++)
+		(void)close(fds[i]);
+	return err;
 }
 
-int lease_begin(struct session *session, bool write, int *read_fd, int *write_fd)
+int lease_begin(struct session *session, bool write, int fds[])
 {
 	struct service *service = session->service;
 	forget_fallen(session, in_use(session));
@@ -68,7 +68,7 @@ int lease_begin(struct session *session, bool write, int *read_fd, int *write_fd
 		return -ENOMEM;
 	lease->session = session;
 	lease->byte = service->last_id + 1;
-	int err = open_both(service, lease->byte, write, read_fd, write_fd);
+	int err = open_all(service, lease->byte, write, fds);
 	if (err) {
 		free(lease);
 		return err;
@@ -85,9 +85,9 @@ void lease_undo(struct session *session)
 	forget(in_use(session));
 }
 
-int lease_join(struct session *session, bool write)
+int lease_join(struct session *session, bool write, int fds[])
 {
-	return dev_join_lease(session->service->dev, in_use(session)->byte, write);
+	return devices_join_lease(&session->service->devices, in_use(session)->byte, write, fds);
 }
 
 uint64_t lease_byte(const struct session *session)

@@ -42,12 +42,12 @@ struct lease {
 
 TAILQ_HEAD(lease_list, lease);
 
-/* lease_begin - a lease of a new byte, from now on the one in use; its descriptors, read-only and (write) writable, are the
- * caller's. -EUSERS too many are still held, -EMFILE, -ENFILE, -ENOMEM, -ENOLCK. lease_undo: it is not to be after all. */
-int lease_begin(struct session *session, bool write, int *read_fd, int *write_fd);
+/* lease_begin - a lease of a new byte, from now on the one in use; its descriptors, one of each device, read-only and (write)
+ * then as many writable ones, are the caller's. -EUSERS too many are still held, -EMFILE, -ENFILE, -ENOMEM, -ENOLCK. lease_undo: it is not to be after all. */
+int lease_begin(struct session *session, bool write, int fds[]);
 void lease_undo(struct session *session);
-/* Another descriptor of the one in use, or -errno. */
-int lease_join(struct session *session, bool write);
+/* Other descriptors of the one in use, one of each device. */
+int lease_join(struct session *session, bool write, int fds[]);
 uint64_t lease_byte(const struct session *session); /* of the one in use */
 
 /* A mapping is unmapped that children may have inherited: true, it waits for leases, which are wanted now; false: nobody has

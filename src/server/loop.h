@@ -62,7 +62,8 @@ struct loop {
 	struct watch listener_watch, signal_watch, answers_watch, removal_watch;
 	uint64_t round;                                            /* of events */
 	int epoll_fd, signal_fd, answers_fd, spare_fd, removal_fd; /* removal_fd: or -1 */
-	bool quiet, ended, drain_thread, said_full, said_gone;
+	bool quiet, ended, drain_thread, said_full;
+	unsigned said_gone;         /* a bit of each device */
 	unsigned nconns, ngrowing;  /* ngrowing: threads at work */
 	struct growing_list queued; /* no thread of their own yet */
 	int signals;
@@ -104,9 +105,9 @@ void pacing_hold_back(struct loop *loop, struct conn *conn);
 void pacing_stop(struct loop *loop, struct conn *conn);
 void pacing_tick(struct loop *loop);
 
-/* removal.c. removal_open - a socket that is readable when some device of the system comes or goes; -1: there is none, or this
- * one cannot go. removal_events - it is readable; removal_check - look whether the device is there, and say if it is not. */
-int removal_open(const struct dev *dev);
+/* removal.c. removal_open - a socket that is readable when some device of the system comes or goes; -1: there is none, or no
+ * device of the pool can go. removal_events - it is readable; removal_check - look whether the device is there, and say if it is not. */
+int removal_open(const struct devices *devices);
 void removal_events(struct loop *loop);
 void removal_check(struct loop *loop);
 

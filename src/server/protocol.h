@@ -7,9 +7,10 @@
  * another version can be told so. The first request is HELLO; a client sends one request and reads its reply before it
  * sends the next; the replies to DRAIN and AWAIT may come after other clients' replies, so these have a connection of their own.
  *
- * Descriptors travel only from the server to a client: three with the reply to HELLO (a lease that can be read through,
- * pin segment, eventfd), one or two with that to LEASE, one
- * with a reply whose answer does not fit: a sealed memfd that holds arrays of the records below, one after the other.
+ * Descriptors travel only from the server to a client: with the reply to HELLO a lease that can be read through of each
+ * device, the pin segment and the eventfd; with that to LEASE one or two of each device, first all that can be read
+ * through; one with a reply whose answer does not fit: a sealed memfd that holds arrays of the records below, one after the
+ * other.
  *
  * What comes from a client is never trusted: service.c checks lengths, magic, version, type, flags, reserved fields,
  * terminated paths; handles are looked up in that session's tables only; ranges are checked by the file system.
@@ -21,12 +22,14 @@
 #include <stdint.h>
 
 #define PROTO_MAGIC   UINT32_C(0x706d6750) /* "Pgmp" */
-#define PROTO_VERSION 1
+#define PROTO_VERSION 2
 
 enum {
 	PROTO_PATH_MAX = 1024, /* the NUL included */
 	PROTO_NAME_MAX = 256,  /* the NUL included */
-	PROTO_MAX_FDS = 3,
+	PROTO_DEVICES_MAX = 8, /* of one pool */
+	PROTO_MAX_FDS = 2 * PROTO_DEVICES_MAX,
+	PROTO_HELLO_FDS = 2, /* with the reply to HELLO, besides the lease's */
 	PROTO_INLINE_PIECES = 16,
 	PROTO_INLINE_RUNS = 8
 };
@@ -78,7 +81,7 @@ enum { PROTO_MAP_AGAIN = 1 };
  * a positive errno, since the mapping ends in any case. */
 enum { PROTO_UNMAP_INHERITED = 1, PROTO_UNMAP_UNRENEWED = 2, PROTO_UNMAP_UNLINK = 4 };
 
-/* What a client must know of the device: its memory may not be pinned; it is mapped with MAP_SYNC. */
+/* What a client must know of a device: its memory may not be pinned; it is mapped with MAP_SYNC. */
 enum { PROTO_DEVICE_NO_PINS = 1, PROTO_DEVICE_SYNC = 2 };
 
 struct proto_req {
@@ -126,11 +129,13 @@ struct proto_info {
 };
 static_assert(sizeof(struct proto_info) == 33 * sizeof(uint64_t) + 8 * sizeof(uint32_t) + 128, "no hidden padding");
 
-/* A contiguous piece of the device, to be mapped at (file_offset - the mapping's offset). */
+/* A contiguous piece of a device, to be mapped at (file_offset - the mapping's offset). */
 struct proto_piece {
 	uint64_t file_offset_bytes;
 	uint64_t device_offset_bytes;
 	uint64_t len_bytes;
+	uint32_t device; /* which of the pool's: as many as HELLO says */
+	uint32_t reserved;
 };
 
 /* Folio spans of one order, one after the other in the file: span i of the run begins at file_pgoff + (i << order), and
@@ -142,17 +147,18 @@ struct proto_run {
 	uint32_t order;
 	uint32_t reserved;
 };
-static_assert(sizeof(struct proto_piece) == 24 && sizeof(struct proto_run) == 24, "no hidden padding");
+static_assert(sizeof(struct proto_piece) == 32 && sizeof(struct proto_run) == 24, "no hidden padding");
 
 struct proto_hello {
 	uint64_t holder_id; /* also the byte of the lease */
 	uint64_t words;     /* in the pin segment */
 	uint32_t granule_order;
 	int32_t server_pid;
-	uint32_t device; /* PROTO_DEVICE_... */
+	uint32_t ndevices;
 	uint32_t reserved;
+	uint8_t devices[PROTO_DEVICES_MAX]; /* PROTO_DEVICE_... of each */
 };
-static_assert(sizeof(struct proto_hello) == 32, "no hidden padding");
+static_assert(sizeof(struct proto_hello) == 40, "no hidden padding");
 
 /* Pieces and runs lie inline when both fit, else in a memfd: all pieces, then all runs. */
 struct proto_map {
@@ -181,7 +187,7 @@ struct proto_rep {
 		struct proto_info info;
 	} u;
 };
-static_assert(sizeof(struct proto_rep) == 32 + 48 + 24UL * (PROTO_INLINE_PIECES + PROTO_INLINE_RUNS),
+static_assert(sizeof(struct proto_rep) == 32 + 48 + 32UL * PROTO_INLINE_PIECES + 24UL * PROTO_INLINE_RUNS,
 	      "no hidden padding");
 
 /* What every version keeps: magic, version, type, seq, and in a reply the error. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * removal.c - the system takes the pool's device away: its driver is unbound, or it is pulled. Nobody asks before that, and it
+ * removal.c - the system takes a device of the pool away: its driver is unbound, or it is pulled. Nobody asks before that, and it
  * cannot be undone. The kernel has ended all mappings, and who touches one gets SIGBUS. The server stays: it says what is lost,
  * makes no more mappings (-ENODEV), tells so whoever pins, and lets go of what is let go of.
  *
  * The kernel says it by an event of its own (netlink), which is only taken as a reason to look. Where no such events come (in
- * a container, or an embedded pool), it is the next client that connects, or a request that finds no pages it could wipe.
+ * a container), the next client that connects is the reason.
  */
 #include <errno.h>
 #include <linux/netlink.h>
@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "server/devices.h"
 #include "server/log.h"
 #include "server/loop.h"
 #include "server/session.h"
@@ -22,27 +23,35 @@ enum { KERNEL_EVENTS = 1 }; /* the group of netlink */
 bool removal_found(struct service *service)
 {
 	struct session *session;
-	if (service->lost || dev_check(service->dev) == 0)
-		return service->lost;
-	service->lost = true;
-	(void)dax_kill(service->dax);
-	TAILQ_FOREACH (session, &service->sessions, link)
-		session_block_all(session, PINWORD_GOING);
-	return true;
+	bool found = false;
+	while (devices_check(&service->devices) >= 0)
+		found = true;
+	if (found)
+		TAILQ_FOREACH (session, &service->sessions, link)
+			session_block_gone(session);
+	return service->devices.ngone > 0;
 }
 
-bool service_check_device(struct service *service)
+bool service_check_devices(struct service *service)
 {
 	(void)pthread_mutex_lock(&service->lock);
-	bool lost = removal_found(service);
+	bool gone = removal_found(service);
 	(void)pthread_mutex_unlock(&service->lock);
-	return lost;
+	return gone;
 }
 
-int removal_open(const struct dev *dev)
+static bool can_go(const struct devices *devices)
+{
+	for (unsigned i = 0; i < devices->n; i++)
+		if (devices->dev[i]->check)
+			return true;
+	return false;
+}
+
+int removal_open(const struct devices *devices)
 {
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK, .nl_groups = KERNEL_EVENTS};
-	if (!dev->check)
+	if (!can_go(devices))
 		return -1;
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
 	if (fd >= 0 && bind(fd, (const struct sockaddr *)&kernel, sizeof(kernel)) != 0) {
@@ -52,18 +61,33 @@ int removal_open(const struct dev *dev)
 	return fd;
 }
 
-void removal_check(struct loop *loop)
+static void say_gone(struct loop *loop, const char *spec, bool all)
 {
 	struct fsdax_statfs st;
-	if (loop->said_gone || !service_check_device(loop->service))
+	if (!all) {
+		log_line("device %s is gone (its driver was unbound): lost: all bytes that lay on it; who touches them "
+			 "may get SIGBUS; the pool goes on with its other devices",
+			 spec);
 		return;
-	loop->said_gone = true;
+	}
 	fsdax_statfs(loop->service->fs, &st);
 	log_line(
 		"device %s is gone (its driver was unbound): lost: all bytes of %llu files, %llu MiB; who touches them "
 		"may get SIGBUS; no more is mapped: pgmap stop, and serve again when it is back",
-		service_dev(loop->service)->spec, (unsigned long long)st.files,
-		(unsigned long long)(st.used >> (20 - PGMAP_PAGE_SHIFT)));
+		spec, (unsigned long long)st.files, (unsigned long long)(st.used >> (20 - PGMAP_PAGE_SHIFT)));
+}
+
+void removal_check(struct loop *loop)
+{
+	const struct devices *devices = service_devices(loop->service);
+	if (!service_check_devices(loop->service))
+		return;
+	for (unsigned i = 0; i < devices->n; i++) {
+		if (devices->gone[i] && !(loop->said_gone & 1U << i)) {
+			loop->said_gone |= 1U << i;
+			say_gone(loop, devices->dev[i]->spec, devices->n == 1);
+		}
+	}
 }
 
 /* What they say does not matter, nor how many were missed. */

@@ -28,7 +28,7 @@ static void walk_begin(struct walk *walk, const struct session_map *map)
 	fsdax_map_piece(map->map, 0, &walk->piece);
 }
 
-/* Past the pages of this span. pgoff and device page are the same number: service.c makes one range, from 0. */
+/* Past the pages of this span. pgoff and page of the device are the same number: devices.c makes one range of each, from 0. */
 static void walk_over(struct walk *walk, const struct fsdax_span *span)
 {
 	while (walk->piece_index < fsdax_map_npieces(walk->map->map)) {
@@ -37,7 +37,7 @@ static void walk_over(struct walk *walk, const struct fsdax_span *span)
 		uint64_t in_folio =
 			(walk->piece.device_offset_bytes >> PGMAP_PAGE_SHIFT) + (walk->page - first) - span->pgoff;
 		uint64_t left = (UINT64_C(1) << span->order) - in_folio;
-		if (in_folio >= UINT64_C(1) << span->order)
+		if (walk->piece.device != span->device || in_folio >= UINT64_C(1) << span->order)
 			return;
 		walk->page += left < end - walk->page ? left : end - walk->page;
 		if (walk->page == end && ++walk->piece_index < fsdax_map_npieces(walk->map->map))
@@ -82,6 +82,7 @@ static struct proto_piece wire_piece(const struct session_map *map, uint64_t i)
 		.file_offset_bytes = piece.file_offset_bytes,
 		.device_offset_bytes = piece.device_offset_bytes,
 		.len_bytes = piece.len_bytes,
+		.device = piece.device,
 	};
 }
 
@@ -166,9 +167,9 @@ int request_open_map(struct session *session, const struct proto_req *req, struc
 	struct fsdax_file *file;
 	if (req->offset_bytes)
 		return -EINVAL;
-	if (pgmap_state(session->service->pgmap) != PGMAP_LIVE)
+	if (devices_state(&session->service->devices) != PGMAP_LIVE)
 		return -ENODEV;
-	if (req->len_bytes >> PGMAP_PAGE_SHIFT > pgmap_end(session->service->pgmap))
+	if (req->len_bytes >> PGMAP_PAGE_SHIFT > dax_npages(session->service->devices.dax))
 		return -EFBIG;
 	int err = fsdax_stat(fs, req->path, &st);
 	bool made = err == -ENOENT, is_file = !err && st.type == FSDAX_REG;
@@ -207,11 +208,11 @@ int request_lease(struct session *session, const struct proto_req *req, struct s
 {
 	bool write = req->flags & PROTO_LEASE_WRITE;
 	if (req->flags & PROTO_LEASE_NEXT) {
-		int err = lease_begin(session, write, &out->fds[0], &out->fds[1]);
-		out->nfds = err ? 0 : 1U + write;
+		int err = lease_begin(session, write, out->fds);
+		out->nfds = err ? 0 : (1U + write) * session->service->devices.n;
 		return err;
 	}
-	out->fds[0] = write ? lease_join(session, true) : -EINVAL;
-	out->nfds = out->fds[0] >= 0;
-	return out->nfds ? 0 : out->fds[0];
+	int err = write ? lease_join(session, true, out->fds) : -EINVAL;
+	out->nfds = err ? 0 : session->service->devices.n;
+	return err;
 }

@@ -32,9 +32,9 @@ int request_info(struct session *session, const struct proto_req *req, struct se
 	info->files = st.files;
 	info->dirs = st.dirs;
 	memcpy(info->free_by_order, st.free_by_order, sizeof(info->free_by_order));
-	info->live_pages = pgmap_live_pages(service->pgmap);
+	info->live_pages = devices_live_pages(&service->devices);
 	if (service->quarantined)
-		(void)pgmap_for_each_held(service->pgmap, add_quarantined, &info->quarantined_pages);
+		devices_for_each_held(&service->devices, add_quarantined, &info->quarantined_pages);
 	info->clean = st.clean;
 	info->dirty = st.dirty;
 	info->absent = st.absent;
@@ -44,13 +44,12 @@ int request_info(struct session *session, const struct proto_req *req, struct se
 	info->connections = service->connections;
 	info->holders = service->holders;
 	info->granule_order = st.granule_order;
-	info->state = (uint32_t)pgmap_state(service->pgmap);
+	info->state = (uint32_t)devices_state(&service->devices);
 	info->server_pid = (int32_t)getpid();
 	info->protocol = PROTO_VERSION;
-	info->access = service->dev->access;
-	info->persistence = service->dev->persistence;
-	(void)snprintf(info->device, sizeof(info->device), "%.120s%s", service->dev->spec,
-		       service->lost ? " (gone)" : "");
+	info->access = devices_access(&service->devices);
+	info->persistence = devices_persistence(&service->devices);
+	devices_name(&service->devices, info->device, sizeof(info->device));
 	return 0;
 }
 
@@ -181,7 +180,7 @@ int request_fence(struct session *session, const struct proto_req *req, struct s
 			continue;
 		if (each->state != PROTO_WHO_QUARANTINED)
 			return -EBUSY;
-		int err = pgmap_holder_fence(each->holder);
+		int err = fsdax_holder_fence(each->holder);
 		if (err)
 			return err;
 		session_event(each, SERVICE_FENCED);

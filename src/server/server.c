@@ -15,6 +15,7 @@
 
 #include <pgmap/pgmap.h>
 
+#include "server/devices.h"
 #include "server/log.h"
 #include "server/loop.h"
 
@@ -69,7 +70,7 @@ static bool loop_init(struct loop *loop)
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	loop->signal_fd = open_signals();
 	loop->answers_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	loop->removal_fd = removal_open(service_dev(loop->service));
+	loop->removal_fd = removal_open(service_devices(loop->service));
 	loop->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	return loop->epoll_fd >= 0 &&
 	       (loop->removal_fd < 0 || watch(loop, loop->removal_fd, &loop->removal_watch, WATCH_REMOVAL)) &&
@@ -92,7 +93,7 @@ static void take_signal(struct loop *loop)
 		return;
 	}
 	service_drain(loop->service);
-	(void)pgmap_drain(service_pgmap(loop->service), 0); /* nothing held: DEAD at once */
+	(void)service_drained(loop->service); /* nothing held: at once */
 }
 
 static void dispatch(struct loop *loop, struct watch *watch)
@@ -156,15 +157,19 @@ static void run(struct loop *loop)
 
 static void say_ready(const struct server_options *options, struct loop *loop)
 {
-	struct dev *dev = service_dev(loop->service);
-	if (service_bad_pages(loop->service))
-		log_line("device %s has bad blocks: %llu pages of 4 KiB are not handed out", dev->spec,
-			 (unsigned long long)service_bad_pages(loop->service));
-	if (!options->quiet)
-		(void)fprintf(stderr, "pgmapd: ready: %s%s: %llu MiB, page %llu KiB, socket %s\n", dev->spec,
-			      options->device ? "" : " (half of the memory that is free; --device says another)",
-			      (unsigned long long)(dev->size_bytes >> 20), 4ULL << dev->granule_order,
-			      loop->listener.addr.sun_path);
+	const struct devices *devices = service_devices(loop->service);
+	char names[512];
+	for (unsigned i = 0; i < devices->n; i++)
+		if (devices->bad_pages[i])
+			log_line("device %s has bad blocks: %llu pages of 4 KiB are not handed out",
+				 devices->dev[i]->spec, (unsigned long long)devices->bad_pages[i]);
+	if (!options->quiet) {
+		devices_name(devices, names, sizeof(names));
+		(void)fprintf(stderr, "pgmapd: ready: %s%s: %llu MiB, page %llu KiB, socket %s\n", names,
+			      options->ndevices ? "" : " (half of the memory that is free; --device says another)",
+			      (unsigned long long)(dax_npages(devices->dax) >> (20 - PGMAP_PAGE_SHIFT)),
+			      4ULL << dax_granule_order(devices->dax), loop->listener.addr.sun_path);
+	}
 	if (options->ready_fd >= 0) {
 		(void)!write(options->ready_fd, "", 1);
 		(void)close(options->ready_fd);
@@ -221,6 +226,14 @@ static void have_standard_descriptors(void)
 		(void)close(fd);
 }
 
+/* Of what could not be opened. */
+static const char *name_of(const struct server_options *options, unsigned which)
+{
+	if (which < options->ndevices)
+		return options->devices[which];
+	return options->ndevices ? "all of them" : "default";
+}
+
 int server_run(const struct server_options *options)
 {
 	char why[DEV_WHY_MAX];
@@ -233,10 +246,11 @@ int server_run(const struct server_options *options)
 	int err = listener_open(&loop->listener, options->socket_path, why);
 	if (err)
 		return complain("socket", loop->listener.addr.sun_path[0] ? loop->listener.addr.sun_path : "path", why);
-	err = service_create(options->device, &loop->service, why);
+	unsigned which;
+	err = service_create_on(options->devices, options->ndevices, options->layout, &loop->service, &which, why);
 	if (err) {
 		listener_close(&loop->listener);
-		return complain("device", options->device ? options->device : "default", why);
+		return complain("device", name_of(options, which), why);
 	}
 	(void)service_set_wiping(loop->service, options->keep_bytes, options->wipe_percent);
 	err = admit_others(loop, options->others);

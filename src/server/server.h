@@ -8,10 +8,14 @@
 
 #include "server/service.h"
 
+enum { SERVER_DEVICES_MAX = 8 };
 enum { SERVER_WIPE_PERCENT = 25 }; /* for whoever has no wish */
 
 struct server_options {
-	const char *device;      /* a spec (dev.h); null: memfd, half of the memory that is free, said on stderr */
+	/* Specs (dev.h); none: memfd, half of the memory that is free, said on stderr. layout: as devices_open() has it. */
+	const char *const *devices;
+	unsigned ndevices;
+	const char *layout;
 	const char *socket_path; /* null: the default (client.h) */
 	int ready_fd;            /* one byte is written to it, and it is closed, once clients may connect; or -1 */
 	bool quiet;              /* nothing on stderr but errors */

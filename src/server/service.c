@@ -12,95 +12,50 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "server/pending.h"
 #include "server/requests.h"
 
-/* Half of the memory that is available, in whole 2 MiB. */
-static int default_spec(char *spec, size_t spec_bytes)
-{
-	unsigned long long kib = 0;
-	char line[128];
-	FILE *meminfo = fopen("/proc/meminfo", "re");
-	if (!meminfo)
-		return -errno;
-	while (fgets(line, sizeof(line), meminfo) && sscanf(line, "MemAvailable: %llu kB", &kib) != 1)
-		kib = 0;
-	(void)fclose(meminfo);
-	unsigned long long mib = kib / 1024 / 2 / 2 * 2;
-	if (!mib)
-		return -ENOMEM;
-	(void)snprintf(spec, spec_bytes, "memfd:size=%lluM", mib);
-	return 0;
-}
-
-static int open_device(struct service *service, const char *spec, char why[DEV_WHY_MAX])
-{
-	char chosen[DEV_SPEC_MAX];
-	int err = spec ? 0 : default_spec(chosen, sizeof(chosen));
-	if (!err)
-		err = dev_open(spec ? spec : chosen, &service->dev, why);
-	if (err)
-		return err;
-	if (!service->dev->type) {
-		(void)snprintf(why, DEV_WHY_MAX,
-			       "is LIMITED: who maps a file holds folios, and it has none, so no pool can "
-			       "lie on it");
-		return -EOPNOTSUPP;
-	}
-	/* Only what was populated is touched through it, so nothing need be reserved for it. */
-	int shared = service->dev->access == DEV_ACCESS_SYNC ? MAP_SHARED_VALIDATE | MAP_SYNC : MAP_SHARED;
-	service->base = mmap(NULL, service->dev->size_bytes, PROT_READ | PROT_WRITE, shared | MAP_NORESERVE,
-			     service->dev->fd, 0);
-	if (service->base == MAP_FAILED) {
-		service->base = NULL;
-		return -errno;
-	}
-	(void)madvise(service->base, service->dev->size_bytes, MADV_DONTFORK);
-	(void)madvise(service->base, service->dev->size_bytes, MADV_DONTDUMP);
-	return 0;
-}
-
 /* They are not handed out (c6.5). */
+struct bad {
+	struct dax_device *memory;
+	uint64_t *pages;
+};
+
 static int tell_bad(uint64_t offset_bytes, uint64_t len_bytes, void *arg)
 {
-	struct service *service = arg;
-	service->bad_pages += len_bytes >> PGMAP_PAGE_SHIFT;
-	return dax_notify_failure(service->dax, DAX_FAILURE_POISON, offset_bytes >> PGMAP_PAGE_SHIFT,
+	const struct bad *bad = arg;
+	*bad->pages += len_bytes >> PGMAP_PAGE_SHIFT;
+	return dax_notify_failure(bad->memory, DAX_FAILURE_POISON, offset_bytes >> PGMAP_PAGE_SHIFT,
 				  len_bytes >> PGMAP_PAGE_SHIFT);
+}
+
+static int tell_all_bad(struct devices *devices)
+{
+	int err = 0;
+	for (unsigned i = 0; i < devices->n && !err; i++) {
+		struct bad bad = {devices->memory[i], &devices->bad_pages[i]};
+		err = dev_for_each_bad(devices->dev[i], tell_bad, &bad);
+	}
+	return err;
 }
 
 static int open_pool(struct service *service)
 {
-	struct dax_params params = {
-		.params_bytes = sizeof(params),
-		.type = service->dev->type,
-		.len_bytes = service->dev->size_bytes,
-		.addr = service->base,
-		.fd = service->dev->fd,
-		.granule_order = service->dev->granule_order,
-		.ops = service->dev->ops,
-		.ctx = service->dev,
-		.name = service->dev->kind->name,
-		.resident = service->dev->resident,
-	};
-	int err = dax_create(&params, &service->dax);
-	if (err)
-		return err;
-	service->pgmap = dax_pgmap(service->dax);
-	err = fsdax_create(service->dax, session_gone, &service->fs);
+	int err = fsdax_create(service->devices.dax, session_gone, &service->fs);
 	if (!err)
 		(void)fsdax_set_wiping(service->fs, 0,
 				       SERVICE_WIPE_PERCENT); /* without a thread, by those who need it */
 	if (!err)
 		fsdax_on_taking(service->fs, session_taking);
-	return err ? err : dev_for_each_bad(service->dev, tell_bad, service);
+	return err ? err : tell_all_bad(&service->devices);
 }
 
-int service_create(const char *spec, struct service **out, char why[DEV_WHY_MAX])
+int service_create_on(const char *const specs[], unsigned n, const char *layout, struct service **out, unsigned *which,
+		      char why[DEV_WHY_MAX])
 {
+	*which = n;
 	why[0] = 0;
 	struct service *service = calloc(1, sizeof(*service));
 	if (!service)
@@ -108,7 +63,7 @@ int service_create(const char *spec, struct service **out, char why[DEV_WHY_MAX]
 	service->others = SERVICE_WRITER;
 	TAILQ_INIT(&service->sessions);
 	pending_init(service);
-	int err = open_device(service, spec, why);
+	int err = devices_open(&service->devices, specs, n, layout, which, why);
 	if (!err)
 		err = open_pool(service);
 	if (err) {
@@ -121,6 +76,12 @@ int service_create(const char *spec, struct service **out, char why[DEV_WHY_MAX]
 	return 0;
 }
 
+int service_create(const char *spec, struct service **out, char why[DEV_WHY_MAX])
+{
+	unsigned which;
+	return service_create_on(&spec, spec != NULL, NULL, out, &which, why);
+}
+
 int service_destroy(struct service *service)
 {
 	if (!service)
@@ -131,12 +92,9 @@ int service_destroy(struct service *service)
 	if (err)
 		return err;
 	service->fs = NULL;
-	err = dax_destroy(service->dax);
+	err = devices_close(&service->devices);
 	if (err)
 		return err;
-	if (service->base)
-		(void)munmap(service->base, service->dev->size_bytes);
-	dev_close(service->dev);
 	(void)pthread_cond_destroy(&service->pending_cond);
 	(void)pthread_mutex_destroy(&service->lock);
 	free(service);
@@ -171,7 +129,7 @@ struct session *service_connect(struct service *service, pid_t pid, uid_t uid)
 	return session;
 }
 
-static uint32_t device_flags(const struct dev *dev)
+static uint8_t device_flags(const struct dev *dev)
 {
 	/* The core says the same of these types (folio_pin). */
 	bool pins = dev->type == PGMAP_FSDAX || dev->type == PGMAP_GENERIC;
@@ -188,16 +146,18 @@ static int request_hello(struct session *session, const struct proto_req *req, s
 		int err = session_greet(session, out->fds);
 		if (err)
 			return err;
-		out->nfds = PROTO_MAX_FDS;
+		out->nfds = service->devices.n + PROTO_HELLO_FDS;
 	}
 	session->greeted = true;
 	out->rep.u.hello = (struct proto_hello){
 		.holder_id = session->id,
 		.words = session->segment.count,
-		.granule_order = service->dev->granule_order,
+		.granule_order = dax_granule_order(service->devices.dax),
 		.server_pid = (int32_t)getpid(),
-		.device = device_flags(service->dev),
+		.ndevices = service->devices.n,
 	};
+	for (unsigned i = 0; i < service->devices.n; i++)
+		out->rep.u.hello.devices[i] = device_flags(service->devices.dev[i]);
 	return 0;
 }
 
@@ -350,7 +310,7 @@ enum service_next service_handle(struct session *session, const void *msg, size_
 		(void)pthread_mutex_lock(&session->service->lock);
 		err = do_request(session, req, out);
 		/* Pages that cannot be wiped are none: ask why. */
-		if (err == -ENOSPC && removal_found(session->service))
+		if (err == -ENOSPC && removal_found(session->service) && devices_all_gone(&session->service->devices))
 			err = -ENXIO;
 		(void)pthread_mutex_unlock(&session->service->lock);
 	}
@@ -450,22 +410,12 @@ int service_set_wiping(struct service *service, uint64_t keep_bytes, unsigned cp
 	return fsdax_set_wiping(service->fs, keep_bytes, cpu_percent);
 }
 
-uint64_t service_bad_pages(const struct service *service)
+const struct devices *service_devices(const struct service *service)
 {
-	return service->bad_pages;
-}
-
-struct dev *service_dev(struct service *service)
-{
-	return service->dev;
-}
-
-struct pgmap *service_pgmap(struct service *service)
-{
-	return service->pgmap;
+	return &service->devices;
 }
 
 uint64_t service_pages(struct service *service)
 {
-	return dax_npages(service->dax);
+	return dax_npages(service->devices.dax);
 }

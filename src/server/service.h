@@ -18,6 +18,7 @@
 #include "dev/dev.h"
 #include "server/protocol.h"
 
+struct devices;
 struct lease;
 struct service;
 struct session;
@@ -31,6 +32,9 @@ struct service_reply {
 /* service_create - an empty pool on the device of this spec (null: memfd, half of the memory that is free). why gets the
  * clause for an error line. service_destroy - -EBUSY while anybody maps or is connected; null: 0. */
 int service_create(const char *spec, struct service **out, char why[DEV_WHY_MAX]);
+/* service_create_on - of several devices: as devices_open() (devices.h), and what service_create() says. */
+int service_create_on(const char *const specs[], unsigned n, const char *layout, struct service **out, unsigned *which,
+		      char why[DEV_WHY_MAX]);
 int service_destroy(struct service *service);
 
 /* service_set_wiping - as fsdax_set_wiping(); a service begins with no memory kept, and this share of a CPU. */
@@ -83,7 +87,7 @@ void service_refuse(struct service_reply *out, const struct proto_req *req, int 
 /* service_disconnect - nobody will send for it any more. True: it has ended. False: the kernel still maps the device on its
  * behalf, and leases are wanted.
  * service_lease_wanted - after each request, and that: a lease that something waits for, each once; null: no more. Wait with
- * dev_lease_wait(service_dev(), lease->byte), then call service_lease_gone(), which may end the session. */
+ * devices_lease_wait(service_devices(), lease->byte), then call service_lease_gone(), which may end the session. */
 bool service_disconnect(struct session *session);
 struct lease *service_lease_wanted(struct session *session);
 void service_lease_gone(struct lease *lease);
@@ -102,20 +106,19 @@ int service_pending_result(struct service *service, uint64_t id);
 void service_pending_cancel(struct service *service, uint64_t id);
 int service_await(struct service *service, uint64_t id);
 
-/* service_check_device - has the system taken the device away (dev_check)? Then there are no more mappings and no more pins
- * from now on (-ENODEV); what is held stays so until it is let go. */
-bool service_check_device(struct service *service);
+/* service_check_devices - has the system taken a device away (dev_check)? Then there are no more mappings and no more pins of
+ * what it has from now on (-ENODEV); what is held stays so until it is let go. True: one or more are gone. */
+bool service_check_devices(struct service *service);
 
-/* service_drain - no new folios, no new pins (c7.9); then pgmap_drain(service_pgmap()) says when nothing is held. */
+/* service_drain - no new folios, no new pins (c7.9). service_drained - then: 0 nothing is held any more, and it is final;
+ * -ETIMEDOUT something is; -ECANCELED the drain was called off. */
 void service_drain(struct service *service);
+int service_drained(struct service *service);
 int service_drain_cancel(struct service *service); /* -ENODEV: too late */
 /* One line that names who is waited for, without a newline; empty: nobody. */
 void service_waits_for(struct service *service, char *buf, size_t buf_bytes);
 
-/* service_bad_pages - that the system knew to have lost their data when the pool was made; they are not handed out (c6.5). */
-uint64_t service_bad_pages(const struct service *service);
-struct dev *service_dev(struct service *service);
-struct pgmap *service_pgmap(struct service *service);
+const struct devices *service_devices(const struct service *service);
 uint64_t service_pages(struct service *service);
 
 #endif

@@ -4,7 +4,7 @@
  *
  * The end is exact: session_end() is called when the kernel has said that nobody maps the device on the holder's behalf
  * any more (the lease's byte), so its references and LOCAL pins can go at once. REMOTE pins that stand in its words then
- * are first taken over as pins of the core, charged to the holder, so that pgmap_holder_end() leaves those folios
+ * are first taken over as pins of the core, charged to the holder, so that fsdax_holder_end() leaves those folios
  * QUARANTINED: there is no moment at which they are free.
  */
 #include "server/session.h"
@@ -83,21 +83,22 @@ static int make_event(struct session *session, int *client_fd)
 int session_greet(struct session *session, int fds[PROTO_MAX_FDS])
 {
 	struct service *service = session->service;
+	unsigned n = service->devices.n;
+	int *words_fd = &fds[n], *event_fd = &fds[n + 1];
 	char name[SESSION_COMMAND_MAX];
-	int unused;
 	session_read_command(session);
-	int err = segment_init(&session->segment, dax_npages(service->dax), &fds[1]);
+	int err = segment_init(&session->segment, dax_npages(service->devices.dax), words_fd);
 	if (err)
 		return err;
-	err = make_event(session, &fds[2]);
+	err = make_event(session, event_fd);
 	if (err)
 		goto no_event;
-	err = lease_begin(session, false, &fds[0], &unused);
+	err = lease_begin(session, false, fds);
 	if (err)
 		goto no_lease;
 	(void)snprintf(name, sizeof(name), "%llu %ld %.32s", (unsigned long long)lease_byte(session),
 		       (long)session->pid, session->command);
-	err = pgmap_holder_create(service->pgmap, name, &session->holder);
+	err = fsdax_holder_create(service->fs, name, &session->holder);
 	if (err)
 		goto no_holder;
 	session->id = lease_byte(session);
@@ -109,12 +110,13 @@ int session_greet(struct session *session, int fds[PROTO_MAX_FDS])
 	return 0;
 no_holder:
 	lease_undo(session);
-	(void)close(fds[0]);
+	while (n)
+		(void)close(fds[--n]);
 no_lease:
-	(void)close(fds[2]);
+	(void)close(*event_fd);
 	session_close_event(session);
 no_event:
-	(void)close(fds[1]);
+	(void)close(*words_fd);
 	segment_exit(&session->segment);
 	return err;
 }
@@ -153,16 +155,17 @@ static bool remember_left(struct session *session, const struct session_left *le
 /* The span may have been split since: each folio that is there now. */
 static void pin_remote(struct session *session, const struct fsdax_span *span)
 {
-	struct pgmap *pgmap = session->service->pgmap;
+	struct pgmap *pgmap = folio_pgmap(span->folio);
+	struct pgmap_holder *holder = fsdax_holder_of(session->holder, pgmap);
 	uint64_t end = span->pgoff + (UINT64_C(1) << span->order);
 	for (uint64_t at = span->pgoff; at < end;) {
 		struct folio *folio;
 		int err = pgmap_find_folio(pgmap, at, &folio);
 		if (!err)
-			err = folio_pin(folio, session->holder, FOLIO_PIN_REMOTE);
+			err = folio_pin(folio, holder, FOLIO_PIN_REMOTE);
 		if (err)
 			port_abort("pgmapd: holder %s: page %llu that it maps cannot be pinned: error %d",
-				   pgmap_holder_name(session->holder), (unsigned long long)at, -err);
+				   fsdax_holder_name(session->holder), (unsigned long long)at, -err);
 		at = folio_pgoff(folio) + folio_pages(folio);
 	}
 }
@@ -248,7 +251,7 @@ void session_end(struct session *session)
 		folio_get(leaked.folio);
 	}
 #endif
-	session->quarantined_pages = pgmap_holder_end(session->holder);
+	session->quarantined_pages = fsdax_holder_end(session->holder);
 	forget_maps(&session->map_list);
 	forget_maps(&session->inherited);
 	session_close_files(session);
@@ -345,11 +348,11 @@ static int map_file(struct session *session, struct fsdax_file *file, struct ses
 		return err;
 	map->ino = st.ino;
 	if (range->resize)
-		return fsdax_resize_map(file, range->len_bytes, range->flags, session->holder, map, complete,
-					&map->map);
+		return fsdax_resize_map_for(file, range->len_bytes, range->flags, session->holder, map, complete,
+					    &map->map);
 	err = find_range(map, st.size_bytes);
 	if (!err)
-		err = fsdax_map(file, map->offset_bytes, map->len_bytes, session->holder, map, &map->map);
+		err = fsdax_map_for(file, map->offset_bytes, map->len_bytes, session->holder, map, &map->map);
 	if (err)
 		return err;
 	err = complete(map, map->map);
@@ -440,13 +443,23 @@ void session_gone(void *cookie, uint64_t first_span, uint64_t nspans)
 	}
 }
 
+static bool has_gone(const struct session_map *map, uint64_t i)
+{
+	const struct devices *devices = &map->session->service->devices;
+	struct fsdax_span span;
+	if (!devices->ngone)
+		return false;
+	fsdax_map_span(map->map, i, &span);
+	return devices_has_gone(devices, folio_pgmap(span.folio));
+}
+
 void session_taking(void *cookie, uint64_t span, int taken)
 {
 	struct session_map *map = cookie;
 	if (!map || span >= map->nspans || is_stale(map, span))
 		return;
-	const struct service *service = map->session->service;
-	enum pinword_reason reason = service->draining || service->lost ? PINWORD_GOING : PINWORD_OPEN;
+	enum pinword_reason reason =
+		map->session->service->draining || has_gone(map, span) ? PINWORD_GOING : PINWORD_OPEN;
 	(void)pinword_block(&map->session->segment.words[map->first_word + span], taken ? PINWORD_WAIT : reason);
 }
 
@@ -457,6 +470,16 @@ void session_block_all(struct session *session, enum pinword_reason reason)
 		for (uint64_t i = 0; i < map->nspans; i++)
 			if (!is_stale(map, i))
 				(void)pinword_block(&session->segment.words[map->first_word + i], reason);
+	}
+}
+
+void session_block_gone(struct session *session)
+{
+	struct session_map *map;
+	TAILQ_FOREACH (map, &session->map_list, link) {
+		for (uint64_t i = 0; i < map->nspans; i++)
+			if (!is_stale(map, i) && has_gone(map, i))
+				(void)pinword_block(&session->segment.words[map->first_word + i], PINWORD_GOING);
 	}
 }
 

@@ -17,8 +17,8 @@
 
 #include <pgmap/fsdax.h>
 
-#include "dev/dev.h"
 #include "fs/supply.h"
+#include "server/devices.h"
 #include "server/handles.h"
 #include "server/leases.h"
 #include "server/protocol.h"
@@ -29,19 +29,14 @@ enum { SESSION_COMMAND_MAX = 64 };
 
 struct service {
 	pthread_mutex_t lock;
-	struct dev *dev;
-	struct dax_device *dax;
+	struct devices devices;
 	struct fsdax *fs;
-	struct pgmap *pgmap;
-	void *base;                                 /* the device, mapped here */
 	TAILQ_HEAD(session_list, session) sessions; /* those with a holder */
 	uint64_t last_id;
 	uint32_t connections;
 	uint32_t holders;
 	uint32_t quarantined; /* holders */
 	bool draining;
-	bool lost;          /* the device is gone */
-	uint64_t bad_pages; /* of the device, as it was opened */
 	enum service_role others;
 	TAILQ_HEAD(, pending) pendings;
 	pthread_cond_t pending_cond; /* of lock: some of them may have ended */
@@ -93,7 +88,7 @@ struct session {
 	bool unhurried;  /* its requests may be told to come again (supply) */
 	enum service_role role;
 	enum proto_who_state state;
-	struct pgmap_holder *holder;
+	struct fsdax_holder *holder;
 	struct segment segment;
 	int event_fd; /* the client writes it when its last pin under a reason goes; see server.c */
 	struct supply supply;
@@ -112,7 +107,7 @@ struct session {
 	char command[SESSION_COMMAND_MAX];
 };
 
-/* Holder, segment and lease; the three descriptors are the caller's to pass on and close. 0 or -errno. */
+/* Holder, segment and lease; the descriptors (the lease's, one of each device; the segment; the eventfd) are the caller's to pass on and close. 0 or -errno. */
 int session_greet(struct session *session, int fds[PROTO_MAX_FDS]);
 /* The holder maps nothing any more: drop all that it has. The session is freed, but for a quarantined holder's. */
 void session_end(struct session *session);
@@ -138,7 +133,9 @@ bool session_holds(const struct session *session);  /* a mapping, its own or its
 void session_gone(void *cookie, uint64_t first_span, uint64_t nspans);
 void session_taking(void *cookie, uint64_t span, int taken);
 
-void session_block_all(struct session *session, enum pinword_reason reason); /* but for stale spans */
+/* Of all spans, but for stale ones; of those whose device has gone. */
+void session_block_all(struct session *session, enum pinword_reason reason);
+void session_block_gone(struct session *session);
 void session_count_pins(const struct session_map *map, uint64_t *local, uint64_t *remote);
 
 /* Its process's name, as it is now. Where the system does not tell, what it said stays: command, at the greeting. */

@@ -2,9 +2,9 @@
 /*
  * waiting.c - what the loop waits for without standing still: leases that are still held, and the pool's death.
  *
- * A lease: a thread blocks in dev_lease_wait() until the kernel maps the device for that holder nowhere any more, and puts
+ * A lease: a thread blocks in devices_lease_wait() until the kernel maps the device for that holder nowhere any more, and puts
  * the lease on the list of answers. There is no other way to end a holder, and no clock. Where no thread can be had, the
- * loop asks the kernel again (dev_lease_probe) once a second until one can.
+ * loop asks the kernel again (devices_lease_probe) once a second until one can.
  *
  * A drain: one thread blocks in pgmap_drain(). Its answer only wakes the loop, which looks at the pgmap's state itself, so
  * an answer of a drain that was cancelled meanwhile is harmless. Deadlines of those who wait are the loop's timeout.
@@ -20,6 +20,7 @@
 
 #include <pgmap/pgmap.h>
 
+#include "server/devices.h"
 #include "server/log.h"
 
 enum { HELPER_STACK_BYTES = 64 * 1024, RETRY_MS = 1000 };
@@ -47,7 +48,7 @@ static void *lease_thread(void *arg)
 	struct lease *lease = arg;
 	struct loop *loop = lease->waiter;
 	do
-		lease->answer = dev_lease_wait(service_dev(loop->service), lease->byte);
+		lease->answer = devices_lease_wait(service_devices(loop->service), lease->byte);
 	while (lease->answer == -EINTR);
 	(void)pthread_mutex_lock(&loop->answers_lock);
 	TAILQ_INSERT_TAIL(&loop->answers, lease, link);
@@ -81,7 +82,7 @@ void waiting_retry(struct loop *loop)
 	TAILQ_CONCAT(&again, &loop->unwatched, link);
 	while ((lease = TAILQ_FIRST(&again)) != NULL) {
 		TAILQ_REMOVE(&again, lease, link);
-		if (dev_lease_probe(service_dev(loop->service), lease->byte) != 1) {
+		if (devices_lease_probe(service_devices(loop->service), lease->byte) != 1) {
 			watch_lease(loop, lease);
 			continue;
 		}
@@ -141,7 +142,7 @@ void waiting_answers(struct loop *loop)
 static void *drain_thread(void *arg)
 {
 	struct loop *loop = arg;
-	(void)pgmap_drain(service_pgmap(loop->service), PGMAP_NO_DEADLINE);
+	(void)pgmap_drain(devices_only(service_devices(loop->service)), PGMAP_NO_DEADLINE);
 	(void)pthread_mutex_lock(&loop->answers_lock);
 	loop->drain_answer = true;
 	wake_loop(loop);
@@ -151,7 +152,7 @@ static void *drain_thread(void *arg)
 
 void waiting_start_drain(struct loop *loop)
 {
-	if (!loop->drain_thread)
+	if (!loop->drain_thread && devices_only(service_devices(loop->service)))
 		loop->drain_thread = waiting_start_helper(drain_thread, loop);
 }
 
@@ -216,7 +217,7 @@ static void say_whom(struct loop *loop)
 /* What every waiting client is told now: 0, an error, or (-EINPROGRESS) nothing yet. */
 static int drain_state(struct loop *loop)
 {
-	switch (pgmap_state(service_pgmap(loop->service))) {
+	switch (devices_state(service_devices(loop->service))) {
 	case PGMAP_DEAD:
 		return 0;
 	case PGMAP_LIVE:
@@ -230,8 +231,8 @@ void waiting_check_drains(struct loop *loop)
 {
 	struct conn *conn, *next;
 	int state = drain_state(loop);
-	/* Where no thread could be had, nobody else would see the pool's end. */
-	if (state == -EINPROGRESS && !loop->drain_thread && pgmap_drain(service_pgmap(loop->service), 0) == 0)
+	/* Where there is no thread, nobody else sees the pool's end: what is let go of is, by this loop or what it hears of. */
+	if (state == -EINPROGRESS && !loop->drain_thread && service_drained(loop->service) == 0)
 		state = 0;
 	uint64_t now_ns = LIST_EMPTY(&loop->drains) ? 0 : pgmap_deadline_in(0);
 	for (conn = LIST_FIRST(&loop->drains); conn; conn = next) {

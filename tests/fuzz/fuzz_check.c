@@ -28,7 +28,7 @@ void fuzz_found(const char *format, ...)
 /* The page's mark, through the server's own mapping of the device. */
 static uint64_t *mark_of(const struct fuzz_world *world, uint64_t page)
 {
-	return (uint64_t *)(void *)((char *)world->service->base + page * PAGE);
+	return (uint64_t *)(void *)((char *)world->service->devices.base[0] + page * PAGE);
 }
 
 static void each_page(struct session_map *map, void (*fn)(void *arg, struct session_map *map, uint64_t page), void *arg)
@@ -94,7 +94,7 @@ static void check_owners(struct fuzz_world *world)
 	struct session_map *map;
 	memset(owners, 0, sizeof(owners));
 	if (service->quarantined)
-		(void)pgmap_for_each_held(service->pgmap, claim_kept, owners);
+		(void)pgmap_for_each_held(dax_pgmap(service->devices.memory[0]), claim_kept, owners);
 	TAILQ_FOREACH (session, &service->sessions, link) {
 		TAILQ_FOREACH (map, &session->map_list, link)
 			each_page(map, claim_page, owners);
@@ -128,7 +128,7 @@ void fuzz_check(struct fuzz_world *world)
 {
 	struct fsdax_statfs st;
 	fsdax_statfs(world->service->fs, &st);
-	uint64_t live = pgmap_live_pages(world->service->pgmap);
+	uint64_t live = pgmap_live_pages(dax_pgmap(world->service->devices.memory[0]));
 	if (st.used + st.free + st.waiting != st.pages || st.pages != FUZZ_POOL_PAGES || live > st.used + st.waiting)
 		fuzz_found("used %" PRIu64 " + free %" PRIu64 " + waiting %" PRIu64 " of %" PRIu64 ", %" PRIu64 " held",
 			   st.used, st.free, st.waiting, st.pages, live);
@@ -176,7 +176,7 @@ void fuzz_check_empty(struct fuzz_world *world)
 	struct fsdax_statfs st;
 	fuzz_check(world);
 	fsdax_statfs(service->fs, &st);
-	uint64_t live = pgmap_live_pages(service->pgmap), blocks = blocks_of_files(service->fs);
+	uint64_t live = pgmap_live_pages(dax_pgmap(service->devices.memory[0])), blocks = blocks_of_files(service->fs);
 	if (live || st.waiting || service->quarantined || service->holders)
 		fuzz_found("nobody is left, and %" PRIu64 " pages are held, %" PRIu64
 			   " wait, %u are quarantined, %u hold",

@@ -353,13 +353,14 @@ static void go_round(struct fuzz_world *world)
 	struct lease *lease, *next;
 	for (lease = TAILQ_FIRST(&world->leases); lease; lease = next) {
 		next = TAILQ_NEXT(lease, link);
-		if (dev_lease_probe(service_dev(world->service), lease->byte) != 1)
+		if (devices_lease_probe(service_devices(world->service), lease->byte) != 1)
 			continue;
 		TAILQ_REMOVE(&world->leases, lease, link);
 		service_lease_gone(lease);
 	}
 	answer_awaits(world);
-	if (pgmap_state(world->service->pgmap) == PGMAP_DYING && pgmap_drain(world->service->pgmap, 0) == -ETIMEDOUT)
+	if (pgmap_state(dax_pgmap(world->service->devices.memory[0])) == PGMAP_DYING &&
+	    pgmap_drain(dax_pgmap(world->service->devices.memory[0]), 0) == -ETIMEDOUT)
 		return;
 	for (unsigned i = 0; i < FUZZ_CLIENTS; i++)
 		world->clients[i].waits = world->clients[i].awaits;

@@ -63,7 +63,7 @@ def test_the_server_says_the_same_in_help_and_man(_pool):
     man = plain(roff)
     assert (code, err) == (0, '') and man.startswith('.TH PGMAPD 8 ')
     options = re.findall(r'^ +-(\w), --([a-z-]+) +(?:[A-Z]+ +)?(\S.*)$', text, re.M)
-    assert [name for _, name, _ in options] == 'device socket others ready-fd keep wipe quiet help version'.split(), options
+    assert [name for _, name, _ in options] == 'device layout socket others ready-fd keep wipe quiet help version'.split(), options
     for letter, name, about in options:
         assert f'-{letter}, --{name}' in man and about in man, f'{name}: {about}'
     assert 'memfd:size=' in text and 'memfd:size=' in man

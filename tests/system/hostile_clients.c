@@ -31,7 +31,7 @@ static int ask(int fd, const struct proto_req *req, struct proto_rep *rep)
 }
 
 struct raw {
-	int fd, fds[PROTO_MAX_FDS]; /* lease, segment, event */
+	int fd, fds[1 + PROTO_HELLO_FDS]; /* lease, segment, event */
 	uint64_t nwords;
 	_Atomic uint64_t *words;
 };
@@ -42,7 +42,7 @@ static struct raw greet(void)
 	struct proto_rep rep;
 	struct raw raw = {.fd = dial()};
 	CHILD_CHECK(send(raw.fd, &req, sizeof(req), 0) == sizeof(req));
-	sys_receive_fds(raw.fd, &rep, sizeof(rep), raw.fds, PROTO_MAX_FDS);
+	sys_receive_fds(raw.fd, &rep, sizeof(rep), raw.fds, 1 + PROTO_HELLO_FDS);
 	raw.nwords = rep.u.hello.words;
 	raw.words = mmap(NULL, raw.nwords * 8, PROT_READ | PROT_WRITE, MAP_SHARED, raw.fds[1], 0);
 	CHILD_CHECK((void *)raw.words != MAP_FAILED);

@@ -348,9 +348,9 @@ static struct raw raw_hello(void)
 	struct proto_req req = request(PROTO_HELLO);
 	struct proto_rep rep;
 	struct raw raw = {.fd = dial()};
-	int fds[PROTO_MAX_FDS];
+	int fds[1 + PROTO_HELLO_FDS];
 	assert_int_equal(send(raw.fd, &req, sizeof(req), 0), sizeof(req));
-	sys_receive_fds(raw.fd, &rep, sizeof(rep), fds, PROTO_MAX_FDS);
+	sys_receive_fds(raw.fd, &rep, sizeof(rep), fds, 1 + PROTO_HELLO_FDS);
 	raw.words_bytes = rep.u.hello.words * 8;
 	raw.words = mmap(NULL, raw.words_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fds[1], 0);
 	assert_ptr_not_equal(raw.words, MAP_FAILED);

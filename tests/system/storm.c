@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -39,6 +40,7 @@ struct storm {
 	struct storm_table *table;
 	struct pgmap_client *pool;
 	char dir[64], socket[96];
+	const char *layout;
 	pid_t server, clients[CLIENTS];
 	bool stopped[CLIENTS];
 	unsigned nstopped;
@@ -117,19 +119,21 @@ static void start_server(struct storm *s)
 {
 	int ready[2];
 	char fd[16], spec[64], byte;
+	const char *args[16] = {"pgmapd", "--quiet", "--socket", s->socket, "--ready-fd", fd, "--device", spec};
 	const char *program = getenv("PGMAPD");
 	(void)snprintf(s->dir, sizeof(s->dir), "/tmp/pgmap-storm-XXXXXX");
 	if (!program || !mkdtemp(s->dir) || pipe(ready))
 		cannot(s, "PGMAPD, a folder and a pipe");
 	(void)snprintf(s->socket, sizeof(s->socket), "%s/s", s->dir);
 	(void)snprintf(fd, sizeof(fd), "%d", ready[1]);
-	(void)snprintf(spec, sizeof(spec), "memfd:size=%d,page=4K", POOL_PAGES * PAGE);
+	(void)snprintf(spec, sizeof(spec), "memfd:size=%d,page=4K", POOL_PAGES * PAGE / (s->layout ? 2 : 1));
+	if (s->layout)
+		memcpy(&args[8], (const char *[]){"--device", spec, "--layout", s->layout}, 4 * sizeof(args[0]));
 	s->server = fork();
 	if (s->server == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		(void)close(ready[0]);
-		(void)execl(program, "pgmapd", "--quiet", "--device", spec, "--socket", s->socket, "--ready-fd", fd,
-			    NULL);
+		(void)execv(program, (char *const *)(uintptr_t)args);
 		_exit(127);
 	}
 	(void)close(ready[1]);
@@ -149,22 +153,32 @@ static void start_server(struct storm *s)
 /* The server's memory through its open file: the one memfd that is as large as the pool. */
 static void map_device(struct storm *s)
 {
-	for (int fd = 0; fd < 256 && !s->device; fd++) {
+	size_t bytes = (size_t)POOL_PAGES * PAGE / (s->layout ? 2 : 1), done = 0;
+	ino_t first = 0;
+	char *at = mmap(NULL, (size_t)POOL_PAGES * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (at == MAP_FAILED)
+		cannot(s, "addresses");
+	for (int fd = 0; fd < 256 && done < (size_t)POOL_PAGES * PAGE; fd++) {
 		char path[64], target[64] = "";
+		struct stat st;
 		(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)s->server, fd);
 		if (readlink(path, target, sizeof(target) - 1) < 0 || strncmp(target, "/memfd:", 7) != 0)
 			continue;
 		int own = open(path, O_RDONLY | O_CLOEXEC);
 		if (own < 0)
 			continue;
-		if (lseek(own, 0, SEEK_END) == (off_t)POOL_PAGES * PAGE) {
-			void *addr = mmap(NULL, (size_t)POOL_PAGES * PAGE, PROT_READ, MAP_SHARED, own, 0);
-			s->device = addr == MAP_FAILED ? NULL : addr;
+		if (fstat(own, &st) == 0 && (size_t)st.st_size == bytes && st.st_ino != first &&
+		    mmap(at + done, bytes, PROT_READ, MAP_SHARED | MAP_FIXED, own, 0) != MAP_FAILED) {
+			if (first)
+				s->table->second_ino = st.st_ino;
+			first = st.st_ino;
+			done += bytes;
 		}
 		(void)close(own);
 	}
-	if (!s->device)
+	if (done < (size_t)POOL_PAGES * PAGE)
 		cannot(s, "the server's memory");
+	s->device = at;
 }
 
 static void spawn(struct storm *s, unsigned slot)
@@ -445,6 +459,7 @@ int main(int argc, char **argv)
 	s->seed = any ? (uint64_t)now_ns() % 1000000007 : strtoull(argv[1], NULL, 10);
 	read_length(s, argc > 2 ? argv[2] : "500");
 	s->planted = argc > 3 ? argv[3] : NULL;
+	s->layout = getenv("STORM_LAYOUT"); /* of two devices; without it there is one */
 	s->random = s->seed;
 	(void)printf("storm: seed %" PRIu64 ", %s%s\n", s->seed, s->how_long, s->end_ns ? "" : " kills");
 	(void)fflush(stdout);

@@ -45,6 +45,7 @@ struct storm_table {
 	_Atomic uint64_t
 		files; /* that were made: each has a number of its own, which a pid would not be in a long storm */
 	_Atomic uint64_t children, inherited, puts, remote_pins; /* inherited: unmapped while a child looked at it */
+	unsigned long second_ino;                                /* of the second device, if there are two */
 	struct storm_slot slots[CLIENTS];
 };
 

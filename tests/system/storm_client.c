@@ -91,16 +91,17 @@ static void check(struct client *c, const struct held *held)
 	atomic_fetch_add(&c->slot->operations, 1);
 }
 
-/* Where on the device the mapping's first page lies, as the kernel says; UINT64_MAX: it does not. */
-static uint64_t device_offset(const struct held *held)
+/* Where on the devices, one behind the other, the mapping's first page lies, as the kernel says; UINT64_MAX: it does not. */
+static uint64_t device_offset(const struct storm_table *table, const struct held *held)
 {
-	unsigned long from, to, offset, wanted = (unsigned long)(uintptr_t)pgmap_mapping_address(held->mapping);
+	unsigned long from, to, offset, ino, wanted = (unsigned long)(uintptr_t)pgmap_mapping_address(held->mapping);
 	char line[512];
 	uint64_t found = UINT64_MAX;
 	FILE *maps = fopen("/proc/self/maps", "re");
 	while (maps && found == UINT64_MAX && fgets(line, sizeof(line), maps))
-		if (sscanf(line, "%lx-%lx %*s %lx", &from, &to, &offset) == 3 && from <= wanted && wanted < to)
-			found = offset + (wanted - from);
+		if (sscanf(line, "%lx-%lx %*s %lx %*s %lu", &from, &to, &offset, &ino) == 4 && from <= wanted &&
+		    wanted < to)
+			found = offset + (wanted - from) + (ino == table->second_ino ? POOL_PAGES / 2 * PAGE : 0);
 	if (maps)
 		(void)fclose(maps);
 	return found;
@@ -111,7 +112,7 @@ static void pin_remote(struct client *c, struct held *held)
 {
 	if (atomic_load(&c->slot->pin) != PIN_NONE || !held->pages || !held->written[0])
 		return;
-	c->slot->pin_device_offset = device_offset(held);
+	c->slot->pin_device_offset = device_offset(c->table, held);
 	c->slot->pin_id = held->id;
 	c->slot->pin_page = 0;
 	if (pgmap_pin(held->mapping, 0, PAGE, PGMAP_PIN_REMOTE))

@@ -105,12 +105,29 @@ static inline void sys_new_dir(struct sys_server *server)
 /* What a server's process does before it becomes one; or null. */
 static void (*sys_in_server)(void);
 
+/* The server's arguments for a device: its spec, or several and a layout, with bars in between. */
+static inline void sys_run_server(const struct sys_server *server, const char *device, const char *ready_fd)
+{
+	char text[256], *bar = text;
+	const char *args[24] = {"pgmapd", "--socket", server->path, "--ready-fd", ready_fd};
+	unsigned n = 5;
+	(void)snprintf(text, sizeof(text), "%s", device);
+	for (char *at = text; at && n < 20; at = bar) {
+		bar = strchr(at, '|');
+		if (bar)
+			*bar++ = 0;
+		args[n++] = bar || at == text ? "--device" : "--layout";
+		args[n++] = at;
+	}
+	(void)execv(sys_env("PGMAPD"), (char *const *)(uintptr_t)args);
+	_exit(127);
+}
+
 /* A server on a socket; true once clients may connect, false when it ended instead. */
 static inline bool sys_start_at(struct sys_server *server, const char *device)
 {
 	int ready[2], errors[2];
 	char fd_text[16], byte;
-	const char *program = sys_env("PGMAPD");
 	assert_int_equal(pipe(ready), 0);
 	assert_int_equal(pipe2(errors, O_CLOEXEC), 0);
 	server->pid = fork();
@@ -121,9 +138,7 @@ static inline bool sys_start_at(struct sys_server *server, const char *device)
 		if (sys_in_server)
 			sys_in_server();
 		(void)snprintf(fd_text, sizeof(fd_text), "%d", ready[1]);
-		(void)execl(program, "pgmapd", "--device", device, "--socket", server->path, "--ready-fd", fd_text,
-			    NULL);
-		_exit(127);
+		sys_run_server(server, device, fd_text);
 	}
 	(void)close(ready[1]);
 	(void)close(errors[1]);
@@ -190,8 +205,14 @@ static inline void sys_stop(struct sys_server *server)
 	sys_remove_dir(server);
 }
 
+static inline bool sys_has_two_devices(void)
+{
+	const char *kind = getenv("SYS_DEVICE");
+	return kind && (strcmp(kind, "linear") == 0 || strncmp(kind, "stripe:", 7) == 0);
+}
+
 /* A device of 64 MiB: as $SYS_DEVICE says, "file", one in the server's folder (in $SYS_DIR), "hugetlb", in pages of 2 MiB,
- * or a whole spec; without it plain memory. */
+ * a layout, two of plain memory together, or a whole spec; without it plain memory. */
 static inline void sys_device(const struct sys_server *server, char *spec, size_t spec_bytes)
 {
 	const char *kind = getenv("SYS_DEVICE");
@@ -199,6 +220,8 @@ static inline void sys_device(const struct sys_server *server, char *spec, size_
 		(void)snprintf(spec, spec_bytes, "memfd:size=64M,page=4K");
 	else if (strcmp(kind, "file") == 0)
 		(void)snprintf(spec, spec_bytes, "file:%s/pool,size=64M,create", server->dir);
+	else if (sys_has_two_devices())
+		(void)snprintf(spec, spec_bytes, "memfd:size=32M,page=4K|memfd:size=32M,page=4K|%s", kind);
 	else if (strchr(kind, ':'))
 		(void)snprintf(spec, spec_bytes, "%s", kind);
 	else
@@ -214,7 +237,7 @@ static inline bool sys_is_device(int fd)
 		return false;
 	if (path && stat(path + 1, &node) == 0 && S_ISCHR(node.st_mode))
 		return S_ISCHR(st.st_mode) && st.st_rdev == node.st_rdev;
-	return S_ISREG(st.st_mode) && st.st_size == 64 << 20;
+	return S_ISREG(st.st_mode) && st.st_size == (sys_has_two_devices() ? 32 << 20 : 64 << 20);
 }
 
 /* A server of 64 MiB, and a client of it to look and to ask. */

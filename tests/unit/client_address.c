@@ -20,11 +20,14 @@ enum { PAGE = 4096 };
 #define GIB (UINT64_C(1) << 30)
 
 static int fd;
+static struct forkfd from;
+static uint8_t device; /* PROTO_DEVICE_... */
 
 static int setup(void **state)
 {
 	(void)state;
 	fd = memfd_create("device", MFD_CLOEXEC);
+	from.fd = fd;
 	return fd < 0 || ftruncate(fd, (off_t)(4 * GIB)) != 0;
 }
 
@@ -41,7 +44,9 @@ static struct address_plan plan_of(const struct proto_piece *pieces, uint64_t np
 				     .offset_bytes = pieces[0].file_offset_bytes,
 				     .len_bytes = len_bytes,
 				     .granule_bytes = PAGE,
-				     .fd = fd,
+				     .fds = &from,
+				     .devices = &device,
+				     .ndevices = 1,
 				     .prot = PROT_READ | PROT_WRITE};
 }
 
@@ -54,9 +59,9 @@ static void pieces_lie_one_after_the_other(void **state)
 {
 	(void)state;
 	const struct proto_piece pieces[] = {
-		{8 * PAGE, 100 * PAGE, 2 * PAGE},
-		{10 * PAGE, 7 * PAGE, PAGE},
-		{11 * PAGE, 300 * PAGE, 100}, /* the file's end, inside of a page */
+		{8 * PAGE, 100 * PAGE, 2 * PAGE, 0, 0},
+		{10 * PAGE, 7 * PAGE, PAGE, 0, 0},
+		{11 * PAGE, 300 * PAGE, 100, 0, 0}, /* the file's end, inside of a page */
 	};
 	struct address_plan plan = plan_of(pieces, 3, 3 * PAGE + 100);
 	struct address address;
@@ -78,18 +83,19 @@ static void pieces_lie_one_after_the_other(void **state)
 static void what_is_to_be_in_step_with_a_file_system_is_mapped_so(void **state)
 {
 	(void)state;
-	static const struct proto_piece pieces[] = {{0, 8 * PAGE, PAGE}, {PAGE, 4 * PAGE, PAGE}};
+	static const struct proto_piece pieces[] = {{0, 8 * PAGE, PAGE, 0, 0}, {PAGE, 4 * PAGE, PAGE, 0, 0}};
 	struct address address;
 	for (uint64_t n = 1; n <= 2; n++) {
 		struct address_plan plan = plan_of(pieces, n, n * PAGE);
-		plan.sync = true;
+		device = PROTO_DEVICE_SYNC;
 		assert_int_equal(address_map(&plan, &address), -EOPNOTSUPP);
-		plan.sync = false;
+		device = 0;
 		assert_int_equal(address_map(&plan, &address), 0);
-		plan.sync = true;
+		device = PROTO_DEVICE_SYNC;
 		assert_int_equal(address_move(&plan, &address), -EOPNOTSUPP);
 		assert_int_equal(address_unmap(&address), 0);
 	}
+	device = 0;
 }
 
 static void addresses_are_congruent_to_the_device(void **state)
@@ -102,7 +108,7 @@ static void addresses_are_congruent_to_the_device(void **state)
 		{GIB + 6 * MIB, 2 * GIB, GIB}, {12 * PAGE, 4 * PAGE, PAGE},
 	};
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		const struct proto_piece piece = {0, cases[i].device_offset, cases[i].len};
+		const struct proto_piece piece = {0, cases[i].device_offset, cases[i].len, 0, 0};
 		struct address_plan plan = plan_of(&piece, 1, cases[i].len);
 		struct address address;
 		assert_int_equal(address_map(&plan, &address), 0);
@@ -115,7 +121,7 @@ static void addresses_are_congruent_to_the_device(void **state)
 static void the_first_big_piece_decides(void **state)
 {
 	(void)state;
-	const struct proto_piece pieces[] = {{0, 5 * PAGE, PAGE}, {PAGE, 64 * MIB, 4 * MIB}};
+	const struct proto_piece pieces[] = {{0, 5 * PAGE, PAGE, 0, 0}, {PAGE, 64 * MIB, 4 * MIB, 0, 0}};
 	struct address_plan plan = plan_of(pieces, 2, PAGE + 4 * MIB);
 	struct address address;
 	assert_int_equal(address_map(&plan, &address), 0);
@@ -127,19 +133,19 @@ static void pieces_that_make_no_range_are_refused(void **state)
 {
 	(void)state;
 	static const struct proto_piece bad[][2] = {
-		{{0, 0, PAGE}, {2 * PAGE, PAGE, PAGE}},   /* a gap */
-		{{0, 0, PAGE}, {0, PAGE, PAGE}},          /* twice */
-		{{0, 0, 100}, {100, PAGE, PAGE}},         /* not whole granules */
-		{{0, 1, PAGE}, {PAGE, PAGE, PAGE}},       /* unaligned on the device */
-		{{0, 0, 0}, {0, PAGE, PAGE}},             /* empty */
-		{{0, 0, PAGE}, {PAGE, PAGE, UINT64_MAX}}, /* beyond everything */
+		{{0, 0, PAGE, 0, 0}, {2 * PAGE, PAGE, PAGE, 0, 0}},   /* a gap */
+		{{0, 0, PAGE, 0, 0}, {0, PAGE, PAGE, 0, 0}},          /* twice */
+		{{0, 0, 100, 0, 0}, {100, PAGE, PAGE, 0, 0}},         /* not whole granules */
+		{{0, 1, PAGE, 0, 0}, {PAGE, PAGE, PAGE, 0, 0}},       /* unaligned on the device */
+		{{0, 0, 0, 0, 0}, {0, PAGE, PAGE, 0, 0}},             /* empty */
+		{{0, 0, PAGE, 0, 0}, {PAGE, PAGE, UINT64_MAX, 0, 0}}, /* beyond everything */
 	};
 	struct address address = {.bytes = 77};
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct address_plan plan = plan_of(bad[i], 2, 2 * PAGE);
 		assert_int_equal(address_map(&plan, &address), -EPROTO);
 	}
-	const struct proto_piece small = {0, 0, PAGE};
+	const struct proto_piece small = {0, 0, PAGE, 0, 0};
 	struct address_plan plan = plan_of(&small, 1, PAGE + 1);
 	assert_int_equal(address_map(&plan, &address), -EPROTO);
 	assert_int_equal(address.bytes, 77);
@@ -173,7 +179,7 @@ static void more_pieces_than_the_process_may_map_are_e2big(void **state)
 		assert_int_equal(mprotect(filler + i * PAGE, PAGE, PROT_READ), 0);
 	static struct proto_piece pieces[PIECES];
 	for (unsigned i = 0; i < PIECES; i++)
-		pieces[i] = (struct proto_piece){i * PAGE, (uint64_t)(PIECES - i) * 2 * PAGE, PAGE};
+		pieces[i] = (struct proto_piece){i * PAGE, (uint64_t)(PIECES - i) * 2 * PAGE, PAGE, 0, 0};
 	struct address_plan plan = plan_of(pieces, PIECES, PIECES * PAGE);
 	struct address address;
 	uint64_t before = count_maps();
@@ -192,7 +198,7 @@ static void ranges_lie_one_behind_the_other(void **state)
 	struct proto_piece pieces[RANGES];
 	struct address at[RANGES], again;
 	for (unsigned i = 0; i < RANGES; i++) {
-		pieces[i] = (struct proto_piece){0, i * PAGE, PAGE};
+		pieces[i] = (struct proto_piece){0, i * PAGE, PAGE, 0, 0};
 		struct address_plan plan = plan_of(&pieces[i], 1, PAGE);
 		assert_int_equal(address_map(&plan, &at[i]), 0);
 		if (i)

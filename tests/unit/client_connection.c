@@ -21,7 +21,7 @@ static void a_connection_has_what_the_hello_gave(void **state)
 	(void)state;
 	unsigned fds = fake_count_fds();
 	fake.hello.granule_order = 9;
-	fake.hello.device = PROTO_DEVICE_NO_PINS;
+	fake.hello.devices[0] = PROTO_DEVICE_NO_PINS;
 	struct pgmap_client *client = fake_connect(&fake);
 	assert_int_equal(client->granule_bytes, 2 << 20);
 	assert_int_equal(client->device, PROTO_DEVICE_NO_PINS);
@@ -49,9 +49,10 @@ static void assert_no_hello(int err)
 static void a_hello_without_its_descriptors_is_refused(void **state)
 {
 	(void)state;
-	for (unsigned n = 0; n < PROTO_MAX_FDS; n++) {
+	for (unsigned n = 0; n <= PROTO_MAX_FDS; n++) {
 		fake.hello_fds = n;
-		assert_no_hello(-EPROTO);
+		if (n != 1 + PROTO_HELLO_FDS)
+			assert_no_hello(-EPROTO);
 	}
 }
 
@@ -243,7 +244,7 @@ static void c7_8_a_forked_child_has_mappings_but_no_connection_and_no_pins(void 
 {
 	(void)state;
 	struct pgmap_client *client = fake_connect(&fake), *other = fake_connect(&fake);
-	int lease_fd = client->lease.read.fd, event_fd = client->event.fd, status;
+	int lease_fd = client->lease.read[0].fd, event_fd = client->event.fd, status;
 	pid_t pid = fork();
 	if (pid == 0)
 		_exit(look_from_child(client, other, lease_fd, event_fd));

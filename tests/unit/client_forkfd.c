@@ -118,18 +118,19 @@ static void answer_hello(int fd)
 	struct proto_req req;
 	struct proto_rep rep = {.magic = PROTO_MAGIC, .version = PROTO_VERSION, .type = PROTO_HELLO};
 	union {
-		char bytes[CMSG_SPACE(PROTO_MAX_FDS * sizeof(int))];
+		char bytes[CMSG_SPACE(1 + PROTO_HELLO_FDS * sizeof(int))];
 		struct cmsghdr align;
 	} control = {0};
 	struct iovec iov = {.iov_base = &rep, .iov_len = sizeof(rep)};
 	struct msghdr msg = {
 		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control)};
 	int words = memfd_create("words", MFD_CLOEXEC);
-	int fds[PROTO_MAX_FDS] = {fd, words, fd}; /* nobody looks at what lease and eventfd are */
+	int fds[1 + PROTO_HELLO_FDS] = {fd, words, fd}; /* nobody looks at what lease and eventfd are */
 	assert_int_equal(recv(fd, &req, sizeof(req), 0), sizeof(req));
 	assert_int_equal(ftruncate(words, FAKE_WORDS * sizeof(pinword_t)), 0);
 	rep.seq = req.seq;
 	rep.u.hello.words = FAKE_WORDS;
+	rep.u.hello.ndevices = 1;
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;

@@ -64,7 +64,7 @@ static void what_is_mapped_moves_to_the_new_lease(void **state)
 	struct pgmap_mapping *gone = map_it(), *stays = map_it(), *read_only;
 	assert_int_equal(pgmap_map(file, 2 * PAGE, BYTES, PGMAP_MAP_READ, &read_only), 0);
 	char *bytes = pgmap_mapping_address(stays), *read_bytes = pgmap_mapping_address(read_only), back;
-	int old = fcntl(client->lease.read.fd, F_DUPFD_CLOEXEC, 0),
+	int old = fcntl(client->lease.read[0].fd, F_DUPFD_CLOEXEC, 0),
 	    fresh = fake_memfd((uint64_t)FAKE_DEVICE_PAGES * PAGE);
 	bytes[0] = 'o';
 	fork_once();

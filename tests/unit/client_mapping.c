@@ -15,7 +15,7 @@ static void what_is_mapped_is_what_the_pieces_say(void **state)
 	for (unsigned i = 0; i < 5; i++) {
 		char back;
 		at[i * PAGE + 7] = (char)('a' + i);
-		assert_int_equal(pread(client->lease.read.fd, &back, 1, (off_t)(device_page[i] * PAGE + 7)), 1);
+		assert_int_equal(pread(client->lease.read[0].fd, &back, 1, (off_t)(device_page[i] * PAGE + 7)), 1);
 		assert_int_equal(back, 'a' + i);
 	}
 	assert_int_equal(fake.last[PROTO_MAP].handle, 5);
@@ -104,9 +104,9 @@ static void a_device_that_says_so_is_mapped_with_sync(void **state)
 {
 	(void)state;
 	struct pgmap_mapping *mapping;
-	client->device = PROTO_DEVICE_SYNC;
+	client->lease.devices[0] = PROTO_DEVICE_SYNC;
 	assert_int_equal(pgmap_map(file, 2 * PAGE, BYTES, PGMAP_MAP_READ, &mapping), -EOPNOTSUPP);
-	client->device = 0;
+	client->lease.devices[0] = 0;
 	assert_int_equal(pgmap_map(file, 2 * PAGE, BYTES, PGMAP_MAP_READ, &mapping), 0);
 	assert_int_equal(pgmap_unmap(mapping), 0);
 }

@@ -121,9 +121,11 @@ static void pieces_that_are_not_the_range_are_refused(void **state)
 {
 	(void)state;
 	static const struct proto_piece bad[] = {
-		{3 * PAGE, 100 * PAGE, 2 * PAGE}, {2 * PAGE, 100 * PAGE, PAGE},     {2 * PAGE, 100 * PAGE, 0},
-		{2 * PAGE, 100 * PAGE + 1, PAGE}, {2 * PAGE, 100 * PAGE, 2},        {2 * PAGE, 100 * PAGE, UINT64_MAX},
-		{UINT64_MAX, 100 * PAGE, PAGE},   {2 * PAGE, 100 * PAGE, 3 * PAGE}, {0, 100 * PAGE, 4 * PAGE},
+		{3 * PAGE, 100 * PAGE, 2 * PAGE, 0, 0}, {2 * PAGE, 100 * PAGE, PAGE, 0, 0},
+		{2 * PAGE, 100 * PAGE, 0, 0, 0},        {2 * PAGE, 100 * PAGE + 1, PAGE, 0, 0},
+		{2 * PAGE, 100 * PAGE, 2, 0, 0},        {2 * PAGE, 100 * PAGE, UINT64_MAX, 0, 0},
+		{UINT64_MAX, 100 * PAGE, PAGE, 0, 0},   {2 * PAGE, 100 * PAGE, 3 * PAGE, 0, 0},
+		{0, 100 * PAGE, 4 * PAGE, 0, 0},
 	};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		fake.rep.u.map.pieces[0] = bad[i];
@@ -169,7 +171,7 @@ static int answer_long(struct fake *f, const struct proto_req *req, struct trans
 static void set_up_long(void)
 {
 	for (unsigned i = 0; i < LONG; i++) {
-		list.pieces[i] = (struct proto_piece){(2 + i) * PAGE, (200 - 2 * i) * PAGE, PAGE};
+		list.pieces[i] = (struct proto_piece){(2 + i) * PAGE, (200 - 2 * i) * PAGE, PAGE, 0, 0};
 		list.runs[i] = (struct proto_run){.file_pgoff = 2 + i, .first_span = i, .order = i % 2};
 	}
 	list_bytes = sizeof(list);
@@ -195,7 +197,7 @@ static void a_long_answer_comes_in_a_descriptor(void **state)
 	for (unsigned i = 0; i < LONG; i++) {
 		char back;
 		((char *)pgmap_mapping_address(mapping))[i * PAGE] = (char)('a' + i);
-		assert_int_equal(pread(client->lease.read.fd, &back, 1, (off_t)((200 - 2 * i) * PAGE)), 1);
+		assert_int_equal(pread(client->lease.read[0].fd, &back, 1, (off_t)((200 - 2 * i) * PAGE)), 1);
 		assert_int_equal(back, 'a' + i);
 		assert_int_equal(pgmap_pin(mapping, i * PAGE, 1, PGMAP_PIN_REMOTE), 0);
 		assert_int_equal(pinword_read(&client->words[i]).remote, 1);

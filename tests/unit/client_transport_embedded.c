@@ -45,7 +45,7 @@ static void hello(void)
 	struct transport_reply reply;
 	assert_int_equal(call(&req, &reply), 0);
 	assert_int_equal(reply.rep.error, 0);
-	assert_int_equal(reply.nfds, PROTO_MAX_FDS);
+	assert_int_equal(reply.nfds, 1 + PROTO_HELLO_FDS);
 	close_fds(&reply);
 }
 

@@ -149,7 +149,7 @@ static void a_request_goes_out_whole(void **state)
 	assert_int_equal(errno, EAGAIN);
 }
 
-static void up_to_three_descriptors_come_with_a_reply(void **state)
+static void as_many_descriptors_as_a_pool_can_have_come_with_a_reply(void **state)
 {
 	(void)state;
 	struct transport_reply reply;
@@ -168,7 +168,7 @@ static void up_to_three_descriptors_come_with_a_reply(void **state)
 static void more_descriptors_are_refused_and_closed(void **state)
 {
 	(void)state;
-	static const unsigned some[] = {4, 5, 6, 17, MANY_FDS};
+	static const unsigned some[] = {PROTO_MAX_FDS + 1, PROTO_MAX_FDS + 2, 2 * PROTO_MAX_FDS, MANY_FDS};
 	struct proto_rep rep = good_reply();
 	for (size_t i = 0; i < sizeof(some) / sizeof(some[0]); i++)
 		assert_refused(&rep, sizeof(rep), some[i], -EPROTO);
@@ -465,7 +465,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		T(a_request_goes_out_whole),
-		T(up_to_three_descriptors_come_with_a_reply),
+		T(as_many_descriptors_as_a_pool_can_have_come_with_a_reply),
 		T(more_descriptors_are_refused_and_closed),
 		T(descriptors_without_a_place_here_are_emfile),
 		T(what_is_no_reply_is_refused),

@@ -147,8 +147,8 @@ static inline void fake_init(struct fake *fake)
 						 fake_await, fake_close, fake_hang_up};
 	*fake = (struct fake){
 		.transport = {&ops, NULL},
-		.hello = {.holder_id = 1, .words = FAKE_WORDS, .server_pid = 1},
-		.hello_fds = PROTO_MAX_FDS,
+		.hello = {.holder_id = 1, .words = FAKE_WORDS, .server_pid = 1, .ndevices = 1},
+		.hello_fds = 1 + PROTO_HELLO_FDS,
 		.segment_bytes = FAKE_WORDS * sizeof(pinword_t),
 	};
 }

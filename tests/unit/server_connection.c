@@ -240,7 +240,7 @@ static void without_memory_a_client_is_let_go_or_told(void **state)
 		bool failed = failing_end();
 		int err = hear(peer.fd, peer.fds, &nfds);
 		assert_int_equal(err, failed ? -ENOMEM : 0);
-		assert_int_equal(nfds, failed ? 0 : PROTO_MAX_FDS);
+		assert_int_equal(nfds, failed ? 0 : 1 + PROTO_HELLO_FDS);
 		assert_int_equal(service->holders, failed ? 0 : 1);
 		if (!failed)
 			break;
@@ -266,11 +266,11 @@ static void c7_2_a_mapping_outlives_its_connection(void **state)
 	assert_false(failing_end());
 	assert_int_equal(service->connections, 0);
 	assert_int_equal(service->holders, 1);
-	assert_int_equal(pgmap_live_pages(service->pgmap), 1);
+	assert_int_equal(pgmap_live_pages(dax_pgmap(service->devices.memory[0])), 1);
 	assert_int_equal(munmap(at, PAGE), 0);
 	take_answer(&loop);
 	assert_int_equal(service->holders, 0);
-	assert_int_equal(pgmap_live_pages(service->pgmap), 0);
+	assert_int_equal(pgmap_live_pages(dax_pgmap(service->devices.memory[0])), 0);
 }
 
 static void each_unpin_that_is_waited_for_wakes_the_loop(void **state)

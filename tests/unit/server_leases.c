@@ -41,9 +41,9 @@ static void let_fall(int fd)
 {
 	struct lease *lease = service_lease_wanted(me.session);
 	assert_non_null(lease);
-	assert_int_equal(dev_lease_probe(service->dev, lease->byte), 0);
+	assert_int_equal(devices_lease_probe(&service->devices, lease->byte), 0);
 	assert_int_equal(close(fd), 0);
-	assert_int_equal(dev_lease_wait(service->dev, lease->byte), 0);
+	assert_int_equal(devices_lease_wait(&service->devices, lease->byte), 0);
 	service_lease_gone(lease);
 }
 
@@ -71,7 +71,7 @@ static void what_was_mapped_after_the_fork_waits_for_nobody(void **state)
 	uint64_t a = map_new("/a", 4);
 	assert_int_equal(unmap(a, PROTO_UNMAP_INHERITED), 0);
 	assert_null(service_lease_wanted(me.session));
-	assert_int_equal(pgmap_live_pages(service->pgmap), 0);
+	assert_int_equal(pgmap_live_pages(dax_pgmap(service->devices.memory[0])), 0);
 	assert_int_equal(close(child), 0);
 }
 
@@ -82,7 +82,7 @@ static void a_child_that_has_gone_already_keeps_nothing(void **state)
 	assert_int_equal(close(renew()), 0);
 	assert_int_equal(unmap(a, PROTO_UNMAP_INHERITED), 0);
 	assert_null(service_lease_wanted(me.session));
-	assert_int_equal(pgmap_live_pages(service->pgmap), 0);
+	assert_int_equal(pgmap_live_pages(dax_pgmap(service->devices.memory[0])), 0);
 	assert_int_equal(me.session->nleases, 1);
 }
 
@@ -99,9 +99,10 @@ static void c6_8_of_several_children_the_last_one_counts(void **state)
 	assert_int_equal(of_first->byte, me.session->id);
 	assert_int_equal(close(first), 0);
 	service_lease_gone(of_first);
-	assert_int_equal(pgmap_live_pages(service->pgmap), 5); /* the second child can have both */
+	assert_int_equal(pgmap_live_pages(dax_pgmap(service->devices.memory[0])),
+			 5); /* the second child can have both */
 	let_fall(second);
-	assert_int_equal(pgmap_live_pages(service->pgmap), 0);
+	assert_int_equal(pgmap_live_pages(dax_pgmap(service->devices.memory[0])), 0);
 }
 
 static void without_a_new_lease_it_waits_for_the_one_in_use(void **state)
@@ -110,16 +111,16 @@ static void without_a_new_lease_it_waits_for_the_one_in_use(void **state)
 	uint64_t a = map_new("/a", 4);
 	assert_int_equal(unmap(a, PROTO_UNMAP_INHERITED | PROTO_UNMAP_UNRENEWED), 0);
 	assert_null(service_lease_wanted(me.session)); /* not while its client is there */
-	assert_int_equal(pgmap_live_pages(service->pgmap), 4);
+	assert_int_equal(pgmap_live_pages(dax_pgmap(service->devices.memory[0])), 4);
 	assert_int_equal(close(me.fds[0]), 0); /* a client that gives up its lease can still ask for things */
 	assert_int_equal(map_new("/b", 1), 1);
 	assert_int_equal(unmap(1, 0), 0);
 	assert_int_equal(ask_lease(&me, PROTO_LEASE_NEXT), 0);
 	me.fds[0] = reply.fds[0];
 	struct lease *lease = service_lease_wanted(me.session);
-	assert_int_equal(dev_lease_probe(service->dev, lease->byte), 1);
+	assert_int_equal(devices_lease_probe(&service->devices, lease->byte), 1);
 	service_lease_gone(lease);
-	assert_int_equal(pgmap_live_pages(service->pgmap), 0);
+	assert_int_equal(pgmap_live_pages(dax_pgmap(service->devices.memory[0])), 0);
 }
 
 static void c7_3_a_holder_ends_when_all_its_leases_have(void **state)
@@ -139,11 +140,11 @@ static void c7_3_a_holder_ends_when_all_its_leases_have(void **state)
 	assert_int_equal(close(mine.fds[0]), 0);
 	service_lease_gone(second);
 	assert_int_equal(service->holders, 1); /* the child has both: it was made after /b */
-	assert_int_equal(pgmap_live_pages(service->pgmap), 5);
+	assert_int_equal(pgmap_live_pages(dax_pgmap(service->devices.memory[0])), 5);
 	assert_int_equal(close(child), 0);
 	service_lease_gone(first);
 	assert_int_equal(service->holders, 0);
-	assert_int_equal(pgmap_live_pages(service->pgmap), 0);
+	assert_int_equal(pgmap_live_pages(dax_pgmap(service->devices.memory[0])), 0);
 	assert_int_equal(close(mine.fds[1]), 0);
 	assert_int_equal(close(mine.fds[2]), 0);
 	me = join(0);
@@ -208,9 +209,9 @@ static void a_writable_descriptor_is_of_the_lease_in_use(void **state)
 	assert_int_equal(close(me.fds[0]), 0);
 	me.fds[0] = reply.fds[0];
 	assert_int_equal(unmap(a, PROTO_UNMAP_INHERITED), 0);
-	assert_int_equal(pgmap_live_pages(service->pgmap), 1);
+	assert_int_equal(pgmap_live_pages(dax_pgmap(service->devices.memory[0])), 1);
 	let_fall(child); /* the writable one alone keeps it */
-	assert_int_equal(pgmap_live_pages(service->pgmap), 0);
+	assert_int_equal(pgmap_live_pages(dax_pgmap(service->devices.memory[0])), 0);
 }
 
 static void leases_are_bounded_and_those_that_fell_are_forgotten(void **state)

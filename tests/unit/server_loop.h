@@ -129,13 +129,13 @@ static inline struct peer greet(uint32_t flags)
 	say(peer.fd, &hello);
 	round_for(peer.conn);
 	assert_int_equal(hear(peer.fd, peer.fds, &nfds), 0);
-	assert_int_equal(nfds, flags ? 0 : PROTO_MAX_FDS);
+	assert_int_equal(nfds, flags ? 0 : 1 + PROTO_HELLO_FDS);
 	return peer;
 }
 
 static inline void close_fds(const struct peer *peer)
 {
-	for (unsigned i = 0; i < PROTO_MAX_FDS; i++)
+	for (unsigned i = 0; i < 1 + PROTO_HELLO_FDS; i++)
 		assert_int_equal(close(peer->fds[i]), 0);
 }
 

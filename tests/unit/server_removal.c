@@ -18,7 +18,7 @@ static int set_up(void **state)
 {
 	gone = false;
 	assert_int_equal(set_up_one(state), 0);
-	service->dev->check = check;
+	service->devices.dev[0]->check = check;
 	begin_loop(&loop, service);
 	return 0;
 }
@@ -75,8 +75,8 @@ static void c7_9_no_more_mappings_and_pins_but_all_else_goes_on(void **state)
 	uint64_t map = reply.rep.handle;
 	assert_int_equal(reason(), PINWORD_OPEN);
 	gone = true;
-	assert_true(service_check_device(service));
-	assert_true(service_check_device(service));
+	assert_true(service_check_devices(service));
+	assert_true(service_check_devices(service));
 	assert_int_equal(reason(), PINWORD_GOING);
 	assert_int_equal(open_map(&me, "/f", 0, 0), -ENODEV);
 	assert_int_equal(ask(&me, &info), 0);
@@ -105,21 +105,21 @@ static void events_are_a_reason_to_look(void **state)
 		assert_int_equal(send(ends[1], "unbind@/devices/x", 17, 0), 17);
 	removal_events(&loop);
 	assert_int_equal(recv(ends[0], &(char){0}, 1, 0), -1);
-	assert_false(service->lost);
+	assert_int_equal(service->devices.ngone, 0);
 	gone = true;
 	removal_events(&loop);
-	assert_true(service->lost);
+	assert_int_equal(service->devices.ngone, 1);
 	assert_int_equal(close(ends[0]) | close(ends[1]), 0);
 }
 
 static void only_a_device_that_can_go_is_watched(void **state)
 {
 	(void)state;
-	int fd = removal_open(service->dev);
+	int fd = removal_open(&service->devices);
 	assert_true(fd >= 0);
 	assert_int_equal(close(fd), 0);
-	service->dev->check = NULL;
-	assert_int_equal(removal_open(service->dev), -1);
+	service->devices.dev[0]->check = NULL;
+	assert_int_equal(removal_open(&service->devices), -1);
 }
 
 /* Where no event comes, as in an embedded pool: a request that finds no pages asks. */
@@ -131,7 +131,7 @@ static void a_request_that_finds_no_pages_looks_for_the_device(void **state)
 	assert_int_equal(open_map(&me, "/g", FSDAX_CREATE, 2 * MIB), -ENOSPC);
 	gone = true;
 	assert_int_equal(open_map(&me, "/g", FSDAX_CREATE, 2 * MIB), -ENXIO);
-	assert_true(service->lost);
+	assert_int_equal(service->devices.ngone, 1);
 	assert_int_equal(ask_handle(&me, PROTO_UNMAP, map), 0);
 }
 

@@ -5,7 +5,7 @@
 
 static char *page_at(uint64_t device_offset)
 {
-	return (char *)service->base + device_offset;
+	return (char *)service->devices.base[0] + device_offset;
 }
 
 static bool all_bytes(const struct proto_map *map, char byte)
@@ -49,7 +49,7 @@ static struct seen look(const char *path)
 	memset(&seen, 0, sizeof(seen));
 	seen.space = space();
 	seen.missing = fsdax_stat(service->fs, path, &seen.st);
-	seen.live = pgmap_live_pages(service->pgmap);
+	seen.live = pgmap_live_pages(dax_pgmap(service->devices.memory[0]));
 	seen.words = wordpool_available(me.session->segment.pool);
 	seen.maps = me.session->maps.nslots - me.session->maps.nunused;
 	seen.files = me.session->files.nslots - me.session->files.nunused;

@@ -83,7 +83,7 @@ static void what_a_user_may_do_depends_on_his_role(void **state)
 	assert_int_equal(answer_to(SERVICE_READER, unmap), 0);
 	assert_int_equal(reply.rep.count, EACCES);
 	assert_int_equal(ask(&me, &unmap), -EBADF);
-	assert_int_equal(pgmap_state(service->pgmap), PGMAP_LIVE);
+	assert_int_equal(pgmap_state(dax_pgmap(service->devices.memory[0])), PGMAP_LIVE);
 	assert_int_equal(ask_path(&control, PROTO_UNLINK, "/f"), 0);
 }
 

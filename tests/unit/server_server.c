@@ -72,7 +72,8 @@ static void serve(struct server_options options, bool bare)
 
 static struct server_options options(bool quiet)
 {
-	return (struct server_options){.device = "memfd:size=4M,page=4K", .socket_path = path, .quiet = quiet};
+	static const char *const device = "memfd:size=4M,page=4K";
+	return (struct server_options){.devices = &device, .ndevices = 1, .socket_path = path, .quiet = quiet};
 }
 
 /* True: it serves; false: it has ended instead. */
@@ -259,7 +260,8 @@ static void what_cannot_start_says_one_line_and_leaves_no_socket(void **state)
 {
 	(void)state;
 	struct server_options bad = options(false);
-	bad.device = "memfd:size=5000";
+	static const char *const odd = "memfd:size=5000";
+	bad.devices = &odd;
 	serve(bad, false);
 	assert_false(is_ready());
 	assert_int_equal(exit_code(), 1);

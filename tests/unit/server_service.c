@@ -60,7 +60,7 @@ static void what_does_not_speak_the_protocol_is_told_so_once(void **state)
 	hello.magic ^= 1;
 	assert_closed(fresh, &hello, sizeof(hello));
 	hello = request(PROTO_HELLO);
-	for (int version = 0; version <= 2; version += 2) {
+	for (int version = PROTO_VERSION - 1; version <= PROTO_VERSION + 1; version += 2) {
 		hello.version = (uint16_t)version;
 		assert_closed(fresh, &hello, sizeof(hello));
 	}
@@ -214,7 +214,7 @@ static void garbage_is_answered_and_leaves_the_accounts_right(void **state)
 	leave(&other);
 	leave(&me);
 	assert_int_equal(space().waiting, 0); /* nobody holds anything; files have what they have */
-	assert_int_equal(pgmap_live_pages(service->pgmap), 0);
+	assert_int_equal(pgmap_live_pages(dax_pgmap(service->devices.memory[0])), 0);
 	me = join(0);
 	assert_int_equal(open_descriptors(), descriptors);
 }
@@ -256,7 +256,7 @@ static void c7_9_a_drain_closes_all_words_and_its_end_opens_them(void **state)
 	assert_string_equal(text, "");
 	assert_int_equal(drain(0), SERVICE_REPLY);
 	assert_int_equal(reply.rep.error, 0);
-	assert_int_equal(pgmap_state(service->pgmap), PGMAP_DEAD);
+	assert_int_equal(pgmap_state(dax_pgmap(service->devices.memory[0])), PGMAP_DEAD);
 	assert_int_equal(ask(&control, &cancel), -ENODEV);
 	assert_int_equal(service_drain_cancel(service), -ENODEV);
 	assert_int_equal(drain(-1), SERVICE_REPLY); /* it is dead: at once */
@@ -437,7 +437,7 @@ static void a_service_that_cannot_be_made_says_why(void **state)
 	assert_int_equal(open_descriptors(), before);
 	assert_int_equal(service_create(NULL, &none, why), 0); /* half of what is free */
 	assert_int_equal(service_pages(none) % 512, 0);
-	assert_memory_equal(service_dev(none)->spec, "memfd:size=", 11);
+	assert_memory_equal(service_devices(none)->dev[0]->spec, "memfd:size=", 11);
 	assert_int_equal(service_destroy(none), 0);
 }
 

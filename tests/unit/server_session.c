@@ -28,7 +28,7 @@ static int fds[PROTO_MAX_FDS];
 
 static void close_fds(int some[PROTO_MAX_FDS])
 {
-	for (unsigned i = 0; i < PROTO_MAX_FDS; i++)
+	for (unsigned i = 0; i < 1 + PROTO_HELLO_FDS; i++)
 		assert_int_equal(close(some[i]), 0);
 }
 
@@ -114,11 +114,11 @@ static void each_holder_has_a_number_and_a_lease_of_its_own(void **state)
 	assert_int_equal(other->id, 2);
 	assert_int_equal(service->holders, 2);
 	assert_int_equal(service->connections, 2);
-	assert_int_equal(dev_lease_probe(service->dev, 1), 0);
-	assert_int_equal(dev_lease_probe(service->dev, 2), 0);
+	assert_int_equal(devices_lease_probe(&service->devices, 1), 0);
+	assert_int_equal(devices_lease_probe(&service->devices, 2), 0);
 	close_fds(others);
-	assert_int_equal(dev_lease_probe(service->dev, 1), 0);
-	assert_int_equal(dev_lease_probe(service->dev, 2), 1);
+	assert_int_equal(devices_lease_probe(&service->devices, 1), 0);
+	assert_int_equal(devices_lease_probe(&service->devices, 2), 1);
 	assert_true(service_disconnect(other));
 	other = greet(0, others);
 	assert_int_equal(other->id, 3); /* never reused */
@@ -133,9 +133,9 @@ static void a_greeting_that_fails_leaves_no_byte_that_a_client_could_take_first(
 	(void)state;
 	int others[PROTO_MAX_FDS];
 	struct session *other = service_connect(service, getpid(), getuid());
-	int writable = lease_join(session, true);
+	int writable;
+	assert_int_equal(lease_join(session, true, &writable), 0);
 	assert_non_null(other);
-	assert_true(writable >= 0);
 	for (unsigned long nth = 1;; nth++) {
 		failing_begin(nth, false);
 		int err = session_greet(other, others);
@@ -366,7 +366,7 @@ static void c7_5_the_dead_are_quarantined_without_memory_too(void **state)
 	assert_int_equal(session->quarantined_pages, 4);
 	assert_int_equal(session->nleft, 0); /* what "who" would have shown is lost, and nothing else */
 	assert_int_equal(request_fence(session, &req, NULL), 0);
-	assert_int_equal(pgmap_live_pages(service->pgmap), 0);
+	assert_int_equal(pgmap_live_pages(dax_pgmap(service->devices.memory[0])), 0);
 }
 
 static void c7_5_the_folios_of_a_file_share_its_path(void **state)

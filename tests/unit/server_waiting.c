@@ -37,7 +37,7 @@ static int tear_down(void **state)
 
 static void let_go(void)
 {
-	for (unsigned i = 0; i < PROTO_MAX_FDS; i++)
+	for (unsigned i = 0; i < 1 + PROTO_HELLO_FDS; i++)
 		assert_int_equal(close(fds[i]), 0);
 }
 

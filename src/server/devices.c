@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* devices.c - the devices of a pool, opened, stacked and leased together. See devices.h. */
+#include "server/devices.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <pgmap/pgmap.h>
+
+/* Half of the memory that is available, in whole 2 MiB. */
+static int default_spec(char *spec, size_t spec_bytes)
+{
+	unsigned long long kib = 0;
+	char line[128];
+	FILE *meminfo = fopen("/proc/meminfo", "re");
+	if (!meminfo)
+		return -errno;
+	while (fgets(line, sizeof(line), meminfo) && sscanf(line, "MemAvailable: %llu kB", &kib) != 1)
+		kib = 0;
+	(void)fclose(meminfo);
+	unsigned long long mib = kib / 1024 / 2 / 2 * 2;
+	if (!mib)
+		return -ENOMEM;
+	(void)snprintf(spec, spec_bytes, "memfd:size=%lluM", mib);
+	return 0;
+}
+
+static int refuse(char why[DEV_WHY_MAX], int err, const char *clause)
+{
+	(void)snprintf(why, DEV_WHY_MAX, "%s", clause ? clause : strerror(-err));
+	return err;
+}
+
+/* The device's memory in this process, and the DAX device on it. */
+static int add_memory(struct devices *devices, unsigned i)
+{
+	struct dev *dev = devices->dev[i];
+	/* Only what was populated is touched through it, so nothing need be reserved for it. */
+	int shared = dev->access == DEV_ACCESS_SYNC ? MAP_SHARED_VALIDATE | MAP_SYNC : MAP_SHARED;
+	void *base = mmap(NULL, dev->size_bytes, PROT_READ | PROT_WRITE, shared | MAP_NORESERVE, dev->fd, 0);
+	if (base == MAP_FAILED)
+		return -errno;
+	devices->base[i] = base;
+	(void)madvise(base, dev->size_bytes, MADV_DONTFORK);
+	(void)madvise(base, dev->size_bytes, MADV_DONTDUMP);
+	const struct dax_params params = {
+		.params_bytes = sizeof(params),
+		.type = dev->type,
+		.len_bytes = dev->size_bytes,
+		.addr = base,
+		.fd = dev->fd,
+		.granule_order = dev->granule_order,
+		.ops = dev->ops,
+		.ctx = dev,
+		.name = dev->kind->name,
+		.resident = dev->resident,
+	};
+	return dax_create(&params, &devices->memory[i]);
+}
+
+static int add_device(struct devices *devices, const char *spec, char why[DEV_WHY_MAX])
+{
+	unsigned i = devices->n;
+	int err = dev_open(spec, &devices->dev[i], why);
+	if (err)
+		return why[0] ? err : refuse(why, err, NULL);
+	devices->n++;
+	if (!devices->dev[i]->type)
+		return refuse(why, -EOPNOTSUPP,
+			      "is LIMITED: who maps a file holds folios, and it has none, so no pool can lie on it");
+	err = add_memory(devices, i);
+	return err ? refuse(why, err, NULL) : 0;
+}
+
+static int parse_layout(const char *layout, uint64_t *chunk_pages)
+{
+	uint64_t bytes;
+	*chunk_pages = 0;
+	if (!layout || strcmp(layout, "linear") == 0)
+		return 0;
+	if (strncmp(layout, "stripe:", 7) != 0 || dev_parse_size(layout + 7, &bytes) || !bytes ||
+	    bytes % PGMAP_PAGE_SIZE)
+		return -EINVAL;
+	*chunk_pages = bytes >> PGMAP_PAGE_SHIFT;
+	return 0;
+}
+
+static int stack(struct devices *devices, uint64_t chunk_pages, char why[DEV_WHY_MAX])
+{
+	struct dax_part parts[PROTO_DEVICES_MAX];
+	if (devices->n == 1) {
+		devices->dax = devices->memory[0];
+		return 0;
+	}
+	for (unsigned i = 0; i < devices->n; i++)
+		parts[i] = (struct dax_part){.dax = devices->memory[i]};
+	int err = chunk_pages ? dax_create_stripe(parts, devices->n, chunk_pages, "pool", &devices->dax)
+			      : dax_create_linear(parts, devices->n, "pool", &devices->dax);
+	if (err == -EINVAL && chunk_pages)
+		return refuse(
+			why, err,
+			"devices of one size, a multiple of the chunk, and a chunk of whole pages of each are wanted");
+	if (err == -EINVAL)
+		return refuse(why, err, "each size must be a multiple of the largest page among them");
+	return err ? refuse(why, err, NULL) : 0;
+}
+
+static int open_all(struct devices *devices, const char *const specs[], unsigned n, const char *layout, unsigned *which,
+		    char why[DEV_WHY_MAX])
+{
+	uint64_t chunk_pages;
+	char chosen[DEV_SPEC_MAX];
+	const char *only = chosen;
+	*which = n;
+	if (n > PROTO_DEVICES_MAX)
+		return refuse(why, -E2BIG, "too many devices for one pool");
+	if (parse_layout(layout, &chunk_pages))
+		return refuse(why, -EINVAL, "the layout is \"linear\" or \"stripe:SIZE\"");
+	int err = n ? 0 : default_spec(chosen, sizeof(chosen));
+	if (err)
+		return refuse(why, err, NULL);
+	*which = 0;
+	do {
+		err = add_device(devices, n ? specs[*which] : only, why);
+	} while (!err && ++*which < n);
+	return err ? err : stack(devices, chunk_pages, why);
+}
+
+int devices_open(struct devices *devices, const char *const specs[], unsigned n, const char *layout, unsigned *which,
+		 char why[DEV_WHY_MAX])
+{
+	memset(devices, 0, sizeof(*devices));
+	why[0] = 0;
+	int err = open_all(devices, specs, n, layout, which, why);
+	if (err)
+		(void)devices_close(devices);
+	return err;
+}
+
+int devices_close(struct devices *devices)
+{
+	int err = devices->n > 1 ? dax_destroy(devices->dax) : 0;
+	if (err)
+		return err;
+	devices->dax = NULL;
+	for (unsigned i = 0; i < devices->n; i++) {
+		err = dax_destroy(devices->memory[i]);
+		if (err)
+			return err;
+		devices->memory[i] = NULL;
+	}
+	while (devices->n) {
+		unsigned i = --devices->n;
+		if (devices->base[i])
+			(void)munmap(devices->base[i], devices->dev[i]->size_bytes);
+		dev_close(devices->dev[i]);
+	}
+	return 0;
+}
+
+enum dev_access devices_access(const struct devices *devices)
+{
+	enum dev_access access = devices->dev[0]->access;
+	for (unsigned i = 1; i < devices->n; i++)
+		if (devices->dev[i]->access < access)
+			access = devices->dev[i]->access;
+	return access;
+}
+
+enum dev_persistence devices_persistence(const struct devices *devices)
+{
+	enum dev_persistence persistence = devices->dev[0]->persistence;
+	for (unsigned i = 1; i < devices->n; i++)
+		if (devices->dev[i]->persistence < persistence)
+			persistence = devices->dev[i]->persistence;
+	return persistence;
+}
+
+void devices_name(const struct devices *devices, char *text, size_t text_bytes)
+{
+	size_t at = 0;
+	for (unsigned i = 0; i < devices->n && at < text_bytes; i++)
+		at += (size_t)snprintf(text + at, text_bytes - at, "%s%s%s", i ? ", " : "", devices->dev[i]->spec,
+				       devices->gone[i] ? " (gone)" : "");
+}
+
+static struct pgmap *pgmap_of(const struct devices *devices, unsigned i)
+{
+	return dax_pgmap(devices->memory[i]);
+}
+
+void devices_kill(const struct devices *devices)
+{
+	for (unsigned i = 0; i < devices->n; i++)
+		(void)pgmap_kill(pgmap_of(devices, i));
+}
+
+int devices_revive(const struct devices *devices)
+{
+	int err = 0;
+	for (unsigned i = 0; i < devices->n && !err; i++)
+		err = pgmap_revive(pgmap_of(devices, i));
+	return err;
+}
+
+/* What is DYING comes to hold no more than it does, so none of them is held again after it was looked at. */
+int devices_drain(const struct devices *devices)
+{
+	int err = 0;
+	if (devices->n > 1 && devices_state(devices) == PGMAP_DYING && devices_live_pages(devices))
+		return -ETIMEDOUT;
+	for (unsigned i = 0; i < devices->n && !err; i++)
+		err = pgmap_drain(pgmap_of(devices, i), 0);
+	return err;
+}
+
+enum pgmap_state devices_state(const struct devices *devices)
+{
+	return pgmap_state(pgmap_of(devices, 0));
+}
+
+uint64_t devices_live_pages(const struct devices *devices)
+{
+	uint64_t pages = 0;
+	for (unsigned i = 0; i < devices->n; i++)
+		pages += pgmap_live_pages(pgmap_of(devices, i));
+	return pages;
+}
+
+void devices_for_each_held(const struct devices *devices, int (*fn)(const struct pgmap_held *held, void *arg),
+			   void *arg)
+{
+	for (unsigned i = 0; i < devices->n; i++)
+		(void)pgmap_for_each_held(pgmap_of(devices, i), fn, arg);
+}
+
+struct pgmap *devices_only(const struct devices *devices)
+{
+	return devices->n == 1 ? pgmap_of(devices, 0) : NULL;
+}
+
+static int open_each(const struct devices *devices, int (*open)(struct dev *dev, uint64_t byte, bool write),
+		     uint64_t byte, bool write, int fds[])
+{
+	for (unsigned i = 0; i < devices->n; i++) {
+		fds[i] = open(devices->dev[i], byte, write);
+		if (fds[i] < 0) {
+			int err = fds[i];
+			while (i--)
+				(void)close(fds[i]);
+			return err;
+		}
+	}
+	return 0;
+}
+
+int devices_open_lease(const struct devices *devices, uint64_t byte, bool write, int fds[])
+{
+	return open_each(devices, dev_open_lease, byte, write, fds);
+}
+
+int devices_join_lease(const struct devices *devices, uint64_t byte, bool write, int fds[])
+{
+	return open_each(devices, dev_join_lease, byte, write, fds);
+}
+
+int devices_check(struct devices *devices)
+{
+	for (unsigned i = 0; i < devices->n; i++) {
+		if (!devices->gone[i] && dev_check(devices->dev[i]) != 0) {
+			devices->gone[i] = true;
+			devices->ngone++;
+			(void)dax_kill(devices->memory[i]);
+			return (int)i;
+		}
+	}
+	return -1;
+}
+
+bool devices_all_gone(const struct devices *devices)
+{
+	return devices->ngone == devices->n;
+}
+
+bool devices_has_gone(const struct devices *devices, const struct pgmap *pgmap)
+{
+	for (unsigned i = 0; i < devices->n && devices->ngone; i++)
+		if (devices->gone[i] && dax_pgmap(devices->memory[i]) == pgmap)
+			return true;
+	return false;
+}
+
+int devices_lease_probe(const struct devices *devices, uint64_t byte)
+{
+	int fallen = 1;
+	for (unsigned i = 0; i < devices->n && fallen == 1; i++)
+		fallen = dev_lease_probe(devices->dev[i], byte);
+	return fallen;
+}
+
+int devices_lease_wait(const struct devices *devices, uint64_t byte)
+{
+	int err = 0;
+	for (unsigned i = 0; i < devices->n && !err; i++)
+		err = dev_lease_wait(devices->dev[i], byte);
+	return err;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * devices.h - the devices of a pool, and the one DAX device that is made of them: itself, if there is one; else a stack.
+ *
+ * A lease of a pool is a lease of each of its devices with the same byte: whoever maps some page of the pool keeps the
+ * byte on that page's device. So it has fallen when it has fallen on all of them; and as nobody maps anything anew from a
+ * lease whose client has gone, they can be asked, or waited for, one after the other.
+ *
+ * Thread safety: opening and closing by one thread; the lease calls by any.
+ */
+#ifndef PGMAP_SERVER_DEVICES_H
+#define PGMAP_SERVER_DEVICES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <pgmap/dax.h>
+
+#include "dev/dev.h"
+#include "server/protocol.h"
+
+struct devices {
+	unsigned n;
+	struct dev *dev[PROTO_DEVICES_MAX];
+	void *base[PROTO_DEVICES_MAX]; /* where it is mapped in this process */
+	struct dax_device *memory[PROTO_DEVICES_MAX];
+	bool gone[PROTO_DEVICES_MAX]; /* the system has taken it away: found out by devices_check() */
+	unsigned ngone;
+	uint64_t bad_pages[PROTO_DEVICES_MAX]; /* that the system knew to have lost their data, when it was opened */
+	struct dax_device *dax;                /* memory[0], or a stack of all */
+};
+
+/*
+ * devices_open - all of these specs (none: half of the memory that is free), in this order. layout: "linear" or null, one
+ * behind the other; "stripe:SIZE", they take turns. On failure there is none, why says what and which, and *which is the
+ * spec's number, or n for all of them. What dev_open(), dax_create() and dax_create_linear() or _stripe() say; -E2BIG too
+ * many. devices_close: also of a struct that is all 0. -EBUSY some page is held: nothing is closed.
+ */
+int devices_open(struct devices *devices, const char *const specs[], unsigned n, const char *layout, unsigned *which,
+		 char why[DEV_WHY_MAX]);
+int devices_close(struct devices *devices);
+
+/* What holds for all of them: as enum dev_access and enum dev_persistence. */
+enum dev_access devices_access(const struct devices *devices);
+enum dev_persistence devices_persistence(const struct devices *devices);
+/* Their specs, as many as there is room for. */
+void devices_name(const struct devices *devices, char *text, size_t text_bytes);
+
+/* As dev_open_lease() and dev_join_lease(), for each device: fds has n places, all of which are filled, or none. */
+int devices_open_lease(const struct devices *devices, uint64_t byte, bool write, int fds[]);
+int devices_join_lease(const struct devices *devices, uint64_t byte, bool write, int fds[]);
+/* devices_check - has the system taken one away (dev_check)? Its number, once for each that is found out, and its memory is
+ * killed; else -1. devices_has_gone - the one that has these folios. */
+int devices_check(struct devices *devices);
+bool devices_all_gone(const struct devices *devices);
+bool devices_has_gone(const struct devices *devices, const struct pgmap *pgmap);
+
+/*
+ * Their pgmaps, which live, die and come back together. Under the service's lock, but for devices_only().
+ * devices_drain - pgmap_drain() of all with no time to wait: 0 they are DEAD, -ETIMEDOUT one of them is held still (then all
+ * can be revived), -EINVAL they are LIVE. devices_only - the pgmap of a pool of one device, whose death can be waited for;
+ * null: there are several, and devices_drain() is to be asked again when something was let go of.
+ */
+void devices_kill(const struct devices *devices);
+int devices_revive(const struct devices *devices); /* -ENODEV: too late */
+int devices_drain(const struct devices *devices);
+enum pgmap_state devices_state(const struct devices *devices);
+uint64_t devices_live_pages(const struct devices *devices);
+void devices_for_each_held(const struct devices *devices, int (*fn)(const struct pgmap_held *held, void *arg),
+			   void *arg);
+struct pgmap *devices_only(const struct devices *devices);
+
+/* As dev_lease_probe() and dev_lease_wait(). */
+int devices_lease_probe(const struct devices *devices, uint64_t byte);
+int devices_lease_wait(const struct devices *devices, uint64_t byte);
+
+#endif

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* server_devices.c - the devices of a pool: opened together or not at all, stacked as was asked for, leased together. */
+#include "failing.h"
+#include "server_util.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+
+static struct devices devices;
+static char why[DEV_WHY_MAX];
+static unsigned which, before;
+
+static const char *const three[] = {"memfd:size=4M,page=4K", "memfd:size=2M,page=4K", "memfd:size=8M,page=4K"};
+static const char *const equal[] = {"memfd:size=4M,page=4K", "memfd:size=4M,page=4K"};
+
+static int set_up(void **state)
+{
+	(void)state;
+	memset(&devices, 0, sizeof(devices));
+	before = open_descriptors();
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	assert_int_equal(devices_close(&devices), 0);
+	assert_int_equal(open_descriptors(), before);
+	return 0;
+}
+
+/* Which device has this page of the pool. */
+static unsigned device_at(uint64_t pgoff)
+{
+	struct dax_span span;
+	assert_true(dax_direct_access(devices.dax, pgoff, 1, &span) == 1);
+	for (unsigned i = 0; i < devices.n; i++)
+		if (devices.dev[i]->fd == span.fd)
+			return i;
+	fail();
+	return 0;
+}
+
+static void they_lie_one_behind_the_other_or_take_turns(void **state)
+{
+	(void)state;
+	assert_int_equal(devices_open(&devices, three, 3, NULL, &which, why), 0);
+	assert_int_equal(devices.n, 3);
+	assert_int_equal(dax_npages(devices.dax), 14 * MIB / PAGE);
+	assert_int_equal(device_at(0), 0);
+	assert_int_equal(device_at(4 * MIB / PAGE), 1);
+	assert_int_equal(device_at(6 * MIB / PAGE - 1), 1);
+	assert_int_equal(device_at(6 * MIB / PAGE), 2);
+	assert_int_equal(devices_close(&devices), 0);
+	assert_int_equal(devices_open(&devices, equal, 2, "stripe:16K", &which, why), 0);
+	assert_int_equal(dax_npages(devices.dax), 8 * MIB / PAGE);
+	for (uint64_t pgoff = 0; pgoff < 64; pgoff++)
+		assert_int_equal(device_at(pgoff), pgoff / 4 % 2);
+	assert_int_equal(devices_close(&devices), 0);
+	assert_int_equal(devices_open(&devices, three, 1, "linear", &which, why), 0);
+	assert_ptr_equal(devices.dax, devices.memory[0]);
+}
+
+static void what_cannot_be_has_opened_nothing(void **state)
+{
+	(void)state;
+	static const char *const second_is_bad[] = {"memfd:size=4M,page=4K", "memfd:size=5000"};
+	static const char *const nine[9] = {"memfd:size=2M,page=4K"};
+	static const struct {
+		const char *const *specs;
+		unsigned n;
+		const char *layout;
+		int want;
+		unsigned which;
+	} cases[] = {
+		{second_is_bad, 2, NULL, -EINVAL, 1}, {nine, 9, NULL, -E2BIG, 9},
+		{equal, 2, "mirror", -EINVAL, 2},     {equal, 2, "stripe:", -EINVAL, 2},
+		{equal, 2, "stripe:0", -EINVAL, 2},   {equal, 2, "stripe:5000", -EINVAL, 2},
+		{three, 3, "stripe:16K", -EINVAL, 3}, {equal, 2, "stripe:3M", -EINVAL, 2},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(devices_open(&devices, cases[i].specs, cases[i].n, cases[i].layout, &which, why),
+				 cases[i].want);
+		assert_int_equal(which, cases[i].which);
+		assert_true(why[0] && !strchr(why, '\n'));
+		assert_int_equal(devices.n, 0);
+		assert_int_equal(open_descriptors(), before);
+	}
+}
+
+static void without_memory_there_are_none(void **state)
+{
+	(void)state;
+	for (unsigned long nth = 1;; nth++) {
+		failing_begin(nth, false);
+		int err = devices_open(&devices, equal, 2, NULL, &which, why);
+		if (!failing_end()) {
+			assert_int_equal(err, 0);
+			return;
+		}
+		assert_int_equal(err, -ENOMEM);
+		assert_int_equal(open_descriptors(), before);
+	}
+}
+
+static void c7_1_a_lease_falls_when_it_has_fallen_on_all_of_them(void **state)
+{
+	(void)state;
+	int fds[2], more[2];
+	assert_int_equal(devices_open(&devices, equal, 2, NULL, &which, why), 0);
+	for (unsigned last = 0; last < 2; last++) {
+		uint64_t byte = 10 + last;
+		assert_int_equal(devices_open_lease(&devices, byte, false, fds), 0);
+		assert_int_equal(devices_join_lease(&devices, byte, true, more), 0);
+		assert_int_equal(close(more[0]) | close(more[1]), 0);
+		void *at = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fds[last], 0);
+		assert_true(at != MAP_FAILED);
+		assert_int_equal(close(fds[0]) | close(fds[1]), 0);
+		assert_int_equal(devices_lease_probe(&devices, byte), 0); /* the other one has fallen */
+		assert_int_equal(munmap(at, PAGE), 0);
+		assert_int_equal(devices_lease_probe(&devices, byte), 1);
+		assert_int_equal(devices_lease_wait(&devices, byte), 0);
+	}
+}
+
+static void descriptors_for_all_or_none(void **state)
+{
+	(void)state;
+	int fds[2];
+	assert_int_equal(devices_open(&devices, equal, 2, NULL, &which, why), 0);
+	unsigned open = open_descriptors();
+	rlim_t was = no_descriptors();
+	assert_int_equal(devices_open_lease(&devices, 5, false, fds), -EMFILE);
+	struct rlimit one;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &one), 0);
+	one.rlim_cur++;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &one), 0);
+	assert_int_equal(devices_open_lease(&devices, 5, false, fds), -EMFILE); /* the first, and not the second */
+	descriptors_again(was);
+	assert_int_equal(open_descriptors(), open);
+	assert_int_equal(devices_lease_probe(&devices, 5), 1);
+}
+
+static bool is_gone;
+
+static int check(const struct dev *dev)
+{
+	(void)dev;
+	return is_gone ? -ENXIO : 0;
+}
+
+static void the_one_that_goes_is_found_out_once(void **state)
+{
+	(void)state;
+	char names[80];
+	struct dax_span span;
+	assert_int_equal(devices_open(&devices, equal, 2, NULL, &which, why), 0);
+	devices.dev[1]->check = check;
+	assert_int_equal(devices_check(&devices), -1);
+	is_gone = true;
+	assert_int_equal(devices_check(&devices), 1);
+	assert_int_equal(devices_check(&devices), -1);
+	assert_true(devices_has_gone(&devices, dax_pgmap(devices.memory[1])));
+	assert_false(devices_has_gone(&devices, dax_pgmap(devices.memory[0])));
+	assert_true(dax_direct_access(devices.dax, 4 * MIB / PAGE, 1, &span) == -ENXIO);
+	assert_true(dax_direct_access(devices.dax, 0, 1, &span) == 1);
+	devices_name(&devices, names, sizeof(names));
+	assert_string_equal(names, "memfd:size=4194304,page=4K, memfd:size=4194304,page=4K (gone)");
+	memset(names, 'z', sizeof(names));
+	devices_name(&devices, names, 30);
+	assert_string_equal(names, "memfd:size=4194304,page=4K, m");
+	assert_int_equal(names[30], 'z');
+}
+
+/* A pool of two devices, of which two files have one each. */
+static uint64_t map[2];
+static const char *path[2];
+
+static int set_up_pool(void **state)
+{
+	(void)state;
+	struct service **out = &service;
+	is_gone = false;
+	before = open_descriptors();
+	assert_int_equal(service_create_on(equal, 2, NULL, out, &which, why), 0);
+	me = join(0);
+	assert_int_equal(me.nfds, 2 + PROTO_HELLO_FDS);
+	for (unsigned i = 0; i < 2; i++) {
+		const char *name = i ? "/b" : "/a";
+		assert_int_equal(open_map(&me, name, FSDAX_CREATE, 4 * MIB), 0);
+		assert_int_equal(reply.rep.u.map.npieces, 1);
+		unsigned device = reply.rep.u.map.pieces[0].device;
+		assert_in_range(device, 0, 1);
+		map[device] = reply.rep.handle;
+		path[device] = name;
+	}
+	assert_true(map[0] && map[1]);
+	return 0;
+}
+
+static int tear_down_pool(void **state)
+{
+	(void)state;
+	leave(&me);
+	close_service();
+	assert_int_equal(open_descriptors(), before);
+	return 0;
+}
+
+static enum pinword_reason reason_on(unsigned device)
+{
+	return pinword_read(&me.session->segment.words[device]).reason;
+}
+
+static void c2_6_a_drain_ends_when_nothing_is_held_on_any_of_them(void **state)
+{
+	(void)state;
+	service_drain(service);
+	assert_int_equal(service_drained(service), -ETIMEDOUT);
+	assert_int_equal(reason_on(0), PINWORD_GOING);
+	assert_int_equal(reason_on(1), PINWORD_GOING);
+	assert_int_equal(ask_handle(&me, PROTO_UNMAP, map[0]), 0);
+	assert_int_equal(service_drained(service), -ETIMEDOUT); /* the other one is held still */
+	assert_int_equal(service_drain_cancel(service), 0);     /* so it is not too late for the first */
+	assert_int_equal(service_drained(service), -ECANCELED);
+	assert_int_equal(open_map(&me, path[0], 0, 0), 0);
+	service_drain(service);
+	assert_int_equal(ask_handle(&me, PROTO_UNMAP, reply.rep.handle), 0);
+	assert_int_equal(service_drained(service), -ETIMEDOUT);
+	assert_int_equal(ask_handle(&me, PROTO_UNMAP, map[1]), 0);
+	assert_int_equal(service_drained(service), 0);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(pgmap_state(dax_pgmap(service->devices.memory[i])), PGMAP_DEAD);
+	assert_int_equal(service_drain_cancel(service), -ENODEV);
+}
+
+static void c7_9_what_goes_takes_its_own_mappings_only(void **state)
+{
+	(void)state;
+	struct proto_req info = request(PROTO_INFO);
+	service->devices.dev[1]->check = check;
+	assert_false(service_check_devices(service));
+	is_gone = true;
+	assert_true(service_check_devices(service));
+	unsigned going = (reason_on(0) == PINWORD_GOING) + (reason_on(1) == PINWORD_GOING);
+	unsigned open = (reason_on(0) == PINWORD_OPEN) + (reason_on(1) == PINWORD_OPEN);
+	assert_int_equal(going, 1);
+	assert_int_equal(open, 1);
+	assert_int_equal(open_map(&me, path[0], 0, 0), 0);
+	assert_int_equal(ask_handle(&me, PROTO_UNMAP, reply.rep.handle), 0);
+	assert_int_equal(open_map(&me, path[1], 0, 0), -ENODEV);
+	assert_int_equal(open_map(&me, "/c", FSDAX_CREATE, MIB), -ENOSPC);
+	assert_int_equal(ask_path(&me, PROTO_UNLINK, "/a"), 0);
+	assert_int_equal(ask_path(&me, PROTO_UNLINK, "/b"), 0);
+	assert_int_equal(ask_handle(&me, PROTO_UNMAP, map[0]), 0);
+	assert_int_equal(ask_handle(&me, PROTO_UNMAP, map[1]), 0);
+	assert_int_equal(ask(&me, &info), 0);
+	assert_non_null(strstr(reply.rep.u.info.device, ", memfd:size=4194304,page=4K (gone)"));
+	assert_int_equal(reply.rep.u.info.used + reply.rep.u.info.free + reply.rep.u.info.waiting, 8 * MIB / PAGE);
+	assert_int_equal(reply.rep.u.info.waiting, 4 * MIB / PAGE);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define P(name) cmocka_unit_test_setup_teardown(name, set_up_pool, tear_down_pool)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(they_lie_one_behind_the_other_or_take_turns),
+		T(what_cannot_be_has_opened_nothing),
+		T(without_memory_there_are_none),
+		T(c7_1_a_lease_falls_when_it_has_fallen_on_all_of_them),
+		T(descriptors_for_all_or_none),
+		T(the_one_that_goes_is_found_out_once),
+		P(c2_6_a_drain_ends_when_nothing_is_held_on_any_of_them),
+		P(c7_9_what_goes_takes_its_own_mappings_only),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
