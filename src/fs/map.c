@@ -249,7 +249,7 @@ void map_add(struct fsdax_map *map)
 static int map_locked(struct fsdax_file *file, uint64_t offset, uint64_t len, struct charged holder, void *cookie,
 		      struct fsdax_map **out)
 {
-	uint64_t first, end;
+	uint64_t first = 0, end = 0;
 	int err = holder_check(file->fs, holder);
 	if (!err)
 		err = check_range(file->fs, file->inode, offset, len, &first, &end);
