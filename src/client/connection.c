@@ -73,7 +73,7 @@ static int hello(struct pgmap_client *client)
 	err = is_welcome(&reply) ? map_words(client, fds[n + HELLO_WORDS].fd, reply.rep.u.hello.words) : -EPROTO;
 	if (!err) {
 		client->lease.ndevices = n;
-		lease_take(client->lease.read, fds, n);
+		lease_take_fds(client->lease.read, fds, n);
 		forkfd_move(&client->event, &fds[n + HELLO_EVENT]);
 		client->granule_bytes = (uint64_t)PGMAP_PAGE_SIZE << reply.rep.u.hello.granule_order;
 		memcpy(client->lease.devices, reply.rep.u.hello.devices, sizeof(client->lease.devices));

@@ -25,7 +25,7 @@ static void close_all(struct forkfd fds[PROTO_DEVICES_MAX])
 		forkfd_close(&fds[i]);
 }
 
-void lease_take(struct forkfd to[], struct forkfd from[], unsigned n)
+void lease_take_fds(struct forkfd to[], struct forkfd from[], unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
 		forkfd_move(&to[i], &from[i]);
@@ -76,7 +76,7 @@ int lease_want_write(struct pgmap_client *client)
 	int err = can_write(lease) ? 0 : ask(client, PROTO_LEASE_WRITE, fresh);
 	if (!err && !can_write(lease)) {
 		(void)pthread_mutex_lock(&lease->maps_lock);
-		lease_take(lease->write, fresh, lease->ndevices);
+		lease_take_fds(lease->write, fresh, lease->ndevices);
 		(void)pthread_mutex_unlock(&lease->maps_lock);
 	}
 	(void)pthread_mutex_unlock(&client->lock);
@@ -150,10 +150,10 @@ static int renew(struct pgmap_client *client)
 			(void)pthread_mutex_lock(&lease->maps_lock);
 			lease->forks = forks;
 			close_all(lease->read);
-			lease_take(lease->read, fresh, lease->ndevices);
+			lease_take_fds(lease->read, fresh, lease->ndevices);
 			if (flags & PROTO_LEASE_WRITE) {
 				close_all(lease->write);
-				lease_take(lease->write, fresh + lease->ndevices, lease->ndevices);
+				lease_take_fds(lease->write, fresh + lease->ndevices, lease->ndevices);
 			}
 			move_all(lease);
 			(void)pthread_mutex_unlock(&lease->maps_lock);

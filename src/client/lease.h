@@ -53,7 +53,7 @@ struct leased {
 void lease_init(struct client_lease *lease);
 void lease_exit(struct client_lease *lease); /* its descriptors are closed */
 void lease_close(struct client_lease *lease);
-void lease_take(struct forkfd to[], struct forkfd from[], unsigned n); /* forkfd_move() of n */
+void lease_take_fds(struct forkfd to[], struct forkfd from[], unsigned n); /* forkfd_move() of n */
 
 /* There is a descriptor that can be written through; before a mapping is asked for. What a request answers. */
 int lease_want_write(struct pgmap_client *client);

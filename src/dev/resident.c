@@ -248,6 +248,6 @@ void resident_write_spec(struct resident *resident, const struct resident_reques
 	char node[16] = "";
 	if (req->node != NODE_ANY)
 		(void)snprintf(node, sizeof(node), ",node=%d", req->node);
-	(void)snprintf(dev->spec, sizeof(dev->spec), "%s:%s%s%s", dev->kind->name, len <= SHOWN ? "" : "...",
+	(void)snprintf(dev->spec, sizeof(dev->spec), "%s:%s%.*s%s", dev->kind->name, len <= SHOWN ? "" : "...", SHOWN,
 		       len <= SHOWN ? req->path : req->path + len - SHOWN, node);
 }

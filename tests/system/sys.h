@@ -108,7 +108,7 @@ static void (*sys_in_server)(void);
 /* The server's arguments for a device: its spec, or several and a layout, with bars in between. */
 static inline void sys_run_server(const struct sys_server *server, const char *device, const char *ready_fd)
 {
-	char text[256], *bar = text;
+	char text[256], *bar;
 	const char *args[24] = {"pgmapd", "--socket", server->path, "--ready-fd", ready_fd};
 	unsigned n = 5;
 	(void)snprintf(text, sizeof(text), "%s", device);

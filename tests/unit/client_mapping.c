@@ -84,7 +84,7 @@ static void open_map_says_all_of_it_in_one_message(void **state)
 					    .nspans = 1,
 					    .npieces = 1,
 					    .nruns = 1,
-					    .pieces = {{0, 8 * PAGE, 3 * PAGE}},
+					    .pieces = {{0, 8 * PAGE, 3 * PAGE, 0, 0}},
 					    .runs = {{0, 0, 2, 0}}};
 	assert_int_equal(pgmap_open_map(client, "/a/b", PGMAP_O_CREATE, 2 * PAGE, PGMAP_MAP_READ, &mapping), 0);
 	const struct proto_req *req = &fake.last[PROTO_OPEN_MAP];
@@ -123,7 +123,7 @@ static void c5_5_what_a_device_says_may_not_be_pinned_is_not(void **state)
 							    .nspans = 1,
 							    .npieces = 1,
 							    .nruns = 1,
-							    .pieces = {{0, 8 * PAGE, PAGE}},
+							    .pieces = {{0, 8 * PAGE, PAGE, 0, 0}},
 							    .runs = {{0, 0, 0, 0}}};
 		assert_int_equal(pgmap_map(file, one ? 0 : 2 * PAGE, one ? PAGE : BYTES, PGMAP_MAP_READ, &mapping), 0);
 		assert_int_equal(pgmap_pin(mapping, 0, PAGE, PGMAP_PIN_LOCAL), -EPERM);

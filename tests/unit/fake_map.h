@@ -26,7 +26,9 @@ static const struct proto_map good = {
 	.nspans = 3,
 	.npieces = PIECES,
 	.nruns = RUNS,
-	.pieces = {{2 * PAGE, 100 * PAGE, 2 * PAGE}, {4 * PAGE, 50 * PAGE, PAGE}, {5 * PAGE, 8 * PAGE, 2 * PAGE}},
+	.pieces = {{2 * PAGE, 100 * PAGE, 2 * PAGE, 0, 0},
+		   {4 * PAGE, 50 * PAGE, PAGE, 0, 0},
+		   {5 * PAGE, 8 * PAGE, 2 * PAGE, 0, 0}},
 	.runs = {{2, 0, 1, 0}, {4, 1, 0, 0}, {5, 2, 1, 0}},
 };
 
