@@ -27,12 +27,7 @@
 #include "server/protocol.h"
 #include "server/sockpath.h"
 
-enum {
-	MAPS = 2000,
-	QUICK_MAPS = 100,
-	FLOODERS = 4,
-	IN_FLIGHT = 8
-}; /* as many replies as a socket takes that nobody reads for a while */
+enum { MAPS = 2000, QUICK_MAPS = 100, FLOODERS = 4, IN_FLIGHT = 16 };
 
 static const char path[] = "/bench-hostile";
 static _Atomic uint64_t *acts; /* that the other has done */

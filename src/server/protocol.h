@@ -30,7 +30,7 @@ enum {
 	PROTO_DEVICES_MAX = 8, /* of one pool */
 	PROTO_MAX_FDS = 2 * PROTO_DEVICES_MAX,
 	PROTO_HELLO_FDS = 2, /* with the reply to HELLO, besides the lease's */
-	PROTO_INLINE_PIECES = 16,
+	PROTO_INLINE_PIECES = 12,
 	PROTO_INLINE_RUNS = 8
 };
 

@@ -55,8 +55,6 @@ def write_seeds(folder):
         with open(f'{folder}/{name}', 'wb') as file:
             file.write(b''.join(records))
 
-FIND_SECONDS = 240  # at most: it ends with the find, which takes 20 s on a machine with nothing else to do
-
 
 def libfuzzer(program, corpus, kept, seconds):
     env = {**os.environ, 'ASAN_OPTIONS': 'detect_leaks=1:abort_on_error=1:allocator_may_return_null=1',
@@ -74,7 +72,7 @@ def main():
         corpus = f'{work}/corpus'
         os.mkdir(corpus)
         if mode == 'find':
-            code, said = libfuzzer(program, corpus, work, FIND_SECONDS)
+            code, said = libfuzzer(program, corpus, work, 60)
             print(said[-6000:])
             # By name: the memory's bug; or a page that is another's, or free (and so missing in the sum) while it is held.
             names = ('heap-use-after-free', 'fuzz: found: page', 'fuzz: found: used')

@@ -300,7 +300,7 @@ static void c7_6_locks_on_others_bytes_keep_nobody_out(void **state)
 
 static void *flood(void *arg)
 {
-	enum { MESSAGES = 1000, IN_FLIGHT = 16 };
+	enum { MESSAGES = 5000, IN_FLIGHT = 16 };
 	static const enum proto_type types[] = {PROTO_INFO, PROTO_STAT, PROTO_WHO, PROTO_READDIR, PROTO_NTYPES};
 	int fd = dial(), sent = 0, read = 0;
 	struct proto_req req = request(PROTO_HELLO);
