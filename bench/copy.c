@@ -74,6 +74,15 @@ static void pool_prepare(int argc, char **argv)
 	make_source(subject_number(argc, argv, 1));
 }
 
+/* A pool of the subject's own, on that device. */
+static void one_prepare(int argc, char **argv)
+{
+	if (argc < 3)
+		subject_fail("which device?");
+	pool_use(argv[2]);
+	pool_prepare(argc, argv);
+}
+
 static void memory_prepare(int argc, char **argv)
 {
 	bytes = subject_number(argc, argv, 0) << 20;
@@ -107,6 +116,7 @@ int main(int argc, char **argv)
 {
 	static const struct subject table[] = {
 		{"pool", "MIB SOURCE_PAGE_KIB", pool_prepare, copy_round},
+		{"one", "MIB SOURCE_PAGE_KIB ADDRESS", one_prepare, copy_round},
 		{"memory", "MIB SOURCE_PAGE_KIB PAGE_KIB", memory_prepare, copy_round},
 		{"write", "MIB SOURCE_PAGE_KIB", write_prepare, write_round},
 		{0},

@@ -152,6 +152,16 @@ def translation_figures():
             yield Figure(f'dax.translate.{kind}{levels}', f'dax translate {kind} {levels}', limit='dax array', target=per_level(levels))
 
 
+def opening_figures():
+    """A device of each kind, had and let go. What is no memory of the system's own is measured where it is named."""
+    yield Figure('dev.open_close.memfd', 'device open_close memfd:size=64M,page=4K', limit='device memory 64 4')
+    yield Figure('dev.open_close.memfd2m', 'device open_close memfd:size=64M,page=2M', limit='device memory 64 2048', may_lack=True)
+    yield Figure('dev.open_close.hugetlb', 'device open_close hugetlb:size=64M,page=2M', limit='device memory 64 2048', may_lack=True)
+    yield Figure('dev.open_close.file', 'device open_close file:{tmpfs_file},size=64M,create', limit='device file {tmpfs_file}')
+    for kind in ('devdax', 'pmem', 'pci'):
+        yield Figure(f'dev.open_close.{kind}', f'device open_close {{{kind.upper()}}}', may_lack=True)
+
+
 def device_figures(device):
     """What a client does with a file, on each device."""
     mib, page, on = device.mib, device.page_kib, {'pool': device.spec, 'may_lack': device.may_lack}
@@ -184,6 +194,13 @@ def client_figures():
     yield Figure('client.map.two_cpus', 'client map {mib}', limit='limits map {mib} {page_kib}', two_cpus=True, pool=BIG)
     for device in DEVICES:
         yield from device_figures(device)
+
+
+def stack_figures():
+    """Two devices that take turns, 2 MiB each, against one of them: the copy into a mapped file that lies on all of both."""
+    half, one = (f'memfd:size={{{size}_mib}}M,page={{page}}' for size in ('half', 'both'))
+    yield Figure('client.copy.stripe', 'copy pool {mib_256} {page_kib}', unit='GB/s', warm=True, target=of_rate(0.97),
+                 limit=f'copy one {{mib_256}} {{page_kib}} embedded:{one}', pool=f'{half}|{half}|stripe:2M')
 
 
 def command_figures():
@@ -269,6 +286,6 @@ def fair_figures():
                      peers={name: f'fair lease {{fair_s}} {ms}' for name, ms in LEASES.items()})
 
 
-FIGURES = [*request_figures(), *space_figures(), *translation_figures(), *client_figures(), *command_figures(), *file_figures(), *holder_figures(), *hostile_figures()]
+FIGURES = [*request_figures(), *space_figures(), *opening_figures(), *translation_figures(), *client_figures(), *stack_figures(), *command_figures(), *file_figures(), *holder_figures(), *hostile_figures()]
 GROWTH = list(growth_figures())
 FAIR = list(fair_figures())

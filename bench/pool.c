@@ -6,10 +6,17 @@
 
 #include "subject.h"
 
+static const char *used; /* null: the server's */
+
+void pool_use(const char *address)
+{
+	used = address;
+}
+
 struct pgmap_client *pool_client(void)
 {
 	static struct pgmap_client *client;
-	int rc = client ? 0 : pgmap_connect(NULL, &client);
+	int rc = client ? 0 : pgmap_connect(used, &client);
 	if (rc != 0)
 		subject_fail("connect: %s", strerror(-rc));
 	return client;

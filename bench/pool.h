@@ -10,7 +10,8 @@
 
 #include <pgmap/client.h>
 
-/* A connection, the same one for all who ask. */
+/* A connection, the same one for all who ask; pool_use() before the first of them: to this pool instead. */
+void pool_use(const char *address);
 struct pgmap_client *pool_client(void);
 
 struct pgmap_mapping *pool_map(const char *name, unsigned flags, uint64_t bytes, unsigned prot);
