@@ -94,9 +94,7 @@ static int embedded_drain(struct transport *transport, int64_t timeout_ms)
 {
 	struct service *service = of(transport)->service;
 	uint64_t deadline_ns = timeout_ms < 0 ? PGMAP_NO_DEADLINE : pgmap_deadline_in((uint64_t)timeout_ms);
-	service_drain(service);
-	int err = pgmap_drain(devices_only(service_devices(service)), deadline_ns);
-	return err == -EINVAL ? -ECANCELED : err; /* revived between the two calls */
+	return service_drain_until(service, deadline_ns);
 }
 
 /* Nothing is needed: it is this thread that waits, in the service. */

@@ -91,7 +91,8 @@ static int parse_layout(const char *layout, uint64_t *chunk_pages)
 static int stack(struct devices *devices, uint64_t chunk_pages, char why[DEV_WHY_MAX])
 {
 	struct dax_part parts[PROTO_DEVICES_MAX];
-	if (devices->n == 1) {
+	devices->striped = chunk_pages;
+	if (devices->n == 1 && devices->striped) {
 		devices->dax = devices->memory[0];
 		return 0;
 	}
@@ -142,7 +143,7 @@ int devices_open(struct devices *devices, const char *const specs[], unsigned n,
 
 int devices_close(struct devices *devices)
 {
-	int err = devices->n > 1 ? dax_destroy(devices->dax) : 0;
+	int err = devices->dax != devices->memory[0] ? dax_destroy(devices->dax) : 0;
 	if (err)
 		return err;
 	devices->dax = NULL;
@@ -222,6 +223,11 @@ enum pgmap_state devices_state(const struct devices *devices)
 	return pgmap_state(pgmap_of(devices, 0));
 }
 
+uint64_t devices_held_pages(const struct devices *devices, unsigned i)
+{
+	return pgmap_live_pages(pgmap_of(devices, i));
+}
+
 uint64_t devices_live_pages(const struct devices *devices)
 {
 	uint64_t pages = 0;
@@ -235,11 +241,6 @@ void devices_for_each_held(const struct devices *devices, int (*fn)(const struct
 {
 	for (unsigned i = 0; i < devices->n; i++)
 		(void)pgmap_for_each_held(pgmap_of(devices, i), fn, arg);
-}
-
-struct pgmap *devices_only(const struct devices *devices)
-{
-	return devices->n == 1 ? pgmap_of(devices, 0) : NULL;
 }
 
 static int open_each(const struct devices *devices, int (*open)(struct dev *dev, uint64_t byte, bool write),

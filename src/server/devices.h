@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * devices.h - the devices of a pool, and the one DAX device that is made of them: itself, if there is one; else a stack.
+ * devices.h - the devices of a pool, and the one DAX device that is made of them: a stack, also of a single one, so that others
+ * can come to it.
  *
  * A lease of a pool is a lease of each of its devices with the same byte: whoever maps some page of the pool keeps the
  * byte on that page's device. So it has fallen when it has fallen on all of them; and as nobody maps anything anew from a
@@ -28,7 +29,8 @@ struct devices {
 	bool gone[PROTO_DEVICES_MAX]; /* the system has taken it away: found out by devices_check() */
 	unsigned ngone;
 	uint64_t bad_pages[PROTO_DEVICES_MAX]; /* that the system knew to have lost their data, when it was opened */
-	struct dax_device *dax;                /* memory[0], or a stack of all */
+	bool striped;                          /* they take turns: none can come or go */
+	struct dax_device *dax;                /* a stack of all; a single striped one has none: itself */
 };
 
 /*
@@ -57,19 +59,18 @@ bool devices_all_gone(const struct devices *devices);
 bool devices_has_gone(const struct devices *devices, const struct pgmap *pgmap);
 
 /*
- * Their pgmaps, which live, die and come back together. Under the service's lock, but for devices_only().
+ * Their pgmaps, which live, die and come back together. Under the service's lock.
  * devices_drain - pgmap_drain() of all with no time to wait: 0 they are DEAD, -ETIMEDOUT one of them is held still (then all
- * can be revived), -EINVAL they are LIVE. devices_only - the pgmap of a pool of one device, whose death can be waited for;
- * null: there are several, and devices_drain() is to be asked again when something was let go of.
+ * can be revived), -EINVAL they are LIVE: to be asked again when something was let go of.
  */
 void devices_kill(const struct devices *devices);
 int devices_revive(const struct devices *devices); /* -ENODEV: too late */
 int devices_drain(const struct devices *devices);
 enum pgmap_state devices_state(const struct devices *devices);
 uint64_t devices_live_pages(const struct devices *devices);
+uint64_t devices_held_pages(const struct devices *devices, unsigned i); /* of this one */
 void devices_for_each_held(const struct devices *devices, int (*fn)(const struct pgmap_held *held, void *arg),
 			   void *arg);
-struct pgmap *devices_only(const struct devices *devices);
 
 /* As dev_lease_probe() and dev_lease_wait(). */
 int devices_lease_probe(const struct devices *devices, uint64_t byte);

@@ -33,6 +33,7 @@ static int drain_cancel(struct service *service, const struct session *by)
 	if (err || !service->draining)
 		return err;
 	service->draining = false;
+	(void)pthread_cond_broadcast(&service->pending_cond);
 	TAILQ_FOREACH (session, &service->sessions, link) {
 		session_block_all(session, PINWORD_OPEN);
 		session_block_gone(session);
@@ -68,6 +69,28 @@ int service_drained(struct service *service)
 {
 	(void)pthread_mutex_lock(&service->lock);
 	int err = devices_drain(&service->devices);
+	(void)pthread_mutex_unlock(&service->lock);
+	return err == -EINVAL ? -ECANCELED : err;
+}
+
+void drain_wake(struct service *service)
+{
+	if (service->draining)
+		(void)pthread_cond_broadcast(&service->pending_cond);
+}
+
+int service_drain_until(struct service *service, uint64_t deadline_ns)
+{
+	const struct timespec until = {(time_t)(deadline_ns / 1000000000), (long)(deadline_ns % 1000000000)};
+	int err, late = 0;
+	(void)pthread_mutex_lock(&service->lock);
+	drain_begin(service, NULL);
+	while ((err = devices_drain(&service->devices)) == -ETIMEDOUT && !late) {
+		if (deadline_ns == PGMAP_NO_DEADLINE)
+			(void)pthread_cond_wait(&service->pending_cond, &service->lock);
+		else
+			late = pthread_cond_timedwait(&service->pending_cond, &service->lock, &until) == ETIMEDOUT;
+	}
 	(void)pthread_mutex_unlock(&service->lock);
 	return err == -EINVAL ? -ECANCELED : err;
 }

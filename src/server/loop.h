@@ -2,8 +2,7 @@
 /*
  * loop.h - the inside of the server's loop: connections, drains that are waited for, leases that are waited for.
  *
- * One thread runs all of it. Helper threads wait for what can only be waited for by blocking (a lease's byte, the pool's
- * death), or make memory ready for one request (growing.c); they touch no state but the list of answers under answers_lock, and wake the loop through answers_fd.
+ * One thread runs all of it. Helper threads wait for what can only be waited for by blocking (a lease's byte), or make memory ready for one request (growing.c); they touch no state but the list of answers under answers_lock, and wake the loop through answers_fd.
  */
 #ifndef PGMAP_SERVER_LOOP_H
 #define PGMAP_SERVER_LOOP_H
@@ -62,7 +61,7 @@ struct loop {
 	struct watch listener_watch, signal_watch, answers_watch, removal_watch;
 	uint64_t round;                                            /* of events */
 	int epoll_fd, signal_fd, answers_fd, spare_fd, removal_fd; /* removal_fd: or -1 */
-	bool quiet, ended, drain_thread, said_full;
+	bool quiet, ended, said_full;
 	unsigned said_gone;         /* a bit of each device */
 	unsigned nconns, ngrowing;  /* ngrowing: threads at work */
 	struct growing_list queued; /* no thread of their own yet */
@@ -78,7 +77,6 @@ struct loop {
 	pthread_mutex_t answers_lock;
 	struct lease_list answers; /* whose threads are done */
 	struct growing_list grown;
-	bool drain_answer;
 	char waits_for[512]; /* as last said */
 };
 
@@ -118,7 +116,6 @@ void waiting_leases(struct loop *loop, struct session *session); /* those that a
 void waiting_retry(struct loop *loop);                           /* the leases that no thread watches */
 void waiting_answers(struct loop *loop);                         /* answers_fd has become readable */
 void waiting_drain(struct loop *loop, struct conn *conn, const struct proto_req *req);
-void waiting_start_drain(struct loop *loop);  /* a thread that waits for the pool's death, unless there is one */
 void waiting_check_drains(struct loop *loop); /* after anything happened: who can be answered, who is waited for */
 int waiting_timeout_ms(struct loop *loop);
 void waiting_await(struct loop *loop, struct conn *conn, const struct proto_req *req);

@@ -187,9 +187,8 @@ static void loop_exit(struct loop *loop)
 		conn_drop(loop, conn);
 	conn_free_dropped(loop);
 	listener_close(&loop->listener);
-	/* Where a lease is still held (but nothing by it), or the drain's thread still runs, the process's end does it. */
-	if (!loop->drain_thread)
-		(void)service_destroy(loop->service);
+	/* Where a lease is still held (but nothing by it), the process's end does it. */
+	(void)service_destroy(loop->service);
 }
 
 int server_parse_others(const char *text, enum service_role *out)

@@ -312,6 +312,7 @@ enum service_next service_handle(struct session *session, const void *msg, size_
 		/* Pages that cannot be wiped are none: ask why. */
 		if (err == -ENOSPC && removal_found(session->service) && devices_all_gone(&session->service->devices))
 			err = -ENXIO;
+		drain_wake(session->service);
 		(void)pthread_mutex_unlock(&session->service->lock);
 	}
 	if (err == -ERESTART) {
@@ -379,6 +380,7 @@ void service_lease_gone(struct lease *lease)
 		session_end(session);
 	else
 		session_lease_fallen(session);
+	drain_wake(service);
 	(void)pthread_mutex_unlock(&service->lock);
 }
 

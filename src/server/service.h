@@ -114,6 +114,8 @@ bool service_check_devices(struct service *service);
  * -ETIMEDOUT something is; -ECANCELED the drain was called off. */
 void service_drain(struct service *service);
 int service_drained(struct service *service);
+/* service_drain_until - both, where no loop does: waits until then. */
+int service_drain_until(struct service *service, uint64_t deadline_ns);
 int service_drain_cancel(struct service *service); /* -ENODEV: too late */
 /* One line that names who is waited for, without a newline; empty: nobody. */
 void service_waits_for(struct service *service, char *buf, size_t buf_bytes);

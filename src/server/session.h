@@ -44,6 +44,9 @@ struct service {
 	void *on_event_arg;
 };
 
+/* drain.c, under service.lock: something was let go of, or called off; whoever waits where there is no loop looks again. */
+void drain_wake(struct service *service);
+
 /* removal.c, under service.lock: service_check_device(). */
 bool removal_found(struct service *service);
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * waiting.c - what the loop waits for without standing still: leases that are still held, and the pool's death.
+ * waiting.c - what the loop waits for without standing still: leases that are still held, and drains.
  *
  * A lease: a thread blocks in devices_lease_wait() until the kernel maps the device for that holder nowhere any more, and puts
  * the lease on the list of answers. There is no other way to end a holder, and no clock. Where no thread can be had, the
  * loop asks the kernel again (devices_lease_probe) once a second until one can.
  *
- * A drain: one thread blocks in pgmap_drain(). Its answer only wakes the loop, which looks at the pgmap's state itself, so
- * an answer of a drain that was cancelled meanwhile is harmless. Deadlines of those who wait are the loop's timeout.
+ * A drain: whatever is let go of is, by a request or by the end of a lease, and both come through the loop, which looks after
+ * each round. Deadlines of those who wait are the loop's timeout.
  *
  * A request that takes pages away (pending.h): all that can end it passes through the loop, which looks after each round.
  */
@@ -108,12 +108,10 @@ static void take_grown(struct loop *loop, struct growing_list *grown)
 	(void)pthread_mutex_unlock(&loop->answers_lock);
 }
 
-static void take_answers(struct loop *loop, struct lease_list *answers, bool *drain)
+static void take_answers(struct loop *loop, struct lease_list *answers)
 {
 	(void)pthread_mutex_lock(&loop->answers_lock);
 	TAILQ_CONCAT(answers, &loop->answers, link);
-	*drain = loop->drain_answer;
-	loop->drain_answer = false;
 	(void)pthread_mutex_unlock(&loop->answers_lock);
 }
 
@@ -122,11 +120,8 @@ void waiting_answers(struct loop *loop)
 	struct lease_list answers = TAILQ_HEAD_INITIALIZER(answers);
 	struct lease *lease;
 	struct growing_list grown = TAILQ_HEAD_INITIALIZER(grown);
-	bool drain;
 	take_grown(loop, &grown); /* first: it empties answers_fd */
-	take_answers(loop, &answers, &drain);
-	if (drain)
-		loop->drain_thread = false;
+	take_answers(loop, &answers);
 	while ((lease = TAILQ_FIRST(&answers)) != NULL) {
 		TAILQ_REMOVE(&answers, lease, link);
 		if (lease->answer == 0) {
@@ -137,23 +132,6 @@ void waiting_answers(struct loop *loop)
 		}
 	}
 	growing_answers(loop, &grown);
-}
-
-static void *drain_thread(void *arg)
-{
-	struct loop *loop = arg;
-	(void)pgmap_drain(devices_only(service_devices(loop->service)), PGMAP_NO_DEADLINE);
-	(void)pthread_mutex_lock(&loop->answers_lock);
-	loop->drain_answer = true;
-	wake_loop(loop);
-	(void)pthread_mutex_unlock(&loop->answers_lock);
-	return NULL;
-}
-
-void waiting_start_drain(struct loop *loop)
-{
-	if (!loop->drain_thread && devices_only(service_devices(loop->service)))
-		loop->drain_thread = waiting_start_helper(drain_thread, loop);
 }
 
 void waiting_drain(struct loop *loop, struct conn *conn, const struct proto_req *req)
@@ -231,8 +209,7 @@ void waiting_check_drains(struct loop *loop)
 {
 	struct conn *conn, *next;
 	int state = drain_state(loop);
-	/* Where there is no thread, nobody else sees the pool's end: what is let go of is, by this loop or what it hears of. */
-	if (state == -EINPROGRESS && !loop->drain_thread && service_drained(loop->service) == 0)
+	if (state == -EINPROGRESS && service_drained(loop->service) == 0)
 		state = 0;
 	uint64_t now_ns = LIST_EMPTY(&loop->drains) ? 0 : pgmap_deadline_in(0);
 	for (conn = LIST_FIRST(&loop->drains); conn; conn = next) {
@@ -245,7 +222,6 @@ void waiting_check_drains(struct loop *loop)
 	if (state == 0) {
 		loop->ended = true;
 	} else if (state == -EINPROGRESS) {
-		waiting_start_drain(loop);
 		say_whom(loop);
 	} else {
 		loop->waits_for[0] = 0;

@@ -58,7 +58,12 @@ static void they_lie_one_behind_the_other_or_take_turns(void **state)
 		assert_int_equal(device_at(pgoff), pgoff / 4 % 2);
 	assert_int_equal(devices_close(&devices), 0);
 	assert_int_equal(devices_open(&devices, three, 1, "linear", &which, why), 0);
+	assert_ptr_not_equal(devices.dax, devices.memory[0]); /* others can come to it */
+	assert_false(devices.striped);
+	assert_int_equal(devices_close(&devices), 0);
+	assert_int_equal(devices_open(&devices, three, 1, "stripe:16K", &which, why), 0);
 	assert_ptr_equal(devices.dax, devices.memory[0]);
+	assert_true(devices.striped);
 }
 
 static void what_cannot_be_has_opened_nothing(void **state)

@@ -140,12 +140,10 @@ static void a_drain_answers_at_its_deadline_or_its_end(void **state)
 	assert_int_equal(was_told(&soon, 8), -ETIMEDOUT);
 	assert_int_equal(was_told(&ever, 7), 1);
 	assert_true(soon.conn.drain_deadline_ns == 0);
-	assert_true(loop.drain_thread && !loop.ended);
+	assert_false(loop.ended);
 	assert_true(loop.waits_for[0] != 0);
 	let_go();
 	assert_true(service_disconnect(session));
-	take_answer(&loop);
-	assert_false(loop.drain_thread);
 	waiting_check_drains(&loop);
 	assert_true(loop.ended);
 	assert_int_equal(was_told(&ever, 7), 0);
@@ -178,21 +176,6 @@ static void whom_a_drain_waits_for_is_said_or_dropped(void **state)
 	assert_int_equal(close(was) | close(ends[0]) | close(ends[1]), 0);
 	let_go();
 	assert_true(service_disconnect(session));
-	take_answer(&loop);
-}
-
-static void a_drain_ends_without_a_thread(void **state)
-{
-	(void)state;
-	struct waiter ever;
-	service_drain(loop.service);
-	wait_for_drain(&ever, -1, 7);
-	let_go();
-	assert_true(service_disconnect(session));
-	waiting_check_drains(&loop);
-	assert_true(loop.ended && !loop.drain_thread);
-	assert_int_equal(was_told(&ever, 7), 0);
-	hang_up(&ever);
 }
 
 static void a_drain_that_is_cancelled_says_so(void **state)
@@ -207,16 +190,8 @@ static void a_drain_that_is_cancelled_says_so(void **state)
 	assert_int_equal(was_told(&ever, 9), -ECANCELED);
 	assert_false(loop.ended);
 	assert_int_equal(loop.waits_for[0], 0);
-	take_answer(&loop); /* the thread's, whose drain is no more */
-	assert_false(loop.drain_thread);
-	service_drain(loop.service);
-	waiting_start_drain(&loop);
-	waiting_answers(&loop); /* the old answer counts once */
-	assert_true(loop.drain_thread);
 	let_go();
 	assert_true(service_disconnect(session));
-	take_answer(&loop);
-	assert_false(loop.drain_thread);
 	hang_up(&ever);
 }
 
@@ -225,13 +200,9 @@ static void a_drain_that_is_cancelled_says_so(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		T(c7_2_a_holder_ends_when_its_lease_does),
-		T(a_lease_that_no_thread_watches_is_asked_for_again),
-		T(a_lease_that_is_still_held_gets_a_thread),
-		T(a_drain_answers_at_its_deadline_or_its_end),
-		T(a_drain_ends_without_a_thread),
-		T(a_drain_that_is_cancelled_says_so),
-		T(whom_a_drain_waits_for_is_said_or_dropped),
+		T(c7_2_a_holder_ends_when_its_lease_does),   T(a_lease_that_no_thread_watches_is_asked_for_again),
+		T(a_lease_that_is_still_held_gets_a_thread), T(a_drain_answers_at_its_deadline_or_its_end),
+		T(a_drain_that_is_cancelled_says_so),        T(whom_a_drain_waits_for_is_said_or_dropped),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
