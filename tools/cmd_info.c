@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <pgmap/pgmap.h>
+#include "names.h"
 #include "text.h"
 
 static const char *state_name(uint32_t state)
@@ -21,35 +22,6 @@ static const char *state_name(uint32_t state)
 	default:
 		return "dead";
 	}
-}
-
-/* How the device is mapped, and what has to be flushed: for people, and in JSON. */
-struct names {
-	const char *text, *json;
-};
-
-static const struct names *access_name(uint32_t access)
-{
-	static const struct names names[] = {
-		[PGMAP_ACCESS_MEMORY] = {"the system's memory", "memory"},
-		[PGMAP_ACCESS_CACHED] = {"through the page cache", "page-cache"},
-		[PGMAP_ACCESS_DIRECT] = {"direct", "direct"},
-		[PGMAP_ACCESS_SYNC] = {"direct, with MAP_SYNC", "direct-sync"},
-	};
-	static const struct names other = {"unknown", "unknown"};
-	return access < sizeof(names) / sizeof(names[0]) ? &names[access] : &other;
-}
-
-static const struct names *persistence_name(uint32_t persistence)
-{
-	static const struct names names[] = {
-		[PGMAP_PERSIST_NONE] = {"none: volatile memory", "none"},
-		[PGMAP_PERSIST_UNKNOWN] = {"unknown: this was built without libpmem2", "unknown"},
-		[PGMAP_PERSIST_PAGE] = {"by the page (msync)", "page"},
-		[PGMAP_PERSIST_CACHE_LINE] = {"by the cache line", "cache-line"},
-		[PGMAP_PERSIST_BYTE] = {"by the byte: nothing has to be flushed", "byte"},
-	};
-	return persistence < sizeof(names) / sizeof(names[0]) ? &names[persistence] : &names[PGMAP_PERSIST_UNKNOWN];
 }
 
 /* Pages by which the accounts are off: 0, they add up. */
@@ -75,8 +47,8 @@ static void print_json(const struct pgmap_info *info, int64_t off)
 	cli_json_i64(o, "server_pid", info->server_pid);
 	cli_json_u64(o, "protocol", info->protocol);
 	cli_json_u64(o, "page_bytes", UINT64_C(4096) << info->granule_order);
-	cli_json_text(o, "access", access_name(info->access)->json);
-	cli_json_text(o, "persistence", persistence_name(info->persistence)->json);
+	cli_json_text(o, "access", names_of_access(info->access)->json);
+	cli_json_text(o, "persistence", names_of_persistence(info->persistence)->json);
 	cli_json_u64(o, "pages", info->pages);
 	cli_json_u64(o, "used", info->used);
 	cli_json_u64(o, "free", info->free);
@@ -111,8 +83,8 @@ static void print_text(const struct pgmap_info *info, int64_t off)
 	       text_shown(device, sizeof(device), info->device), state_name(info->state), info->server_pid,
 	       info->protocol);
 	printf("page         %s\n", cli_bytes(text, UINT64_C(4096) << info->granule_order));
-	printf("mapped       %s\npersistence  %s\n", access_name(info->access)->text,
-	       persistence_name(info->persistence)->text);
+	printf("mapped       %s\npersistence  %s\n", names_of_access(info->access)->text,
+	       names_of_persistence(info->persistence)->text);
 	print_pages("size", info->pages);
 	print_pages("used", info->used);
 	print_pages("free", info->free);

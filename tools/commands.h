@@ -9,6 +9,7 @@
 
 extern const struct cli_command cmd_serve, cmd_stop;
 extern const struct cli_command cmd_info;
+extern const struct cli_command cmd_device;
 extern const struct cli_command cmd_ls, cmd_stat, cmd_mkdir, cmd_rm;
 extern const struct cli_command cmd_truncate, cmd_punch;
 extern const struct cli_command cmd_order;

@@ -32,9 +32,9 @@ static const struct cli_command cmd_help = {
 };
 
 const struct cli_command *const cli_commands[] = {
-	&cmd_serve, &cmd_stop, &cmd_info,  &cmd_ls,   &cmd_stat,        &cmd_put,   &cmd_get,   &cmd_cat,
-	&cmd_mkdir, &cmd_mv,   &cmd_cp,    &cmd_rm,   &cmd_truncate,    &cmd_punch, &cmd_order, &cmd_who,
-	&cmd_fence, &cmd_demo, &cmd_bench, &cmd_help, &cmd_demo_worker, NULL,
+	&cmd_serve, &cmd_stop,   &cmd_info, &cmd_ls,    &cmd_stat,     &cmd_put,         &cmd_get,   &cmd_cat,
+	&cmd_mkdir, &cmd_mv,     &cmd_cp,   &cmd_rm,    &cmd_truncate, &cmd_punch,       &cmd_order, &cmd_who,
+	&cmd_fence, &cmd_device, &cmd_demo, &cmd_bench, &cmd_help,     &cmd_demo_worker, NULL,
 };
 
 const struct cli_command *cli_find(const char *name)

@@ -226,6 +226,29 @@ struct pgmap_info {
 /* pgmap_info - the pool's device, space, holders and state. -EINVAL null argument. */
 int pgmap_info(struct pgmap_client *client, struct pgmap_info *out);
 
+enum pgmap_device_state {
+	PGMAP_DEVICE_LIVE = 1,
+	PGMAP_DEVICE_LEAVING = 2, /* it is being taken out of the pool: nothing new is put there */
+	PGMAP_DEVICE_GONE = 3     /* the system has taken it away: its driver was unbound, or it was pulled */
+};
+/* One of the devices that a pool lies on. */
+struct pgmap_device {
+	uint32_t number; /* from 0; that of one that was removed is used again */
+	uint32_t state;  /* enum pgmap_device_state */
+	uint32_t granule_order;
+	uint32_t access;      /* enum pgmap_access */
+	uint32_t persistence; /* enum pgmap_persistence */
+	uint32_t reserved;    /* 0 */
+	uint64_t pages;
+	uint64_t held; /* pages held through folios */
+	uint64_t bad;  /* pages that the system knew to have lost their data, when it came to the pool */
+	char spec[128];
+};
+/* pgmap_for_each_device - the devices of the pool: fn once for each, by number; a non-zero answer ends the walk and is returned. fn may make
+ * other calls. -EINVAL null argument, -ENOMEM, -EMFILE. */
+int pgmap_for_each_device(struct pgmap_client *client, int (*fn)(void *arg, const struct pgmap_device *device),
+			  void *arg);
+
 enum pgmap_who_state {
 	PGMAP_WHO_CONNECTED = 1,
 	PGMAP_WHO_MAPPING = 2,     /* disconnected, still mapping (c7.3) */

@@ -54,10 +54,11 @@ enum proto_type {
 	PROTO_FENCE,     /* handle (holder id) */
 	PROTO_DRAIN,     /* timeout_ms; the reply comes when it has ended */
 	PROTO_DRAIN_CANCEL,
-	PROTO_LEASE, /* flags: PROTO_LEASE_... -> lease descriptors: for reading, with NEXT; writable, with WRITE */
-	PROTO_PUNCH, /* handle, offset, len, flags and answer as TRUNCATE */
-	PROTO_ORDER, /* path, len (the order) */
-	PROTO_AWAIT, /* handle; the reply comes when the request that got this number has ended, and says how */
+	PROTO_LEASE,   /* flags: PROTO_LEASE_... -> lease descriptors: for reading, with NEXT; writable, with WRITE */
+	PROTO_PUNCH,   /* handle, offset, len, flags and answer as TRUNCATE */
+	PROTO_ORDER,   /* path, len (the order) */
+	PROTO_AWAIT,   /* handle; the reply comes when the request that got this number has ended, and says how */
+	PROTO_DEVICES, /* -> count, memfd of proto_device */
 	PROTO_NTYPES
 };
 
@@ -220,6 +221,24 @@ struct proto_who {
 	uint64_t pins_local, pins_remote;
 	int64_t since_ns;
 };
+
+enum proto_device_state {
+	PROTO_DEVICE_LIVE = 1,
+	PROTO_DEVICE_LEAVING = 2, /* it is being taken out of the pool: nothing new is put there */
+	PROTO_DEVICE_GONE = 3     /* the system has taken it away */
+};
+
+/* As struct pgmap_device of client.h, which asserts it. */
+struct proto_device {
+	uint32_t number;
+	uint32_t state;
+	uint32_t granule_order;
+	uint32_t access, persistence;
+	uint32_t reserved;
+	uint64_t pages, held, bad;
+	char spec[128];
+};
+static_assert(sizeof(struct proto_device) == 6 * sizeof(uint32_t) + 3 * sizeof(uint64_t) + 128, "no hidden padding");
 static_assert(sizeof(struct proto_who) == 12 * sizeof(uint64_t), "no hidden padding");
 static_assert(sizeof(struct proto_dirent) == 64 + PROTO_NAME_MAX, "no hidden padding");
 

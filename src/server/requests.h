@@ -16,6 +16,7 @@ request_fn request_stat, request_unlink, request_rename, request_mkdir, request_
 request_fn request_punch, request_order, request_await;
 request_fn request_map, request_open_map, request_unmap, request_lease; /* request_map.c */
 request_fn request_info, request_who, request_fence;                    /* request_pool.c */
+request_fn request_devices;                                             /* request_device.c */
 request_fn request_drain, request_drain_cancel;                         /* drain.c */
 
 #endif

@@ -194,6 +194,7 @@ static const struct {
 	[PROTO_PUNCH] = {request_punch, HOW_FLAGS, 0, NEEDS_HOLDER | NEEDS_WRITER},
 	[PROTO_ORDER] = {request_order, 0, 1, NEEDS_WRITER},
 	[PROTO_AWAIT] = {request_await, 0, 0, 0},
+	[PROTO_DEVICES] = {request_devices, 0, 0, 0},
 };
 
 static void begin_reply(struct service_reply *out, const struct proto_req *req)

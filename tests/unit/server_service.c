@@ -109,6 +109,7 @@ static const struct {
 	{PROTO_PUNCH, 3, 0, true, false},
 	{PROTO_ORDER, 0, 1, false, false},
 	{PROTO_AWAIT, 0, 0, false, false},
+	{PROTO_DEVICES, 0, 0, false, false},
 };
 
 static void each_part_of_a_request_is_checked(void **state)

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* request_device.c - about the devices of the pool, one by one. See requests.h. */
+#include <stdio.h>
+
+#include "server/records.h"
+#include "server/requests.h"
+
+static struct proto_device wire_device(const struct devices *devices, unsigned i)
+{
+	const struct dev *dev = devices->dev[i];
+	struct proto_device device = {
+		.number = i,
+		.state = devices->gone[i] ? PROTO_DEVICE_GONE : PROTO_DEVICE_LIVE,
+		.granule_order = dev->granule_order,
+		.access = dev->access,
+		.persistence = dev->persistence,
+		.pages = dev->size_bytes >> PGMAP_PAGE_SHIFT,
+		.held = devices_held_pages(devices, i),
+		.bad = devices->bad_pages[i],
+	};
+	(void)snprintf(device.spec, sizeof(device.spec), "%s", dev->spec);
+	return device;
+}
+
+int request_devices(struct session *session, const struct proto_req *req, struct service_reply *out)
+{
+	const struct devices *devices = &session->service->devices;
+	struct records records = {0};
+	int err = 0;
+	(void)req;
+	for (unsigned i = 0; i < devices->n && !err; i++) {
+		struct proto_device device = wire_device(devices, i);
+		err = records_add(&records, &device, sizeof(device));
+		out->rep.count++;
+	}
+	int fd = err ? err : records_seal(&records);
+	if (fd >= 0)
+		out->fds[out->nfds++] = fd;
+	records_exit(&records);
+	return fd < 0 ? fd : 0;
+}
