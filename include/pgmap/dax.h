@@ -149,14 +149,21 @@ int dax_populate(struct dax_device *dax, uint64_t pgoff, uint64_t npages);
 int dax_discard(struct dax_device *dax, uint64_t pgoff, uint64_t npages);
 int dax_zero_range(struct dax_device *dax, uint64_t pgoff, uint64_t npages);
 
+/* dax_verify - these pages are read, all of them: how many of them have lost their data, those that were known included. What is found
+ * is recorded and told as by dax_notify_failure(). What the machine says of itself is asked only under dax_catch_errors(): without it, it would be the
+ * end of the program, and only what is known is answered.
+ * -EINVAL no pages, -ERANGE, -ENXIO dead, -EOPNOTSUPP not mapped here, -EIO some of it cannot be read, and it is no memory
+ * error; -ENOMEM. */
+int64_t dax_verify(struct dax_device *dax, uint64_t pgoff, uint64_t npages);
+
 /*
  * dax_copy_from, dax_copy_to - bytes of the device, out and in: how many. Fewer than asked for: the next one cannot be had,
  * and a call that begins there says why.
  * dax_recovery_write - dax_copy_to() of whole pages, over such as have lost their data, too: they are good again.
  * dax_flush - what was written to these bytes, by whatever way, is there after a power cut, where the device can say so.
  *   -EINVAL null argument, no bytes, recovery: not whole pages; -ERANGE beyond the end; -ENXIO dead; -EOPNOTSUPP it is not
- *   mapped here, recovery: the device cannot clear what is bad; -EIO the page has lost its data (c6.5); or what the device
- *   says
+ *   mapped here, recovery: the device cannot clear what is bad; -EIO the page has lost its data (c6.5), or (under
+ *   dax_catch_errors) there is no memory behind it; or what the device says
  */
 int64_t dax_copy_from(struct dax_device *dax, uint64_t offset_bytes, void *buf, uint64_t len_bytes);
 int64_t dax_copy_to(struct dax_device *dax, uint64_t offset_bytes, const void *buf, uint64_t len_bytes);
@@ -171,6 +178,28 @@ int dax_flush(struct dax_device *dax, uint64_t offset_bytes, uint64_t len_bytes)
  * returned. -EINVAL null argument, -ENOMEM. */
 int dax_notify_failure(struct dax_device *dax, enum dax_failure what, uint64_t pgoff, uint64_t npages);
 int dax_for_each_poisoned(struct dax_device *dax, int (*fn)(uint64_t pgoff, uint64_t npages, void *arg), void *arg);
+
+/*
+ * dax_catch_errors - the library takes SIGBUS for this process (c7.10: it does not unasked), from here to its end:
+ *  - What dax_copy_from(), dax_copy_to(), dax_recovery_write(), dax_zero_range() and dax_verify() meet is a short copy, then -EIO:
+ *    memory errors (BUS_MCEERR_AR), which are recorded and told as by dax_notify_failure(), and pages that are not there, as
+ *    when a file was cut or a device is gone, which are not. A thread that blocks SIGBUS cannot be told: the kernel ends it.
+ *  - A thread of the library is told of memory errors that the kernel finds in what this process maps, whoever met them
+ *    (PR_MCE_KILL_EARLY). Those that lie where a device of dax_create() is mapped (dax_params.addr) are recorded and told.
+ *  - What else meets SIGBUS, by its own loads and stores, has the handler that was there before called: the program's own, or the
+ *    system's way, which ends it. Of memory errors that thread is told first. A program that wants to live on jumps out of its
+ *    own handler; it sets that before it calls this, as one that is set later takes ours away.
+ * fn, which may be null, is called by that thread for each such error, after it was recorded; it may neither wait nor call
+ * dax_destroy() or this. Again: another fn. -EAGAIN no thread can be had; or what the system says of a descriptor.
+ */
+struct dax_caught {
+	struct dax_device *dax; /* on memory, no stack; or null: none is mapped there */
+	uint64_t pgoff, npages; /* of dax: what is lost. Its holder's files: fsdax_for_each_lost() */
+	void *addr;             /* where it was met, and how much was said to be lost there */
+	uint64_t len_bytes;
+};
+typedef void dax_caught_fn(void *arg, const struct dax_caught *caught);
+int dax_catch_errors(dax_caught_fn *fn, void *arg);
 
 /* What a device is: any thread may ask, at any time. */
 int dax_alive(const struct dax_device *dax);           /* 1 or 0; a stack is as long as it has a part that is */

@@ -196,7 +196,7 @@ void fsdax_statfs(struct fsdax *fs, struct fsdax_statfs *out);
  * fsdax_set_wiping - what becomes of pages that are free. cpu_percent 0, as a pool begins: memory is given back (or, up to
  * keep_bytes of it, wiped when it is needed) by the call that frees the pages. 1 to 100: they keep it at first, and a
  * thread of the pool, bound to so much of one CPU, keeps as much ready as keep_bytes says and as was taken in the last second
- * (128 MiB of it, and an eighth of the pool, at most), and gives back what lay unused above that for a second. The thread has all signals blocked, and ends with fsdax_destroy(), which must be called by the
+ * (128 MiB of it, and an eighth of the pool, at most), and gives back what lay unused above that for a second. The thread has all signals but SIGBUS blocked, and ends with fsdax_destroy(), which must be called by the
  * process that called this. May be called again. -EINVAL, -EAGAIN no thread can be had (then as with 0).
  */
 int fsdax_set_wiping(struct fsdax *fs, uint64_t keep_bytes, unsigned cpu_percent);

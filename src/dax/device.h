@@ -39,6 +39,7 @@ enum io_kind {
 	IO_ZERO,
 	IO_FLUSH,
 	IO_POISON, /* they are found to be bad */
+	IO_VERIFY, /* they are read, whole pages, and those that cannot be are found to be bad */
 	IO_READ,   /* to buf */
 	IO_WRITE,  /* from buf */
 	IO_RECOVER /* from buf, whole pages: bad ones become good */
@@ -95,8 +96,9 @@ struct dax_device {
 	struct gate held;
 	struct link *links; /* a stack's parts; null: memory */
 	size_t nlinks;
-	LIST_HEAD(, link) uppers; /* stacks that it is part of; device_tree */
-	void *holder;             /* device_holders; in callbacks: stable */
+	LIST_ENTRY(dax_device) mapped; /* of memory: caught.c */
+	LIST_HEAD(, link) uppers;      /* stacks that it is part of; device_tree */
+	void *holder;                  /* device_holders; in callbacks: stable */
 	bool releasing;
 	struct dax_holder_ops holder_ops;
 	char name[32];

@@ -94,7 +94,8 @@ static int64_t fault_io(struct dax_device *dax, const struct io *io)
 	if (err)
 		return err;
 	bool keeps = atomic_load_explicit(&fault->keeps, memory_order_relaxed);
-	if (io->kind == IO_READ || io->kind == IO_WRITE || (keeps && (io->kind == IO_ZERO || io->kind == IO_RECOVER)))
+	if (io->kind == IO_READ || io->kind == IO_WRITE || io->kind == IO_VERIFY ||
+	    (keeps && (io->kind == IO_ZERO || io->kind == IO_RECOVER)))
 		err = find_out(fault, io);
 	else if (io->kind == IO_ZERO || io->kind == IO_RECOVER)
 		err = forget_secret(fault, io);

@@ -69,6 +69,31 @@ PGMAP_PUBLIC int dax_zero_range(struct dax_device *dax, uint64_t pgoff, uint64_t
 	return err ? err : all_or_error(run(dax, &io));
 }
 
+struct bad_pages {
+	uint64_t from, end, n;
+};
+
+static int count_bad(uint64_t pgoff, uint64_t npages, void *arg)
+{
+	struct bad_pages *bad = arg;
+	uint64_t from = pgoff > bad->from ? pgoff : bad->from;
+	uint64_t end = pgoff + npages < bad->end ? pgoff + npages : bad->end;
+	bad->n += from < end ? end - from : 0;
+	return 0;
+}
+
+PGMAP_PUBLIC int64_t dax_verify(struct dax_device *dax, uint64_t pgoff, uint64_t npages)
+{
+	const struct io io = pages_io(IO_VERIFY, pgoff, npages);
+	struct bad_pages bad = {pgoff, pgoff + npages, 0};
+	int err = check_pages(dax, pgoff, npages);
+	if (!err)
+		err = all_or_error(run(dax, &io));
+	if (!err)
+		err = dax_for_each_poisoned(dax, count_bad, &bad);
+	return err ? err : (int64_t)bad.n;
+}
+
 static int64_t copy(struct dax_device *dax, enum io_kind kind, uint64_t offset_bytes, const void *buf,
 		    uint64_t len_bytes)
 {

@@ -2,6 +2,9 @@
 /*
  * memory.c - the device that lies directly on memory, and has a pgmap of its own. See memory.h, device.h.
  *
+ * Its bytes are touched under guard (port/guard.h): what the machine says has lost its data is recorded and told like anything
+ * that somebody reports, and what is not there at all is an error of that call alone.
+ *
  * Poison is recorded in the pgmap before the holder is told, so that who is told asks and sees it. Pages that are written to
  * be good again are first cleared by the device, then written, and good only then: nobody is given them before that.
  */
@@ -13,9 +16,11 @@
 
 #include <pgmap/folio.h>
 
+#include "dax/caught.h"
 #include "dax/layout.h"
 #include "dax/record.h"
 #include "port/compiler.h"
+#include "port/guard.h"
 
 struct memory_device {
 	struct dax_device dax;
@@ -111,19 +116,74 @@ static char *address(const struct memory_device *memory, const struct io *io)
 	return memory->params.addr ? (char *)memory->params.addr + memory->params.start_bytes + io->offset_bytes : NULL;
 }
 
-static int64_t copy(const struct memory_device *memory, const struct io *io)
+int memory_found_bad(struct dax_device *dax, uint64_t pgoff, uint64_t npages)
 {
+	const struct memory_device *memory = memory_of(dax);
+	int err = pgmap_poison(memory->record, memory->first + pgoff, npages);
+	if (!err)
+		device_tell(dax, DAX_FAILURE_POISON, pgoff, npages);
+	return err;
+}
+
+bool memory_find(const struct dax_device *dax, const char *addr, uint64_t len_bytes, uint64_t *pgoff, uint64_t *npages)
+{
+	const struct memory_device *memory = memory_of(dax);
+	if (!memory->params.addr)
+		return false;
+	uintptr_t base = (uintptr_t)memory->params.addr + memory->params.start_bytes;
+	uintptr_t from = (uintptr_t)addr, end = from + len_bytes;
+	uintptr_t last = base + (dax->npages << PGMAP_PAGE_SHIFT);
+	from = from > base ? from : base;
+	end = end < last ? end : last;
+	if (from >= end)
+		return false;
+	*pgoff = (from - base) >> PGMAP_PAGE_SHIFT;
+	*npages = ((end - base + PGMAP_PAGE_SIZE - 1) >> PGMAP_PAGE_SHIFT) - *pgoff;
+	return true;
+}
+
+/* What a guarded access met: memory errors are recorded, before anybody is told. -EIO, whatever it was. */
+static int met(struct memory_device *memory, const struct guard_fault *fault)
+{
+	uint64_t pgoff, npages;
+	if (guard_is_memory_error(fault) && memory_find(&memory->dax, fault->from, fault->len_bytes, &pgoff, &npages))
+		(void)memory_found_bad(&memory->dax, pgoff, npages);
+	return -EIO;
+}
+
+static int64_t copy(struct memory_device *memory, const struct io *io)
+{
+	struct guard_fault fault;
 	char *at = address(memory, io);
 	if (!at)
 		return -EOPNOTSUPP;
 	uint64_t n = good_bytes(memory, io);
 	if (!n)
 		return -EIO;
-	if (io->kind == IO_READ)
-		memcpy(io->buf, at, n);
-	else
-		memcpy(at, io->buf, n);
-	return (int64_t)n;
+	n = io->kind == IO_READ ? guard_read(io->buf, at, n, &fault) : guard_write(at, io->buf, n, &fault);
+	int err = fault.code ? met(memory, &fault) : 0;
+	return n ? (int64_t)n : err;
+}
+
+/* Page by page, so that one of them says nothing about the next; those that are known to be bad are not touched. */
+static int64_t verify(struct memory_device *memory, const struct io *io)
+{
+	struct guard_fault fault;
+	const char *at = address(memory, io);
+	int err = 0;
+	if (!at)
+		return -EOPNOTSUPP;
+	if (!guard_installed())
+		return (int64_t)io->len_bytes; /* it would be the end of the program */
+	for (uint64_t done = 0; done < io->len_bytes; done += PGMAP_PAGE_SIZE) {
+		const struct io page = {.offset_bytes = io->offset_bytes + done, .len_bytes = PGMAP_PAGE_SIZE};
+		if (!good_bytes(memory, &page))
+			continue;
+		(void)guard_probe(at + done, PGMAP_PAGE_SIZE, &fault);
+		if (fault.code && met(memory, &fault) && !guard_is_memory_error(&fault))
+			err = -EIO;
+	}
+	return err ? err : (int64_t)io->len_bytes;
 }
 
 /* An op that the version of the struct may lack. */
@@ -146,8 +206,10 @@ static int repair(const struct memory_device *memory, const struct io *io)
 	return 0;
 }
 
-static int64_t overwrite(const struct memory_device *memory, const struct io *io, bool bad)
+/* What was bad is good only when it has been read, too. */
+static int64_t overwrite(struct memory_device *memory, const struct io *io, bool bad)
 {
+	struct guard_fault fault;
 	char *at = address(memory, io);
 	if (!at)
 		return -EOPNOTSUPP;
@@ -155,9 +217,13 @@ static int64_t overwrite(const struct memory_device *memory, const struct io *io
 	if (err)
 		return err;
 	if (io->kind == IO_ZERO)
-		memset(at, 0, io->len_bytes);
+		(void)guard_zero(at, io->len_bytes, &fault);
 	else
-		memcpy(at, io->buf, io->len_bytes);
+		(void)guard_write(at, io->buf, io->len_bytes, &fault);
+	if (bad && !fault.code)
+		(void)guard_probe(at, io->len_bytes, &fault);
+	if (fault.code)
+		return met(memory, &fault);
 	if (bad)
 		err = pgmap_clear_poison(memory->record, first_page(memory, io->offset_bytes),
 					 io->len_bytes >> PGMAP_PAGE_SHIFT);
@@ -166,12 +232,9 @@ static int64_t overwrite(const struct memory_device *memory, const struct io *io
 
 static int64_t found_bad(struct memory_device *memory, const struct io *io)
 {
-	uint64_t npages = io->len_bytes >> PGMAP_PAGE_SHIFT;
-	int err = pgmap_poison(memory->record, first_page(memory, io->offset_bytes), npages);
-	if (err)
-		return err;
-	device_tell(&memory->dax, DAX_FAILURE_POISON, io->offset_bytes >> PGMAP_PAGE_SHIFT, npages);
-	return (int64_t)io->len_bytes;
+	int err =
+		memory_found_bad(&memory->dax, io->offset_bytes >> PGMAP_PAGE_SHIFT, io->len_bytes >> PGMAP_PAGE_SHIFT);
+	return err ? err : (int64_t)io->len_bytes;
 }
 
 /* What the params' ops do. */
@@ -208,6 +271,8 @@ static int64_t memory_io(struct dax_device *dax, const struct io *io)
 		return by_ops(memory, io);
 	case IO_POISON:
 		return found_bad(memory, io);
+	case IO_VERIFY:
+		return verify(memory, io);
 	case IO_READ:
 	case IO_WRITE:
 		return copy(memory, io);
@@ -234,9 +299,14 @@ static int end_pgmap(struct pgmap *pgmap)
 	return pgmap_destroy(pgmap);
 }
 
-static int memory_end(struct dax_device *dax)
+static int end_record(struct dax_device *dax)
 {
 	return end_pgmap(memory_of(dax)->record);
+}
+
+static int memory_end(struct dax_device *dax)
+{
+	return caught_end(dax, end_record);
 }
 
 static int memory_lay_out(struct dax_device *dax, struct segments *out)
@@ -344,6 +414,7 @@ PGMAP_PUBLIC int dax_create(const struct dax_params *params, struct dax_device *
 		free(memory);
 		return err;
 	}
+	caught_add(&memory->dax);
 	*out = &memory->dax;
 	return 0;
 }

@@ -239,7 +239,10 @@ int server_run(const struct server_options *options)
 	static struct loop the_loop; /* static: helper threads may still point to it at the end */
 	struct loop *loop = &the_loop;
 	have_standard_descriptors();
-	(void)signal(SIGPIPE, SIG_IGN); /* stderr may be a pipe whose reader has gone */
+	(void)signal(SIGPIPE, SIG_IGN);            /* stderr may be a pipe whose reader has gone */
+	int caught = dax_catch_errors(NULL, NULL); /* the holder of what is lost is the pool, which is told */
+	if (caught)
+		return complain("start", "memory errors cannot be caught", strerror(-caught));
 	raise_descriptor_limit();
 	loop->quiet = options->quiet;
 	int err = listener_open(&loop->listener, options->socket_path, why);
