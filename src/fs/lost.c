@@ -42,7 +42,8 @@ static void lose(struct space *space, struct block *block, enum loss loss)
 static void sort_out(struct space *space, struct block *block)
 {
 	enum loss loss = loss_of(space, block);
-	struct block *upper = loss == SOME && block->order > space->granule_order ? block_alloc() : NULL;
+	struct block *upper =
+		loss == SOME && block->order > places_granule(&space->places, block->off) ? block_alloc() : NULL;
 	if (upper) {
 		block_halve(block, upper);
 		sort_out(space, block);
@@ -50,7 +51,7 @@ static void sort_out(struct space *space, struct block *block)
 	} else if (loss != NONE) {
 		lose(space, block, loss);
 	} else {
-		buddy_free(&space->buddy, block);
+		shelf_free(&space->shelf, block);
 	}
 }
 
@@ -59,7 +60,7 @@ void space_make_free(struct space *space, struct block *block)
 	if (places_damaged(&space->places))
 		sort_out(space, block);
 	else
-		buddy_free(&space->buddy, block);
+		shelf_free(&space->shelf, block);
 }
 
 /* Pages of one segment. */
@@ -67,7 +68,7 @@ static void look_at(struct space *space, uint64_t from, uint64_t end)
 {
 	struct block_list blocks = STAILQ_HEAD_INITIALIZER(blocks);
 	struct block *block;
-	buddy_take_range(&space->buddy, from, end, &blocks);
+	shelf_take_range(&space->shelf, from, end, &blocks);
 	while ((block = STAILQ_FIRST(&blocks)) != NULL) {
 		STAILQ_REMOVE_HEAD(&blocks, list);
 		sort_out(space, block);
@@ -119,7 +120,8 @@ void space_unstock_lost(struct space *space, uint64_t from, uint64_t end)
 static void clear(struct space *space, const struct block *block)
 {
 	struct places_lost lost;
-	uint64_t granule = UINT64_C(1) << space->granule_order, at = block->off, end = at + block_pages(block);
+	uint64_t granule = UINT64_C(1) << places_granule(&space->places, block->off);
+	uint64_t at = block->off, end = at + block_pages(block);
 	while (at < end && places_find_lost(&space->places, at, end, &lost)) {
 		uint64_t from = lost.from / granule * granule;
 		at = (lost.end + granule - 1) / granule * granule;

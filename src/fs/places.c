@@ -46,6 +46,7 @@ static void add_segment(struct places *places, const struct segment *from)
 		.page = from->pgoff,
 		.device = -1,
 		.max_order = from->max_order,
+		.granule_order = dax_granule_order(places->dax), /* all count in the largest */
 	};
 	where_is(places->dax, from->pgoff, from->npages, &where);
 	if (where.npages == from->npages) {
@@ -54,6 +55,10 @@ static void add_segment(struct places *places, const struct segment *from)
 	}
 	if (from->max_order < places->max_order)
 		places->max_order = from->max_order;
+	if (places->nsegments && segment->granule_order != places->granule_order)
+		places->mixed = true;
+	if (!places->nsegments || segment->granule_order < places->granule_order)
+		places->granule_order = segment->granule_order;
 	places->end = segment->base + segment->npages;
 	places->nsegments++;
 }
@@ -164,6 +169,11 @@ unsigned places_find_order(const struct places *places, uint64_t off, unsigned o
 {
 	unsigned most = segment_at(places, off)->max_order;
 	return order < most ? order : most;
+}
+
+unsigned places_find_granule(const struct places *places, uint64_t off)
+{
+	return segment_at(places, off)->granule_order;
 }
 
 /* Of pages that lie on one memory. */

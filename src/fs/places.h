@@ -5,7 +5,7 @@
  * A pool's number is a pgoff where the pool lies on one memory. On a stack the numbers come in segments, one for each run of
  * the device in which folios can lie alike (dax/layout.h): a part of a linear stack, or a whole stripe. A segment begins at a
  * number that is, modulo 2^PGMAP_MAX_ORDER, what its pages count from in their pgmap: so alignment of a number is alignment
- * of a folio. Between segments lies at least one number that is no page, so no block of free pages grows across. Within
+ * of a folio. A segment is whole granules of what it lies on; those of several segments may differ. Between segments lies at least one number that is no page, so no block of free pages grows across. Within
  * a stripe blocks of free pages do grow across what lies on different memories; what is handed out of them is at most
  * max_order big, and lies on one.
  *
@@ -37,6 +37,7 @@ struct places_segment {
 	uint64_t pgoff; /* of the pgmap, where all of it lies on one memory */
 	int device;     /* that memory, or -1: several take turns */
 	unsigned max_order;
+	unsigned granule_order; /* whole granules, by the pool's numbers too */
 };
 
 struct places {
@@ -48,8 +49,10 @@ struct places {
 	unsigned ndevices;
 	uint64_t base, end; /* the first number, and the one behind the last */
 	uint64_t npages;
-	unsigned max_order; /* the least of any segment's */
-	bool resident;      /* some of it is: dax_params.resident */
+	unsigned max_order;     /* the least of any segment's */
+	unsigned granule_order; /* the least of any segment's, */
+	bool mixed;             /* and some have a bigger one */
+	bool resident;          /* some of it is: dax_params.resident */
 	_Atomic bool damaged;
 };
 
@@ -82,6 +85,13 @@ unsigned places_find_order(const struct places *places, uint64_t off, unsigned o
 static inline unsigned places_order(const struct places *places, uint64_t off, unsigned order)
 {
 	return order <= places->max_order ? order : places_find_order(places, off, order);
+}
+
+/* places_granule - the smallest block that can be mapped by itself here. */
+unsigned places_find_granule(const struct places *places, uint64_t off);
+static inline unsigned places_granule(const struct places *places, uint64_t off)
+{
+	return places->mixed ? places_find_granule(places, off) : places->granule_order;
 }
 
 /* Of pages that are lost. */

@@ -9,9 +9,6 @@
 
 #include <pgmap/folio.h>
 
-/* Of blocks, or of runs in a block, look at so many. */
-enum { LOOK_AT = 16 };
-
 /* Whatever an earlier owner left is in what is resident. */
 static void find_resident(struct space *space)
 {
@@ -37,10 +34,8 @@ static int init_free(struct space *space)
 	int err = stock_init(&space->stock, places->base, places->end - places->base, space->granule_order);
 	if (err)
 		return err;
-	for (size_t i = 0; i < places->nsegments && !err; i++)
-		err = buddy_add(&space->buddy, places->segments[i].base, places->segments[i].npages);
+	err = shelf_init(&space->shelf, places);
 	if (err) {
-		buddy_exit(&space->buddy);
 		stock_exit(&space->stock);
 	} else if (places->resident) {
 		find_resident(space);
@@ -57,7 +52,7 @@ int space_init(struct space *space, struct dax_device *dax)
 	space->dax = dax;
 	space->base = space->places.base;
 	space->pages = dax_npages(dax);
-	space->granule_order = dax_granule_order(dax);
+	space->granule_order = space->places.granule_order;
 	RB_INIT(&space->waiting);
 	RB_INIT(&space->gone);
 	RB_INIT(&space->bad);
@@ -95,7 +90,7 @@ void space_exit(struct space *space)
 	free_tree(&space->bad);
 	block_free_list(&space->unwiped);
 	places_exit(&space->places);
-	buddy_exit(&space->buddy);
+	shelf_exit(&space->shelf);
 	stock_exit(&space->stock);
 	zero_exit(&space->zero);
 	(void)pthread_cond_destroy(&space->done);
@@ -353,94 +348,17 @@ uint64_t space_populated(const struct space *space)
 	return all - space->taken.clean - space->taken.dirty;
 }
 
-/* Nobody works on a piece. */
-static bool begin_piece(struct space *space, enum stock_state state, uint64_t from, uint64_t most_pages)
-{
-	for (;;) {
-		uint64_t at = stock_next(&space->stock, from, state);
-		if (at == UINT64_MAX)
-			return false;
-		const struct block *block = buddy_covering(&space->buddy, at);
-		if (block) {
-			uint64_t end = block_end(block) - at < most_pages ? block_end(block) : at + most_pages;
-			space->wiping = at;
-			space->wiping_pages = stock_run(&space->stock, at, end, &state);
-			return true;
-		}
-		/* Taken, and being made ready. */
-		from = at + stock_run(&space->stock, at, space->places.end, &state);
-	}
-}
-
-bool space_piece_begin(struct space *space, enum stock_state state, uint64_t from, uint64_t most_pages)
-{
-	return !space->wiping_pages && !space->nstopped && begin_piece(space, state, from, most_pages);
-}
-
-/* The first run without memory in this block, if one comes soon. */
-static bool begin_absent_in(struct space *space, const struct block *block, uint64_t most_pages)
-{
-	uint64_t at = block->off, end = block_end(block);
-	for (int i = 0; i < LOOK_AT && at < end; i++) {
-		enum stock_state state;
-		uint64_t n = stock_run(&space->stock, at, end, &state);
-		if (state == STOCK_ABSENT) {
-			space->wiping = at;
-			space->wiping_pages = n < most_pages ? n : most_pages;
-			return true;
-		}
-		at += n;
-	}
-	return false;
-}
-
-bool space_piece_begin_absent(struct space *space, uint64_t most_pages)
-{
-	unsigned order = 63 - (unsigned)__builtin_clzll(most_pages);
-	int there = buddy_max_order(&space->buddy);
-	if (space->wiping_pages || space->nstopped || there < 0)
-		return false;
-	struct block *block = buddy_fit(&space->buddy, (unsigned)there < order ? (unsigned)there : order);
-	while (block) {
-		order = block->order;
-		for (int i = 0; i < LOOK_AT && block; i++, block = block_next(block)) {
-			if (begin_absent_in(space, block, most_pages))
-				return true;
-		}
-		block = buddy_fit(&space->buddy, order + 1);
-	}
-	return false;
-}
-
-void space_piece_end(struct space *space, enum stock_state state)
-{
-	stock_set(&space->stock, space->wiping, space->wiping_pages, state);
-	if (space->nlost)
-		space_unstock_lost(space, space->wiping, space->wiping + space->wiping_pages);
-	space->wiping_pages = 0;
-	if (space->nstopped)
-		(void)pthread_cond_broadcast(&space->done);
-}
-
-void space_wait_for_piece(struct space *space)
-{
-	space->nstopped++;
-	while (space->wiping_pages)
-		(void)pthread_cond_wait(&space->done, &space->lock);
-	space->nstopped--;
-}
-
 /* One run of free pages in this state goes back. How many pages did; 0: none, or the device does not take them. */
 static uint64_t discard_one(struct space *space, enum stock_state state, uint64_t most_pages)
 {
 	(void)pthread_mutex_lock(&space->lock);
 	space_wait_for_piece(space);
-	bool some = begin_piece(space, state, space->base, most_pages);
+	bool some = space_piece_find(space, state, space->base, most_pages, UINT64_MAX);
 	uint64_t at = space->wiping, n = space->wiping_pages;
 	(void)pthread_mutex_unlock(&space->lock);
 	if (!some)
 		return 0;
-	int err = dax_discard(space->dax, at - space->base, n);
+	int err = discard(space, at, n);
 	(void)pthread_mutex_lock(&space->lock);
 	space_piece_end(space, err ? STOCK_DIRTY : STOCK_ABSENT);
 	(void)pthread_mutex_unlock(&space->lock);
@@ -481,7 +399,7 @@ void space_statfs(struct space *space, struct fsdax_statfs *out)
 	(void)pthread_mutex_lock(&space->lock);
 	out->pages = space->pages;
 	out->used = space->used;
-	out->free = space->buddy.nfree;
+	out->free = shelf_nfree(&space->shelf);
 	out->waiting = space->nwaiting;
 	out->clean = (space->stock.clean << space->granule_order) - space->taken.clean;
 	out->dirty = (space->stock.dirty << space->granule_order) - space->taken.dirty;

@@ -19,7 +19,7 @@
  * free waits; a block that is partly so is cut.
  *
  * What is free may be dirty (stock.h). It is wiped after its last put and before the next owner has it: by the wiper
- * (wiper.h), or else by space_alloc(), for which a page stays free, and counted so, until it is taken. Three rules make
+ * (wiper.h), or else by space_get(), for which a page stays free, and counted so, until it is taken. Three rules make
  * that exact. A page becomes dirty in the same step in which it becomes free. It is called clean only after the wipe, by
  * whoever wiped it. The wiper works on one piece at a time, `wiping`, which stays free: nobody takes any page of it before
  * the wiper has ended with it. So no account ever lacks a page that is being wiped, and nobody is told -ENOSPC for it.
@@ -43,8 +43,8 @@
 #include <pgmap/fsdax.h>
 
 #include "dev/zero.h"
-#include "fs/buddy.h"
 #include "fs/places.h"
+#include "fs/shelf.h"
 #include "fs/stock.h"
 
 /* Somebody who waits until a page of a range may have become idle. */
@@ -58,20 +58,20 @@ struct space_watch {
 
 struct space {
 	pthread_mutex_t lock;
-	struct buddy buddy;        /* in the pool's numbers, so that alignment here is alignment of folios */
-	struct stock stock;        /* the state of what is free, and of what space_alloc() has and makes ready */
-	struct stock_count taken;  /* pages of stock that space_alloc() makes ready: used already */
+	struct shelf shelf;        /* in the pool's numbers, so that alignment here is alignment of folios */
+	struct stock stock;        /* the state of what is free, and of what space_get() has and makes ready */
+	struct stock_count taken;  /* pages of stock that space_get() makes ready: used already */
 	struct block_tree waiting; /* lost, and maybe held */
 	struct block_list unwiped; /* held by nobody, but the device could not wipe them */
 	struct block_tree gone;    /* held by nobody, but their device is dead (lost.c), */
 	struct block_tree bad;     /* or their data is lost */
 	LIST_HEAD(, space_watch) watches;
-	uint64_t used;     /* pages */
-	uint64_t nwaiting; /* pages: in `waiting`, `unwiped`, `gone` or `bad`, or being discarded */
-	uint64_t nlost;    /* of these: in `gone` or `bad` */
-	uint64_t pages;    /* of the device */
-	uint64_t base;     /* the first page's number */
-	unsigned granule_order;
+	uint64_t used;          /* pages */
+	uint64_t nwaiting;      /* pages: in `waiting`, `unwiped`, `gone` or `bad`, or being discarded */
+	uint64_t nlost;         /* of these: in `gone` or `bad` */
+	uint64_t pages;         /* of the device */
+	uint64_t base;          /* the first page's number */
+	unsigned granule_order; /* of the memory that has the smallest */
 	struct dax_device *dax;
 	struct places places;
 	struct zero zero;
@@ -88,17 +88,29 @@ struct space {
 	bool asleep;
 	bool no_memory; /* the wiper has asked in this period, and there is none */
 	bool stop;
-	uint64_t wiped_ahead, wiped_late; /* pages ever: by the wiper, by space_alloc() */
+	uint64_t wiped_ahead, wiped_late; /* pages ever: by the wiper, by space_get() */
 };
 
 /* space_init - -EINVAL some of the device cannot have folios, -ENOMEM. */
 int space_init(struct space *space, struct dax_device *dax);
 void space_exit(struct space *space);
 
-/* space_alloc - npages (whole granules) for a file from its page file_page on, with memory behind them that reads as
- * zero: appended to *out in ascending order, keyed by file page, as big and aligned as the size and max_order allow.
- * -ENOSPC, -ENOMEM, -ENXIO all of the device is dead, or what it says: nothing changed. */
-int space_alloc(struct space *space, uint64_t file_page, uint64_t npages, unsigned max_order, struct block_list *out);
+/* Pages for a file, from its page file_page on; whole granules of the memory that has the smallest. */
+struct space_wish {
+	uint64_t file_page, npages;
+	uint64_t reach;     /* the file's page up to which it may get more, where only bigger granules have room */
+	unsigned max_order; /* of its folios */
+};
+/* space_get - what is wished for, with memory behind it that reads as zero: appended to *out in ascending order, keyed by file
+ * page, as big and aligned as the size and max_order allow (pick.h). -ENOSPC, -ENOMEM, -ENXIO all of the device is dead, or what
+ * it says: nothing changed. space_alloc: as far beyond as it takes. */
+int space_get(struct space *space, const struct space_wish *wish, struct block_list *out);
+static inline int space_alloc(struct space *space, uint64_t file_page, uint64_t npages, unsigned max_order,
+			      struct block_list *out)
+{
+	const struct space_wish wish = {file_page, npages, UINT64_MAX, max_order};
+	return space_get(space, &wish, out);
+}
 /* space_count_free - blocks that it could hand out, by order: free ones may be bigger. Under the lock.
  * space_take - the block at this pgoff, for replay; not populated. */
 void space_count_free(struct space *space, uint64_t by_order[PGMAP_MAX_ORDER + 1]);
@@ -126,13 +138,17 @@ int space_wipe(struct space *space, uint64_t pgoff, uint64_t npages, enum stock_
 void space_set_keep(struct space *space, uint64_t keep_pages);
 /* Free pages that have memory. Under the lock. */
 uint64_t space_populated(const struct space *space);
-/* space_discard - give back up to npages free pages that have memory: dirty ones first. How many were. */
+/* space_discard - give back so many free pages that have memory, if there are, in whole granules: dirty ones first. How many were. */
 uint64_t space_discard(struct space *space, uint64_t npages);
 
-/* The piece that the wiper works on, at this page or behind it: free pages, all in one state. Under the lock; false: none
- * in that state, or somebody waits. space_piece_end: they are in this state now (dirty: it could not be done). */
-bool space_piece_begin(struct space *space, enum stock_state state, uint64_t from, uint64_t most_pages);
-bool space_piece_begin_absent(struct space *space, uint64_t most_pages); /* where an allocation would look */
+/* The piece that the wiper works on, at this page or behind it: free pages, all in one state; most_pages of them, or a granule
+ * if that is more, and never more than the budget. Under the lock; false: none in that state, or somebody waits. space_piece_end: they are in this state now (dirty: it could not be done). */
+bool space_piece_begin(struct space *space, enum stock_state state, uint64_t from, uint64_t most_pages,
+		       uint64_t budget_pages);
+bool space_piece_find(struct space *space, enum stock_state state, uint64_t from, uint64_t most_pages,
+		      uint64_t budget_pages); /* whoever waits */
+bool space_piece_begin_absent(struct space *space, uint64_t most_pages,
+			      uint64_t budget_pages); /* where an allocation would look */
 void space_piece_end(struct space *space, enum stock_state state);
 
 /* space_wait_for_piece - until nobody works on a piece; under the lock, which it lets go meanwhile.

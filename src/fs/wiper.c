@@ -52,22 +52,17 @@ static enum job begin(struct space *space, uint64_t *cursor)
 	if (!dax_alive(space->dax))
 		return NOTHING;
 	uint64_t granule = UINT64_C(1) << space->granule_order, over = excess(space) / granule * granule;
-	uint64_t most = PIECE_PAGES > granule ? PIECE_PAGES : granule, clean = clean_pages(space);
-	if (over) {
-		most = over < most ? over : most;
-		return space_piece_begin(space, STOCK_DIRTY, *cursor, most) ||
-				       space_piece_begin(space, STOCK_CLEAN, space->base, most)
-			       ? DISCARD
-			       : NOTHING;
-	}
-	if (clean >= wanted(space))
+	if (over && (space_piece_begin(space, STOCK_DIRTY, *cursor, PIECE_PAGES, over) ||
+		     space_piece_begin(space, STOCK_CLEAN, space->base, PIECE_PAGES, over)))
+		return DISCARD;
+	if ((over && !space->places.mixed) || clean_pages(space) >= wanted(space))
 		return NOTHING;
-	if (space_piece_begin(space, STOCK_DIRTY, *cursor, most))
+	if (space_piece_begin(space, STOCK_DIRTY, *cursor, PIECE_PAGES, UINT64_MAX))
 		return WIPE;
 	uint64_t lacks = (wanted(space) - space_populated(space)) / granule * granule;
 	if (space_populated(space) >= wanted(space) || !lacks || space->no_memory)
 		return NOTHING;
-	return space_piece_begin_absent(space, lacks < most ? lacks : most) ? POPULATE : NOTHING;
+	return space_piece_begin_absent(space, PIECE_PAGES, lacks) ? POPULATE : NOTHING;
 }
 
 /* What the pages are then. */
@@ -134,7 +129,8 @@ static bool has_something_to_come(const struct space *space)
 	if (!dax_alive(space->dax))
 		return false;
 	return space->taken_now || space->taken_before || space_populated(space) > space->keep ||
-	       clean_pages(space) < (wanted(space) < space->buddy.nfree ? wanted(space) : space->buddy.nfree);
+	       clean_pages(space) <
+		       (wanted(space) < shelf_nfree(&space->shelf) ? wanted(space) : shelf_nfree(&space->shelf));
 }
 
 /* Sleep for so long, or until woken where there is nothing to come. False: it shall end. */
