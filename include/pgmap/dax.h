@@ -101,13 +101,33 @@ struct dax_part {
  * a chunk of 512 keeps 2 MiB, one of 2^18 keeps 1 GiB.
  * The parts stay the caller's, and must be there as long as the stack is. name is copied (31 bytes at most); it may be null.
  *   -EINVAL  no parts; a null device; a device twice in one stack, at any depth; a part that is not a multiple of the
- *            stack's granule, or lies otherwise on its device; stripe: parts that are not equal, a chunk that is 0 or not a
+ *            stack's granule, or lies otherwise on its device; a linear stack that has lost parts; stripe: parts that are not equal, a chunk that is 0 or not a
  *            multiple of the granule, parts that are not multiples of the chunk
  *   -ERANGE  a part beyond the end of its device    -ENXIO  a part's device is dead    -ENOMEM
  */
 int dax_create_linear(const struct dax_part *parts, size_t nparts, const char *name, struct dax_device **out);
 int dax_create_stripe(const struct dax_part *parts, size_t nparts, uint64_t chunk_pages, const char *name,
 		      struct dax_device **out);
+
+/*
+ * dax_linear_add - one more part, behind the last: the linear stack has so many pages more. If it is held, so is the part from
+ * then on, by the same holder. Accesses go on meanwhile. What fails has changed nothing.
+ *   -EINVAL  null argument, no linear stack, and what dax_create_linear() says of parts
+ *   -EBUSY   the stack is itself a part of another, or is just being released; or somebody holds the part's device, or one
+ *            below it
+ *   -ENXIO   the stack or the part's device is dead    -ERANGE, -ENOMEM, as above
+ *   -E2BIG   4096 parts have been added to it already, those included that have been removed since
+ * dax_linear_remove - the part that lies on this device is no more. The others keep their page numbers: those of the part stay
+ * a gap, which counts in dax_npages(), and whose pages answer -ENXIO. Returns when no access is on its way to the device, and
+ * none of its pages will be told to the holder: nobody holds the device any more, unless another stack does, and it can
+ * be destroyed. It waits for accesses that run, and keeps new ones waiting meanwhile; so it must not be called from a
+ * callback. Who removes a part sees to it that nobody asks for its pages: kill its pgmap first.
+ *   -EINVAL  null argument, no linear stack, the device is no part of it
+ *   -EBUSY   pages of the device are held; or it is the only part; or the stack is itself a part of another
+ * Both: any thread.
+ */
+int dax_linear_add(struct dax_device *linear, const struct dax_part *part);
+int dax_linear_remove(struct dax_device *linear, struct dax_device *lower);
 
 /*
  * dax_direct_access - translate, without taking any reference (c6.1). npages is signed, as callers compute it. Checked
@@ -204,7 +224,7 @@ int dax_catch_errors(dax_caught_fn *fn, void *arg);
 /* What a device is: any thread may ask, at any time. */
 int dax_alive(const struct dax_device *dax);           /* 1 or 0; a stack is as long as it has a part that is */
 struct pgmap *dax_pgmap(const struct dax_device *dax); /* of a device that is no stack; null on a LIMITED one */
-uint64_t dax_npages(const struct dax_device *dax);
+uint64_t dax_npages(const struct dax_device *dax);     /* the gaps of a linear stack included */
 /* The granule of all of it: a stack's is the largest of its parts'. _at: of the device that has this page. */
 unsigned dax_granule_order(const struct dax_device *dax);
 unsigned dax_granule_order_at(const struct dax_device *dax, uint64_t pgoff);

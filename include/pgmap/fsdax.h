@@ -271,7 +271,8 @@ uint64_t fsdax_map_npieces(const struct fsdax_map *map);
 void fsdax_map_piece(const struct fsdax_map *map, uint64_t i, struct fsdax_piece *out);
 uint64_t fsdax_map_nspans(const struct fsdax_map *map);
 void fsdax_map_span(const struct fsdax_map *map, uint64_t i, struct fsdax_span *out);
-/* fsdax_ndevices, fsdax_device - the memories that the pool lies on, as they are numbered in pieces and spans. -EINVAL null
+/* fsdax_ndevices, fsdax_device - the memories that the pool lies on, as they are numbered in pieces and spans. Numbers are below
+ * fsdax_ndevices(), and stay; that of a device that was removed is free until the next that is added has it. -EINVAL null
  * argument, no such device. Any thread. */
 struct fsdax_device {
 	struct pgmap *pgmap;
@@ -280,9 +281,64 @@ struct fsdax_device {
 	int alive;                /* dax_alive() */
 	uint64_t fd_offset_bytes; /* of its first page */
 	uint64_t npages;          /* of the whole device: a stack may use a part of it */
+	uint64_t pool_npages;     /* that the pool has there, */
+	uint64_t used;            /* and of these: used, as in struct fsdax_statfs */
+	int leaving;              /* fsdax_leave_begin() */
 };
 unsigned fsdax_ndevices(const struct fsdax *fs);
 int fsdax_device(const struct fsdax *fs, unsigned i, struct fsdax_device *out);
+
+/*
+ * Devices that come and go. The pool has to lie on a linear stack (dax_create_linear(), of one part or more): its parts are what
+ * can be added and removed. The size of the pool changes with them; used + free + waiting is the size at every moment (c6.10).
+ * All these calls: any thread; no file, map or holder is touched, and nobody else waits longer than for any other call.
+ *
+ * fsdax_add_device - dax becomes the stack's last part (dax_linear_add()), all of it; its pages are free, and every holder of the
+ * pool (struct fsdax_holder) is one there, too. *index (or null): its number. What fails has changed nothing.
+ *   -EOPNOTSUPP  the pool lies on no linear stack
+ *   -EINVAL      null argument; dax lies on several memories, or on one that cannot have folios (LIMITED); it is in the
+ *                pool already, at any depth; its pages are not whole granules of the pool, or its granule is bigger
+ *   -EBUSY       somebody holds it    -ENXIO it is dead, or all of the pool is    -ENOMEM    -E2BIG as dax_linear_add() says
+ */
+int fsdax_add_device(struct fsdax *fs, struct dax_device *dax, unsigned *index);
+
+/* Pages that keep a device from leaving. */
+struct fsdax_owned {
+	uint64_t bytes;                /* that files own there, or calls that run get ready for some */
+	uint64_t files;                /* that own some of these; unlinked ones too */
+	char path[FSDAX_PATH_MAX + 1]; /* of one of them, as fsdax_file_path() says it; "" if there is none */
+};
+/*
+ * A device leaves in three calls. fsdax_leave_begin(): nothing new begins there. Then whoever asks waits until nobody holds a page
+ * there any more (pins, quarantines, what files have lost while it was mapped): pgmap_drain() wakes at once, or fsdax_leave_held()
+ * says how many there are. Then fsdax_leave_end(); or fsdax_leave_cancel(), and all is as before. Nothing is moved from one device to
+ * another, and nobody is asked to give anything up: what files own has to be deleted first.
+ *
+ * fsdax_leave_begin - the free pages of this device are handed out no more (they count as waiting), and its pgmap is DYING
+ * (pgmap_kill()): no new references, those that are held stay. A device that is dead can leave as any other.
+ *   -EINVAL      null argument, no such device
+ *   -EALREADY    it is leaving
+ *   -EBUSY       owned->bytes is not 0: files own pages there. It is 0: no other device is left that is alive and not leaving.
+ *                What waits for memory in another thread gets it elsewhere, or is counted here: there is no third case.
+ *   -EOPNOTSUPP  the pool lies on no linear stack, or the device is not all that the stack's part lies on
+ *   -ENOMEM
+ * *owned (or null) is set by each of these answers, and by 0 (then to nothing).
+ * fsdax_leave_held - pages of a device that is leaving that are not the pool's again: held, releasing or quarantined, or of
+ * a block that is partly so, or just being given back to the system. -EINVAL null argument, it is not leaving.
+ * fsdax_leave_for_each_held - pgmap_for_each_held() of its pgmap, which is there as long as this runs: fn under the pool's lock and
+ * the core's; it may call neither. Not zero ends and is returned. -EINVAL as above.
+ * fsdax_leave_cancel - its pages are free again, and its pgmap is LIVE. -EINVAL as above; -ENODEV its pgmap is DEAD, as somebody has
+ * drained it (pgmap_drain()): it can only go.
+ * fsdax_leave_end - the pool is smaller by it, has forgotten it, and dax_linear_remove() has let it go: *part (or null) is what
+ * the stack stood on there, which the caller can destroy. -EINVAL as above; -EBUSY a page there is not the pool's again yet: nothing
+ * has changed. Holders that end, and accesses to the pool that run, are waited for.
+ */
+int fsdax_leave_begin(struct fsdax *fs, unsigned index, struct fsdax_owned *owned);
+int fsdax_leave_held(struct fsdax *fs, unsigned index, uint64_t *pages);
+int fsdax_leave_for_each_held(struct fsdax *fs, unsigned index, int (*fn)(const struct pgmap_held *held, void *arg),
+			      void *arg);
+int fsdax_leave_cancel(struct fsdax *fs, unsigned index);
+int fsdax_leave_end(struct fsdax *fs, unsigned index, struct dax_device **part);
 
 struct fsdax_file *fsdax_map_file(const struct fsdax_map *map); /* valid while mapped, for stat and path */
 

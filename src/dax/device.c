@@ -12,11 +12,33 @@
 
 pthread_mutex_t device_tree = PTHREAD_MUTEX_INITIALIZER, device_holders = PTHREAD_MUTEX_INITIALIZER;
 
+static int64_t gap_direct_access(struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct dax_span *span)
+{
+	(void)dax, (void)pgoff, (void)npages, (void)span;
+	return -ENXIO;
+}
+
+static int64_t gap_io(struct dax_device *dax, const struct io *io)
+{
+	(void)dax, (void)io;
+	return -ENXIO;
+}
+
+static int gap_lay_out(struct dax_device *dax, struct segments *out)
+{
+	(void)dax, (void)out;
+	return 0;
+}
+
+static const struct dax_ops gap_ops = {.direct_access = gap_direct_access, .io = gap_io, .lay_out = gap_lay_out};
+struct dax_device device_gap = {.ops = &gap_ops, .dead = true};
+
 void device_init(struct dax_device *dax, const struct dax_ops *ops, const char *name)
 {
 	dax->ops = ops;
 	LIST_INIT(&dax->uppers);
 	gate_init(&dax->access, false);
+	gate_init(&dax->aside, false);
 	gate_init(&dax->held, true);
 	(void)snprintf(dax->name, sizeof(dax->name), "%s", name);
 }
@@ -24,6 +46,7 @@ void device_init(struct dax_device *dax, const struct dax_ops *ops, const char *
 void device_exit(struct dax_device *dax)
 {
 	gate_exit(&dax->access);
+	gate_exit(&dax->aside);
 	gate_exit(&dax->held);
 }
 
@@ -68,24 +91,25 @@ PGMAP_PUBLIC int64_t dax_direct_access(struct dax_device *dax, uint64_t pgoff, i
 	return n;
 }
 
-/* Under device_holders: nobody holds any of it, and all of it is alive. */
-static int check_free(const struct dax_device *dax)
+int device_check_free(const struct dax_device *dax)
 {
 	if (device_is_dead(dax))
 		return -ENXIO;
 	int err = dax->holder ? -EBUSY : 0;
 	for (size_t i = 0; i < dax->nlinks && !err; i++)
-		err = check_free(dax->links[i].lower);
+		err = link_is_gap(&dax->links[i]) ? 0 : device_check_free(dax->links[i].lower);
 	return err;
 }
 
-/* Under device_holders. The callbacks of what lies below find a holder that is whole. */
-static void set_holder(struct dax_device *dax, void *holder, const struct dax_holder_ops *ops)
+/* The callbacks of what lies below find a holder that is whole. */
+void device_set_holder(struct dax_device *dax, void *holder, const struct dax_holder_ops *ops)
 {
 	dax->holder = holder;
 	dax->holder_ops = *ops;
-	for (size_t i = 0; i < dax->nlinks; i++)
-		set_holder(dax->links[i].lower, &dax->links[i], &stack_holder_ops);
+	for (size_t i = 0; i < dax->nlinks; i++) {
+		if (!link_is_gap(&dax->links[i]))
+			device_set_holder(dax->links[i].lower, &dax->links[i], &stack_holder_ops);
+	}
 	gate_open(&dax->held);
 }
 
@@ -94,43 +118,56 @@ PGMAP_PUBLIC int dax_hold(struct dax_device *dax, void *holder, const struct dax
 	if (!dax || !holder || !ops || ops->ops_bytes != sizeof(*ops))
 		return -EINVAL;
 	(void)pthread_mutex_lock(&device_holders);
-	int err = check_free(dax);
+	int err = device_check_free(dax);
 	if (!err)
-		set_holder(dax, holder, ops);
+		device_set_holder(dax, holder, ops);
 	(void)pthread_mutex_unlock(&device_holders);
 	return err;
 }
 
-static void shut_held(struct dax_device *dax)
+void device_shut_held(struct dax_device *dax)
 {
-	for (size_t i = 0; i < dax->nlinks; i++)
-		shut_held(dax->links[i].lower);
+	for (size_t i = 0; i < dax->nlinks; i++) {
+		if (!link_is_gap(&dax->links[i]))
+			device_shut_held(dax->links[i].lower);
+	}
 	gate_shut(&dax->held);
 }
 
-static void forget_holder(struct dax_device *dax)
+void device_forget_holder(struct dax_device *dax)
 {
-	for (size_t i = 0; i < dax->nlinks; i++)
-		forget_holder(dax->links[i].lower);
+	for (size_t i = 0; i < dax->nlinks; i++) {
+		if (!link_is_gap(&dax->links[i]))
+			device_forget_holder(dax->links[i].lower);
+	}
 	dax->holder = NULL;
 	dax->releasing = false;
 }
 
-PGMAP_PUBLIC int dax_release(struct dax_device *dax, void *holder)
+/* Under device_tree. */
+static int release(struct dax_device *dax, const void *holder)
 {
-	if (!dax || !holder)
-		return -EINVAL;
 	(void)pthread_mutex_lock(&device_holders);
 	bool mine = dax->holder == holder && !dax->releasing;
 	dax->releasing = dax->releasing || mine;
 	(void)pthread_mutex_unlock(&device_holders);
 	if (!mine)
 		return -EINVAL;
-	shut_held(dax);
+	device_shut_held(dax);
 	(void)pthread_mutex_lock(&device_holders);
-	forget_holder(dax);
+	device_forget_holder(dax);
 	(void)pthread_mutex_unlock(&device_holders);
 	return 0;
+}
+
+PGMAP_PUBLIC int dax_release(struct dax_device *dax, void *holder)
+{
+	if (!dax || !holder)
+		return -EINVAL;
+	(void)pthread_mutex_lock(&device_tree);
+	int err = release(dax, holder);
+	(void)pthread_mutex_unlock(&device_tree);
+	return err;
 }
 
 void device_tell(struct dax_device *dax, enum dax_failure what, uint64_t pgoff, uint64_t npages)
@@ -178,16 +215,28 @@ PGMAP_PUBLIC int dax_kill(struct dax_device *dax)
 	return 0;
 }
 
+static bool is_alive(const struct dax_device *dax)
+{
+	if (device_is_dead(dax))
+		return false;
+	for (size_t i = 0; i < dax->nlinks; i++) {
+		if (is_alive(dax->links[i].lower))
+			return true;
+	}
+	return dax->nlinks == 0;
+}
+
 /* A stack lives as long as any part of it. */
 PGMAP_PUBLIC int dax_alive(const struct dax_device *dax)
 {
 	if (device_is_dead(dax))
 		return 0;
-	for (size_t i = 0; i < dax->nlinks; i++) {
-		if (dax_alive(dax->links[i].lower))
-			return 1;
-	}
-	return dax->nlinks == 0;
+	if (!dax->links)
+		return 1;
+	(void)pthread_mutex_lock(&device_holders);
+	bool alive = is_alive(dax);
+	(void)pthread_mutex_unlock(&device_holders);
+	return alive;
 }
 
 PGMAP_PUBLIC uint64_t dax_npages(const struct dax_device *dax)
@@ -202,13 +251,18 @@ PGMAP_PUBLIC unsigned dax_granule_order(const struct dax_device *dax)
 
 PGMAP_PUBLIC unsigned dax_granule_order_at(const struct dax_device *dax, uint64_t pgoff)
 {
-	while (dax->nlinks && pgoff < dax->npages) {
+	(void)pthread_mutex_lock(&device_holders);
+	while (dax->ops->locate && pgoff < dax->npages) {
 		struct place place;
 		dax->ops->locate(dax, pgoff, 1, &place);
+		if (place.dax == &device_gap)
+			break;
 		dax = place.dax;
 		pgoff = place.pgoff;
 	}
-	return dax->granule_order;
+	unsigned order = dax->granule_order;
+	(void)pthread_mutex_unlock(&device_holders);
+	return order;
 }
 
 PGMAP_PUBLIC const char *dax_name(const struct dax_device *dax)

@@ -14,8 +14,14 @@
  * through the gate of the memory that they are about, which dax_release() shuts before the holder is forgotten.
  *
  * Locks. device_tree: who stands on whom. device_holders: who holds, and is dead. Both global, as neither is taken by any
- * access. device_tree is kept while a kill waits for accesses, which therefore never take it (nor may callbacks); no
- * callback runs under either. Order: tree, holders.
+ * access. device_tree is kept while a kill waits for accesses, a release for callbacks, and a removal for both, which
+ * therefore never take it; no callback runs under either. Order: tree, holders.
+ *
+ * Change. A linear stack gets parts, and loses them (linear.c), while accesses run. Links are never moved and never end before
+ * the stack does; they, their number, and the sizes that follow from them change under both locks, so that either lock is
+ * enough to go through them. The part that goes has device_gap for its lower device from then on, and whoever may have
+ * seen the old one is waited for: accesses in the gate of the stack, what goes past that gate (pages that come back, bad
+ * news) in `aside`, callbacks in the lower device's `held`. Who is inside `aside` waits for none of the others.
  */
 #ifndef PGMAP_DAX_DEVICE_H
 #define PGMAP_DAX_DEVICE_H
@@ -79,8 +85,8 @@ struct dax_ops {
 
 /* A part of a stack. */
 struct link {
-	struct dax_device *lower;
-	uint64_t pgoff, npages; /* of the lower device */
+	_Atomic(struct dax_device *) lower; /* device_gap: it was removed */
+	uint64_t pgoff, npages;             /* of the lower device */
 	struct dax_device *upper;
 	uint64_t first; /* page of a linear stack that it begins at */
 	size_t index;   /* of the upper's links */
@@ -90,12 +96,14 @@ struct link {
 struct dax_device {
 	const struct dax_ops *ops;
 	atomic_bool dead;
-	unsigned granule_order;
-	uint64_t npages;
+	_Atomic unsigned granule_order;
+	_Atomic uint64_t npages; /* what is asked beyond is refused before it comes to `ops` */
 	struct gate access;
+	struct gate aside;
 	struct gate held;
 	struct link *links; /* a stack's parts; null: memory */
-	size_t nlinks;
+	_Atomic size_t nlinks;
+	bool has_gaps;                 /* parts were removed; device_tree */
 	LIST_ENTRY(dax_device) mapped; /* of memory: caught.c */
 	LIST_HEAD(, link) uppers;      /* stacks that it is part of; device_tree */
 	void *holder;                  /* device_holders; in callbacks: stable */
@@ -106,12 +114,27 @@ struct dax_device {
 
 extern pthread_mutex_t device_tree, device_holders;
 
+/* Where a part was: dead, and nothing below. It is no memory, and has no links. */
+extern struct dax_device device_gap;
+
+static inline bool link_is_gap(const struct link *link)
+{
+	return atomic_load_explicit(&link->lower, memory_order_acquire) == &device_gap;
+}
+
 /* device_init - an alive device that nobody holds or stands on. */
 void device_init(struct dax_device *dax, const struct dax_ops *ops, const char *name);
 void device_exit(struct dax_device *dax);
 
 /* device_die - dead, and the holder told, once; nobody is waited for, so accesses may call it. */
 void device_die(struct dax_device *dax);
+/* device_check_free - under device_holders: 0; -EBUSY somebody holds it, or any below; -ENXIO dead, or any below.
+ * device_set_holder, device_forget_holder - of it and all below; under device_holders. device_shut_held - none of its or
+ * their callbacks runs, or will; under device_tree. */
+int device_check_free(const struct dax_device *dax);
+void device_set_holder(struct dax_device *dax, void *holder, const struct dax_holder_ops *ops);
+void device_shut_held(struct dax_device *dax);
+void device_forget_holder(struct dax_device *dax);
 /* device_tell - the holder, if there is one. */
 void device_tell(struct dax_device *dax, enum dax_failure what, uint64_t pgoff, uint64_t npages);
 

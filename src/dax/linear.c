@@ -1,22 +1,42 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * linear.c - a stack of parts that lie one after the other. See stack.h; what it adds is where a page's part is.
+ * linear.c - a stack of parts that lie one after the other, and that can get more of them and lose some. See stack.h; what it
+ * adds is where a page's part is.
  *
  * A table says for each 256th of the stack, or less, in which part it begins; so the part is found at once where it has all of
  * the 256th, and else searched between this one and the one in which the next begins.
+ *
+ * Parts come and go while accesses run (device.h, Change), which is right because:
+ *   - Links lie in one array with room for those to come, so they never move: the devices below know them as their holders.
+ *   - A table is never changed once it is published, nor freed before the stack is. A new part's link is whole before the table
+ *     that leads to it is stored (release, read in part_of(): acquire), and that before the number of pages says that there
+ *     are more. So who was let through by the new number finds the new table; who finds the old one asks for pages that both
+ *     have, in the same place.
+ *   - A part that goes leaves its link and its page numbers. Its lower device is exchanged for device_gap, which answers
+ *     -ENXIO; then everybody is waited for who may have read the old one. Only then is it let go.
  */
 #include <errno.h>
 #include <stdlib.h>
 
+#include <pgmap/pgmap.h>
+
+#include "dax/linear.h"
+#include "dax/memory.h"
 #include "dax/stack.h"
 #include "port/compiler.h"
 
-enum { SHARES = 256 };
+enum { SHARES = 256, LATER_PARTS = 4096 };
+
+struct table {
+	struct table *older;
+	unsigned shift;          /* of a page's number, to that of its share */
+	uint32_t at[SHARES + 1]; /* the part in which the share begins */
+};
 
 struct linear {
 	struct dax_device dax;
-	unsigned shift;          /* of a page's number, to that of its share */
-	uint32_t at[SHARES + 1]; /* the part in which the share begins */
+	_Atomic(struct table *) table;
+	size_t first_links; /* that it was made with */
 };
 
 static struct linear *linear_of(const struct dax_device *dax)
@@ -27,7 +47,8 @@ static struct linear *linear_of(const struct dax_device *dax)
 /* The last part that begins at or before this page. */
 static inline const struct link *part_of(const struct dax_device *dax, uint64_t pgoff)
 {
-	const uint32_t *at = &linear_of(dax)->at[pgoff >> linear_of(dax)->shift];
+	const struct table *table = atomic_load_explicit(&linear_of(dax)->table, memory_order_acquire);
+	const uint32_t *at = &table->at[pgoff >> table->shift];
 	const struct link *link = &dax->links[at[0]];
 	for (size_t n = at[1] - at[0] + 1; n > 1;) {
 		size_t half = n / 2;
@@ -41,7 +62,8 @@ static inline struct place locate(const struct dax_device *dax, uint64_t pgoff, 
 {
 	const struct link *link = part_of(dax, pgoff);
 	uint64_t within = pgoff - link->first, there = link->npages - within;
-	return (struct place){link->lower, link->pgoff + within, there < npages ? there : npages};
+	return (struct place){atomic_load_explicit(&link->lower, memory_order_acquire), link->pgoff + within,
+			      there < npages ? there : npages};
 }
 
 static void linear_locate(const struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct place *out)
@@ -55,45 +77,226 @@ static int64_t linear_direct_access(struct dax_device *dax, uint64_t pgoff, uint
 	return device_access(place.dax, place.pgoff, place.npages, span);
 }
 
+static void free_tables(const struct dax_device *dax)
+{
+	struct table *table = atomic_load_explicit(&linear_of(dax)->table, memory_order_relaxed);
+	while (table) {
+		struct table *older = table->older;
+		free(table);
+		table = older;
+	}
+}
+
+static int linear_end(struct dax_device *dax)
+{
+	free_tables(dax);
+	return 0;
+}
+
 static const struct dax_ops linear_ops = {
 	.direct_access = linear_direct_access,
 	.io = stack_io,
+	.end = linear_end,
 	.locate = linear_locate,
 	.raise = stack_raise,
 };
 
-static void fill_table(struct linear *linear)
+bool linear_is(const struct dax_device *dax)
 {
-	uint32_t part = 0, last = (uint32_t)linear->dax.nlinks - 1;
-	while (linear->dax.npages >> linear->shift >= SHARES)
-		linear->shift++;
+	return dax->ops == &linear_ops;
+}
+
+/* Over the first so many links, which have so many pages. Null: no memory. */
+static struct table *make_table(const struct dax_device *dax, size_t nlinks, uint64_t npages)
+{
+	uint32_t part = 0, last = (uint32_t)nlinks - 1;
+	struct table *table = calloc(1, sizeof(*table));
+	if (!table)
+		return NULL;
+	while (npages >> table->shift >= SHARES)
+		table->shift++;
 	for (uint64_t share = 0; share <= SHARES; share++) {
-		uint64_t page = share << linear->shift;
-		while (part < last && linear->dax.links[part + 1].first <= page)
+		uint64_t page = share << table->shift;
+		while (part < last && dax->links[part + 1].first <= page)
 			part++;
-		linear->at[share] = part;
+		table->at[share] = part;
 	}
+	return table;
+}
+
+static void publish(struct dax_device *dax, struct table *table)
+{
+	table->older = atomic_load_explicit(&linear_of(dax)->table, memory_order_relaxed);
+	atomic_store_explicit(&linear_of(dax)->table, table, memory_order_release);
 }
 
 PGMAP_PUBLIC int dax_create_linear(const struct dax_part *parts, size_t nparts, const char *name,
 				   struct dax_device **out)
 {
-	if (!out || nparts > UINT32_MAX)
+	if (!out || nparts > UINT32_MAX - LATER_PARTS)
 		return -EINVAL;
 	struct linear *linear = calloc(1, sizeof(*linear));
 	if (!linear)
 		return -ENOMEM;
 	struct dax_device *dax = &linear->dax;
-	int err = stack_init(dax, &linear_ops, parts, nparts, name ? name : "linear");
+	int err = stack_init(dax, &linear_ops, parts, nparts, LATER_PARTS, name ? name : "linear");
 	if (err) {
 		free(linear);
 		return err;
 	}
-	fill_table(linear);
-	err = stack_settle(dax);
-	if (err)
+	linear->first_links = nparts;
+	struct table *table = make_table(dax, dax->nlinks, dax->npages);
+	if (table) {
+		publish(dax, table);
+		err = stack_settle(dax);
+	} else {
+		err = -ENOMEM;
+	}
+	if (err) {
+		free_tables(dax);
 		stack_free(dax);
-	else
+	} else {
 		*out = dax;
+	}
 	return err;
+}
+
+/* Under device_tree: the link of the part to come, which nobody knows of yet. */
+static int prepare(struct dax_device *dax, const struct dax_part *part, struct table **table)
+{
+	size_t n = dax->nlinks;
+	if (!LIST_EMPTY(&dax->uppers))
+		return -EBUSY;
+	if (device_is_dead(dax))
+		return -ENXIO;
+	if (n - linear_of(dax)->first_links == LATER_PARTS)
+		return -E2BIG;
+	struct link *link = &dax->links[n];
+	int err = stack_make_link(dax, part, link);
+	if (!err)
+		err = stack_check_link(link);
+	if (!err)
+		*table = make_table(dax, n + 1, link->first + link->npages);
+	return err ? err : *table ? 0 : -ENOMEM;
+}
+
+/* Under device_holders. */
+static int check_holders(const struct dax_device *dax, const struct dax_device *lower)
+{
+	return dax->releasing ? -EBUSY : device_check_free(lower);
+}
+
+/* Under device_tree. Nothing fails once the holder is set, and nobody sees the part before that. */
+static int attach(struct dax_device *dax, struct table *table)
+{
+	struct link *link = &dax->links[dax->nlinks];
+	(void)pthread_mutex_lock(&device_holders);
+	int err = check_holders(dax, link->lower);
+	if (!err) {
+		publish(dax, table);
+		stack_count_link(dax, link);
+		LIST_INSERT_HEAD(&link->lower->uppers, link, above);
+		if (dax->holder)
+			device_set_holder(link->lower, link, &stack_holder_ops);
+	}
+	(void)pthread_mutex_unlock(&device_holders);
+	return err;
+}
+
+PGMAP_PUBLIC int dax_linear_add(struct dax_device *linear, const struct dax_part *part)
+{
+	struct table *table = NULL;
+	if (!linear || !part || !part->dax || !linear_is(linear))
+		return -EINVAL;
+	(void)pthread_mutex_lock(&device_tree);
+	int err = prepare(linear, part, &table);
+	if (!err)
+		err = attach(linear, table);
+	(void)pthread_mutex_unlock(&device_tree);
+	if (err)
+		free(table);
+	return err;
+}
+
+/* Some memory below has pages that are held. */
+static bool is_held(const struct dax_device *dax)
+{
+	if (memory_is(dax))
+		return pgmap_live_pages(memory_record(dax)) != 0;
+	for (size_t i = 0; i < dax->nlinks; i++) {
+		if (is_held(dax->links[i].lower))
+			return true;
+	}
+	return false;
+}
+
+/* Under device_tree. */
+static int find_part(struct dax_device *dax, const struct dax_device *lower, struct link **out)
+{
+	size_t others = 0;
+	*out = NULL;
+	for (size_t i = 0; i < dax->nlinks; i++) {
+		if (dax->links[i].lower == lower)
+			*out = &dax->links[i];
+		else if (!link_is_gap(&dax->links[i]))
+			others++;
+	}
+	if (!*out)
+		return -EINVAL;
+	return others && LIST_EMPTY(&dax->uppers) && !is_held(lower) ? 0 : -EBUSY;
+}
+
+/* Under device_tree. */
+static void detach(struct dax_device *dax, struct link *link, struct dax_device *lower)
+{
+	(void)pthread_mutex_lock(&device_holders);
+	bool held = dax->holder != NULL;
+	LIST_REMOVE(link, above);
+	dax->has_gaps = true;
+	atomic_store_explicit(&link->lower, &device_gap, memory_order_release);
+	(void)pthread_mutex_unlock(&device_holders);
+	gate_wait_out(&dax->access);
+	gate_wait_out(&dax->aside);
+	if (!held)
+		return;
+	device_shut_held(lower);
+	(void)pthread_mutex_lock(&device_holders);
+	device_forget_holder(lower);
+	(void)pthread_mutex_unlock(&device_holders);
+}
+
+PGMAP_PUBLIC int dax_linear_remove(struct dax_device *linear, struct dax_device *lower)
+{
+	struct link *link;
+	if (!linear || !lower || !linear_is(linear))
+		return -EINVAL;
+	(void)pthread_mutex_lock(&device_tree);
+	int err = find_part(linear, lower, &link);
+	if (!err)
+		detach(linear, link, lower);
+	(void)pthread_mutex_unlock(&device_tree);
+	return err;
+}
+
+static bool stands_on(const struct dax_device *dax, const struct dax_device *memory)
+{
+	if (dax == memory)
+		return true;
+	for (size_t i = 0; i < dax->nlinks; i++) {
+		if (stands_on(dax->links[i].lower, memory))
+			return true;
+	}
+	return false;
+}
+
+struct dax_device *linear_part_on(const struct dax_device *dax, const struct dax_device *memory)
+{
+	struct dax_device *part = NULL;
+	(void)pthread_mutex_lock(&device_tree);
+	for (size_t i = 0; i < dax->nlinks && !part; i++) {
+		if (stands_on(dax->links[i].lower, memory))
+			part = dax->links[i].lower;
+	}
+	(void)pthread_mutex_unlock(&device_tree);
+	return part;
 }

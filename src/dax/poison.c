@@ -77,7 +77,7 @@ static int collect(struct dax_device *dax, struct runs *out)
 		return pgmap_for_each_poisoned(memory_record(dax), add_recorded, out);
 	}
 	for (size_t i = 0; i < dax->nlinks && !err; i++)
-		err = collect_part(&dax->links[i], out);
+		err = link_is_gap(&dax->links[i]) ? 0 : collect_part(&dax->links[i], out);
 	return err;
 }
 
@@ -109,7 +109,9 @@ PGMAP_PUBLIC int dax_for_each_poisoned(struct dax_device *dax, int (*fn)(uint64_
 	struct runs runs = {0};
 	if (!dax || !fn)
 		return -EINVAL;
+	(void)pthread_mutex_lock(&device_tree);
 	int err = collect(dax, &runs);
+	(void)pthread_mutex_unlock(&device_tree);
 	if (!err)
 		merge(&runs);
 	for (size_t i = 0; i < runs.n && !err; i++)
@@ -135,6 +137,8 @@ PGMAP_PUBLIC int dax_notify_failure(struct dax_device *dax, enum dax_failure wha
 		.offset_bytes = pgoff << PGMAP_PAGE_SHIFT,
 		.len_bytes = npages << PGMAP_PAGE_SHIFT,
 	};
+	(void)gate_enter(&dax->aside); /* never shut */
 	int64_t n = device_io(dax, &io);
+	gate_leave(&dax->aside);
 	return n < 0 ? (int)n : 0;
 }

@@ -83,33 +83,36 @@ static bool share(const struct dax_device *a, const struct dax_device *b)
 	return false;
 }
 
-static int set_link(struct dax_device *dax, size_t i, const struct dax_part *part)
+int stack_make_link(struct dax_device *dax, const struct dax_part *part, struct link *out)
 {
 	if (!part->dax)
 		return -EINVAL;
-	struct link *link = &dax->links[i];
 	uint64_t there = dax_npages(part->dax);
 	if (part->pgoff >= there || part->npages > there - part->pgoff)
 		return -ERANGE;
 	if (device_is_dead(part->dax))
 		return -ENXIO;
-	*link = (struct link){
+	*out = (struct link){
 		.lower = part->dax,
 		.pgoff = part->pgoff,
 		.npages = part->npages ? part->npages : there - part->pgoff,
 		.upper = dax,
 		.first = dax->npages,
-		.index = i,
+		.index = dax->nlinks,
 	};
-	for (size_t before = 0; before < i; before++) {
-		if (share(dax->links[before].lower, part->dax))
+	for (size_t i = 0; i < dax->nlinks; i++) {
+		if (share(dax->links[i].lower, part->dax))
 			return -EINVAL;
 	}
+	return out->npages > PGMAP_MAX_PAGES - dax->npages ? -EINVAL : 0;
+}
+
+void stack_count_link(struct dax_device *dax, const struct link *link)
+{
+	if (dax->granule_order < link->lower->granule_order)
+		dax->granule_order = link->lower->granule_order;
 	dax->npages += link->npages;
-	dax->nlinks = i + 1;
-	if (part->dax->granule_order > dax->granule_order)
-		dax->granule_order = part->dax->granule_order;
-	return dax->npages > PGMAP_MAX_PAGES ? -EINVAL : 0;
+	dax->nlinks++;
 }
 
 static int check_aligned(const struct dax_device *dax)
@@ -123,16 +126,19 @@ static int check_aligned(const struct dax_device *dax)
 }
 
 int stack_init(struct dax_device *dax, const struct dax_ops *ops, const struct dax_part *parts, size_t nparts,
-	       const char *name)
+	       size_t room, const char *name)
 {
 	if (!parts || !nparts)
 		return -EINVAL;
-	dax->links = calloc(nparts, sizeof(*dax->links));
+	dax->links = calloc(nparts + room, sizeof(*dax->links));
 	if (!dax->links)
 		return -ENOMEM;
 	int err = 0;
-	for (size_t i = 0; i < nparts && !err; i++)
-		err = set_link(dax, i, &parts[i]);
+	for (size_t i = 0; i < nparts && !err; i++) {
+		err = stack_make_link(dax, &parts[i], &dax->links[i]);
+		if (!err)
+			stack_count_link(dax, &dax->links[i]);
+	}
 	if (!err)
 		err = check_aligned(dax);
 	if (err)
@@ -142,17 +148,44 @@ int stack_init(struct dax_device *dax, const struct dax_ops *ops, const struct d
 	return err;
 }
 
-/* A granule of the stack is a block of the pgmap, too. */
+/* Granules are blocks of the pgmap, too. The segments' pages count from `first` on in the stack. */
+static int check_segments(const struct segments *segments, unsigned granule_order, uint64_t first)
+{
+	uint64_t granule_pages = UINT64_C(1) << granule_order;
+	for (size_t i = 0; i < segments->n; i++) {
+		const struct segment *segment = &segments->at[i];
+		if ((segment->first - segment->pgoff - first) % granule_pages || segment->max_order < granule_order)
+			return -EINVAL;
+	}
+	return 0;
+}
+
 static int check_layout(struct dax_device *dax)
 {
 	struct segments segments = {0};
 	int err = layout_of(dax, &segments);
-	uint64_t granule_pages = UINT64_C(1) << dax->granule_order;
-	for (size_t i = 0; i < segments.n && !err; i++) {
-		const struct segment *segment = &segments.at[i];
-		if ((segment->first - segment->pgoff) % granule_pages || segment->max_order < dax->granule_order)
-			err = -EINVAL;
+	if (!err)
+		err = check_segments(&segments, dax->granule_order, 0);
+	layout_end(&segments);
+	return err;
+}
+
+int stack_check_link(const struct link *link)
+{
+	struct segments segments = {0};
+	unsigned granule_order = link->upper->granule_order, own = link->lower->granule_order;
+	granule_order = own > granule_order ? own : granule_order;
+	uint64_t granule_pages = UINT64_C(1) << granule_order;
+	if (link->pgoff % granule_pages || link->npages % granule_pages || link->first % granule_pages)
+		return -EINVAL;
+	for (size_t i = 0; i < link->upper->nlinks; i++) {
+		const struct link *other = &link->upper->links[i];
+		if (other->pgoff % granule_pages || other->npages % granule_pages)
+			return -EINVAL;
 	}
+	int err = layout_of_part(link, &segments);
+	if (!err)
+		err = check_segments(&segments, granule_order, link->first);
 	layout_end(&segments);
 	return err;
 }
@@ -163,10 +196,12 @@ int stack_settle(struct dax_device *dax)
 	if (err)
 		return err;
 	(void)pthread_mutex_lock(&device_tree);
-	for (size_t i = 0; i < dax->nlinks; i++)
+	for (size_t i = 0; i < dax->nlinks && !err; i++)
+		err = dax->links[i].lower->has_gaps ? -EINVAL : 0;
+	for (size_t i = 0; i < dax->nlinks && !err; i++)
 		LIST_INSERT_HEAD(&dax->links[i].lower->uppers, &dax->links[i], above);
 	(void)pthread_mutex_unlock(&device_tree);
-	return 0;
+	return err;
 }
 
 void stack_free(struct dax_device *dax)
@@ -183,7 +218,7 @@ int stack_make(size_t bytes, const struct dax_ops *ops, struct dax_device *lower
 	struct dax_device *dax = calloc(1, bytes);
 	if (!dax)
 		return -ENOMEM;
-	int err = stack_init(dax, ops, &whole, 1, name);
+	int err = stack_init(dax, ops, &whole, 1, 0, name);
 	if (err) {
 		free(dax);
 		return err;
@@ -198,8 +233,10 @@ int stack_make(size_t bytes, const struct dax_ops *ops, struct dax_device *lower
 
 void stack_unlink(struct dax_device *dax)
 {
-	for (size_t i = 0; i < dax->nlinks; i++)
-		LIST_REMOVE(&dax->links[i], above);
+	for (size_t i = 0; i < dax->nlinks; i++) {
+		if (!link_is_gap(&dax->links[i]))
+			LIST_REMOVE(&dax->links[i], above);
+	}
 	free(dax->links);
 	dax->links = NULL;
 	dax->nlinks = 0;

@@ -15,12 +15,20 @@ extern const struct dax_holder_ops stack_holder_ops;
 /*
  * stack_init - a device over these parts; its pages are theirs, one part after the other. Then stack_settle(), once the kind
  * knows how its pages lie on them: checks what depends on it. Until then nobody below knows of it, and stack_free() ends it.
- * -EINVAL no parts, null, one that is empty or misaligned, a device twice; -ERANGE, -ENXIO dead, -ENOMEM.
+ * room: so many links more can be added later. -EINVAL no parts, null, one that is empty or misaligned, a device twice, or one
+ * that has lost parts; -ERANGE, -ENXIO dead, -ENOMEM.
  */
 int stack_init(struct dax_device *dax, const struct dax_ops *ops, const struct dax_part *parts, size_t nparts,
-	       const char *name);
+	       size_t room, const char *name);
 int stack_settle(struct dax_device *dax);
 void stack_free(struct dax_device *dax);
+
+/* stack_make_link - the link to one more part, behind the others: nothing has changed yet. Errors as above.
+ * stack_check_link - that it is whole granules, and a granule lies as on its memory: -EINVAL, -ENOMEM.
+ * stack_count_link - it is the stack's, and counted. */
+int stack_make_link(struct dax_device *dax, const struct dax_part *part, struct link *out);
+int stack_check_link(const struct link *link);
+void stack_count_link(struct dax_device *dax, const struct link *link);
 
 /* stack_make - for kinds with one part, and the whole of it: all of that. bytes: of the kind's struct. */
 int stack_make(size_t bytes, const struct dax_ops *ops, struct dax_device *lower, const char *name,

@@ -133,7 +133,7 @@ PGMAP_PUBLIC int dax_create_stripe(const struct dax_part *parts, size_t nparts, 
 	struct stripe *stripe = calloc(1, sizeof(*stripe));
 	if (!stripe)
 		return -ENOMEM;
-	int err = stack_init(&stripe->dax, &stripe_ops, parts, nparts, name ? name : "stripe");
+	int err = stack_init(&stripe->dax, &stripe_ops, parts, nparts, 0, name ? name : "stripe");
 	if (err) {
 		free(stripe);
 		return err;

@@ -26,6 +26,6 @@ int where_each_memory(struct dax_device *dax, int (*fn)(const struct dax_device 
 	if (memory_is(dax))
 		return fn(dax, arg);
 	for (size_t i = 0; i < dax->nlinks && !err; i++)
-		err = where_each_memory(dax->links[i].lower, fn, arg);
+		err = link_is_gap(&dax->links[i]) ? 0 : where_each_memory(dax->links[i].lower, fn, arg);
 	return err;
 }

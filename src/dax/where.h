@@ -3,8 +3,9 @@
  * where.h - which memory pages of a device lie on, whatever has become of it: for who gives its pages out (fs), and still
  * has them when a part is dead, or bad.
  *
- * Thread safety: how a device is made does not change while it is there; whether it is dead is the answer of a moment, and
- * dead stays dead.
+ * Thread safety: how a device is made does not change while it is there, but for the parts that a linear stack gets and loses:
+ * pages may be asked about from when their part was added until it is removed. Whether they are dead is the answer of a moment,
+ * and dead stays dead.
  */
 #ifndef PGMAP_DAX_WHERE_H
 #define PGMAP_DAX_WHERE_H
