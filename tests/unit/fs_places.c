@@ -408,6 +408,39 @@ static void c6_7_what_is_busy_is_found_on_every_device(void **state)
 	pool_close_stack(&pool);
 }
 
+/* Numbers and pages of the device are as far apart as the first of them lies before a multiple of 1 GiB. */
+static void c6_8_memory_goes_back_on_every_device_and_nobody_elses(void **state)
+{
+	enum { CHUNK = 16 * PAGE, CHUNKS = 24 };
+	struct dax_part parts[2] = {0};
+	struct fsdax_map *maps[CHUNKS / 2];
+	(void)state;
+	pool = (struct pool){.nparts = 2};
+	pool_part_open(&pool.parts[0], 8 * CHUNK, (UINT64_C(1) << PGMAP_MAX_ORDER) - 9 * 16, 0);
+	pool_part_open(&pool.parts[1], 16 * CHUNK, 0, 0);
+	for (unsigned i = 0; i < 2; i++)
+		parts[i].dax = pool.parts[i].dax;
+	assert_int_equal(dax_create_linear(parts, 2, NULL, &pool.dax), 0);
+	assert_int_equal(fsdax_create(pool.dax, NULL, &pool.fs), 0);
+	assert_int_equal(fsdax_set_wiping(pool.fs, CHUNKS * CHUNK, 0), 0);
+	assert_int_equal(fsdax_set_order(pool.fs, "/", 4), 0);
+	struct fsdax_file *file = make_file(&pool, "a", CHUNKS * CHUNK);
+	for (unsigned i = 0; i < CHUNKS; i += 2) {
+		maps[i / 2] = map_range(file, (uint64_t)i * CHUNK, CHUNK, NULL);
+		fill_map(&pool, maps[i / 2], 'a');
+		assert_int_equal(fsdax_punch(file, (uint64_t)(i + 1) * CHUNK, CHUNK, FSDAX_DEFER, 0), 0);
+	}
+	assert_int_equal(pool_statfs(&pool).dirty, CHUNKS / 2 * 16);
+	assert_int_equal(fsdax_set_wiping(pool.fs, 0, 0), 0);
+	for (unsigned i = 0; i < CHUNKS / 2; i++) {
+		assert_true(map_is_all(&pool, maps[i], 'a'));
+		fsdax_unmap(maps[i]);
+	}
+	assert_int_equal(pool_statfs(&pool).dirty, 0);
+	fsdax_close(file);
+	pool_close_stack(&pool);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -423,6 +456,7 @@ int main(void)
 		cmocka_unit_test(c6_7_c6_10_files_on_odd_stacks),
 		cmocka_unit_test(c6_9_a_device_that_fails_leaves_no_bytes_on_the_others),
 		cmocka_unit_test(c6_7_what_is_busy_is_found_on_every_device),
+		cmocka_unit_test(c6_8_memory_goes_back_on_every_device_and_nobody_elses),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
