@@ -156,6 +156,7 @@ struct fsdax_lost {
 	uint64_t offset_bytes,
 		len_bytes; /* in the file: whole pages, of as many as follow one another; may go beyond its size */
 	enum dax_failure what;
+	uint64_t page; /* of the pool's device: the first of them, which follow one another there too */
 };
 /* fsdax_for_each_lost - what of a file (null: of every file, unlinked ones too) is lost now, by file and offset: fn under
  * the pool's lock; it may not call the pool. Non-zero ends and is returned. -ENOENT, -EISDIR, -ENOTDIR, -ENAMETOOLONG, -EINVAL. */
@@ -165,6 +166,14 @@ int fsdax_for_each_lost(struct fsdax *fs, const char *path, int (*fn)(void *arg,
  * and written. offset and len are multiples of a page, len not 0. Others stay as they are. -ENODEV some are on a dead
  * device; -EOPNOTSUPP the device cannot; or what it says: those before have been repaired. -EINVAL. */
 int fsdax_repair(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes);
+/* fsdax_verify - those pages of a range are read (dax_verify()), holes left out: how many of them are lost. Offset and len as above.
+ * -ENODEV some are on a dead device, and what dax_verify() says. */
+int64_t fsdax_verify(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes);
+/* fsdax_on_lost - who shall be told of pages that have lost their data: so many, from this one of the pool's device on. In the context of
+ * whoever found out, which may be a call of the pool, or the library's own thread (dax_catch_errors()): it may neither call the
+ * pool nor wait. Null: nobody, as at first. -EINVAL null pool. Not while calls are under way. */
+typedef void fsdax_lost_fn(void *arg, uint64_t page, uint64_t npages);
+int fsdax_on_lost(struct fsdax *fs, fsdax_lost_fn *fn, void *arg);
 
 /* fsdax_stat_file - what an open file is. 0 always. */
 int fsdax_stat_file(struct fsdax_file *file, struct fsdax_stat *out);

@@ -84,7 +84,8 @@ static void leave_stock(struct space *space, struct block_list *blocks)
 	(void)pthread_mutex_unlock(&space->lock);
 }
 
-/* The block that has this page cannot be wiped: it waits until space is short, and nobody comes across it before. */
+/* The block that has this page cannot be wiped: it waits until space is short, and nobody comes across it before. But where that has
+ * been found to be for some bad pages, these are sorted out when it goes back, and the others can be had. */
 static void set_aside(struct space *space, struct block_list *blocks, uint64_t pgoff)
 {
 	struct block *block;
@@ -92,6 +93,10 @@ static void set_aside(struct space *space, struct block_list *blocks, uint64_t p
 		if (pgoff >= block->off && pgoff < block->off + block_pages(block))
 			break;
 	}
+	struct places_lost lost;
+	if (places_damaged(&space->places) &&
+	    places_find_lost(&space->places, block->off, block->off + block_pages(block), &lost))
+		return;
 	STAILQ_REMOVE(blocks, block, block, list);
 	pick_count(space, block, true);
 	stock_set(&space->stock, block->off, block_pages(block), STOCK_ABSENT);

@@ -90,7 +90,8 @@ static int add(struct walk *walk, const struct fsdax_lost *more)
 	struct fsdax_lost *lost = &walk->lost;
 	int err = 0;
 	if (lost->len_bytes && lost->ino == more->ino && lost->what == more->what &&
-	    lost->offset_bytes + lost->len_bytes == more->offset_bytes) {
+	    lost->offset_bytes + lost->len_bytes == more->offset_bytes &&
+	    lost->page + (lost->len_bytes >> PGMAP_PAGE_SHIFT) == more->page) {
 		lost->len_bytes += more->len_bytes;
 		return 0;
 	}
@@ -111,6 +112,7 @@ static int walk_block(const struct places *places, const struct inode *inode, co
 			.offset_bytes = (block->key + (lost.from - block->off)) << PGMAP_PAGE_SHIFT,
 			.len_bytes = (lost.end - lost.from) << PGMAP_PAGE_SHIFT,
 			.what = lost.what,
+			.page = places_page(places, lost.from),
 		};
 		err = add(walk, &more);
 	}
@@ -150,25 +152,41 @@ PGMAP_PUBLIC int fsdax_for_each_lost(struct fsdax *fs, const char *path,
 	return err;
 }
 
-/* The bad pages of a block that lie in [first, end) of the file. */
-static int repair_block(const struct fsdax *fs, const struct block *block, uint64_t first, uint64_t end)
+/* Of a block, what lies in [first, end) of the file. */
+typedef int64_t part_fn(const struct fsdax *fs, uint64_t at, uint64_t end);
+
+/* Its bad pages. */
+static int64_t repair_part(const struct fsdax *fs, uint64_t at, uint64_t end)
 {
 	const struct places *places = &fs->space.places;
-	uint64_t from = block->key > first ? block->key : first, to = block_end(block) < end ? block_end(block) : end;
-	uint64_t at = block->off + (from - block->key), last = block->off + (to - block->key);
 	struct places_lost lost;
 	int err = 0;
-	for (; !err && at < last && places_find_lost(places, at, last, &lost); at = lost.end)
+	for (; !err && at < end && places_find_lost(places, at, end, &lost); at = lost.end)
 		err = lost.what == DAX_FAILURE_DEAD
 			      ? -ENODEV
 			      : dax_zero_range(fs->dax, places_page(places, lost.from), lost.end - lost.from);
 	return err;
 }
 
-PGMAP_PUBLIC int fsdax_repair(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes)
+/* How many are bad; memory by memory, as neighbours may be far apart. */
+static int64_t verify_part(const struct fsdax *fs, uint64_t at, uint64_t end)
+{
+	const struct places *places = &fs->space.places;
+	int64_t bad = 0, more = 0;
+	while (at < end && more >= 0) {
+		char *addr;
+		uint64_t n = places_run(places, at, end - at, &addr);
+		more = dax_verify(fs->dax, places_page(places, at), n);
+		bad += more;
+		at += n;
+	}
+	return more == -ENXIO ? -ENODEV : more < 0 ? more : bad;
+}
+
+static int64_t for_each_part(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes, part_fn *fn)
 {
 	uint64_t end_bytes;
-	int err = 0;
+	int64_t sum = 0, n = 0;
 	if (!file || !len_bytes || offset_bytes % PGMAP_PAGE_SIZE || len_bytes % PGMAP_PAGE_SIZE ||
 	    __builtin_add_overflow(offset_bytes, len_bytes, &end_bytes))
 		return -EINVAL;
@@ -176,8 +194,31 @@ PGMAP_PUBLIC int fsdax_repair(struct fsdax_file *file, uint64_t offset_bytes, ui
 	struct fsdax *fs = file->fs;
 	(void)pthread_mutex_lock(&fs->lock);
 	struct block *block = first_block(&file->inode->extents, first);
-	for (; block && block->key < end && !err; block = block_next(block))
-		err = repair_block(fs, block, first, end);
+	for (; block && block->key < end && n >= 0; block = block_next(block)) {
+		uint64_t from = block->key > first ? block->key : first;
+		uint64_t to = block_end(block) < end ? block_end(block) : end;
+		n = fn(fs, block->off + (from - block->key), block->off + (to - block->key));
+		sum += n;
+	}
 	(void)pthread_mutex_unlock(&fs->lock);
-	return err;
+	return n < 0 ? n : sum;
+}
+
+PGMAP_PUBLIC int fsdax_repair(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes)
+{
+	return (int)for_each_part(file, offset_bytes, len_bytes, repair_part);
+}
+
+PGMAP_PUBLIC int64_t fsdax_verify(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes)
+{
+	return for_each_part(file, offset_bytes, len_bytes, verify_part);
+}
+
+PGMAP_PUBLIC int fsdax_on_lost(struct fsdax *fs, fsdax_lost_fn *fn, void *arg)
+{
+	if (!fs)
+		return -EINVAL;
+	fs->lost_arg = arg;
+	fs->lost = fn;
+	return 0;
 }

@@ -85,6 +85,7 @@ static int have_memory(struct fsdax *fs, uint64_t off, uint64_t npages)
 /* Bytes of one granule of a file, to be wiped once nothing can fail any more. */
 struct wipe {
 	char *from;
+	uint64_t off; /* the first page */
 	size_t len_bytes;
 	void *mapped; /* null: the device is mapped anyway */
 	size_t mapped_bytes;
@@ -113,6 +114,7 @@ static int wipe_prepare(struct fsdax *fs, struct inode *inode, uint64_t from, ui
 	char *addr;
 	uint64_t offset_bytes;
 	out->len_bytes = to - from;
+	out->off = off;
 	(void)places_run(places, granule, granule_pages, &addr);
 	if (addr) {
 		out->from = addr + within;
@@ -128,10 +130,10 @@ static int wipe_prepare(struct fsdax *fs, struct inode *inode, uint64_t from, ui
 }
 
 /* What is not there any more, as its device has gone, needs none. */
-static void wipe_end(const struct fsdax *fs, struct wipe *wipe, int err)
+static void wipe_end(struct fsdax *fs, struct wipe *wipe, int err)
 {
 	if (!err && wipe->from)
-		(void)zero_bytes(&fs->space.zero, wipe->from, wipe->len_bytes);
+		space_zero(&fs->space, wipe->off, wipe->from, wipe->len_bytes);
 	if (wipe->mapped)
 		(void)munmap(wipe->mapped, wipe->mapped_bytes);
 }
@@ -218,7 +220,7 @@ static void wipe_blocks(struct fsdax *fs, struct inode *inode, uint64_t end_page
 	for (; block && block->key < end_page; block = block_next(block)) {
 		char *addr;
 		(void)places_run(&fs->space.places, block->off, block_pages(block), &addr);
-		(void)zero_bytes(&fs->space.zero, addr, block_pages(block) << PGMAP_PAGE_SHIFT);
+		space_zero(&fs->space, block->off, addr, block_pages(block) << PGMAP_PAGE_SHIFT);
 	}
 }
 

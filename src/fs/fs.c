@@ -27,6 +27,8 @@ static void device_failed(void *holder, enum dax_failure what, uint64_t pgoff, u
 		atomic_store_explicit(&fs->dead, true, memory_order_relaxed); /* the wake's lock orders it */
 	else
 		space_damage(&fs->space, pgoff, npages);
+	if (what == DAX_FAILURE_POISON && fs->lost)
+		fs->lost(fs->lost_arg, pgoff, npages);
 	space_watch_wake(&fs->space, NULL);
 }
 

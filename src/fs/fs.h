@@ -37,9 +37,11 @@ struct fsdax {
 	uint64_t nhandles;
 	fsdax_gone_fn *gone;
 	fsdax_taking_fn *taking; /* or null */
-	struct supply *supply;   /* or null: calls make ready what they need */
-	_Atomic bool dead;       /* all of the device: nobody waits for pages any more */
-	fs_log_fn *log;          /* null on a volatile pool */
+	fsdax_lost_fn *lost;     /* or null */
+	void *lost_arg;
+	struct supply *supply; /* or null: calls make ready what they need */
+	_Atomic bool dead;     /* all of the device: nobody waits for pages any more */
+	fs_log_fn *log;        /* null on a volatile pool */
 	void *log_arg;
 };
 

@@ -116,6 +116,31 @@ void space_unstock_lost(struct space *space, uint64_t from, uint64_t end)
 	unstock(space, &space->bad, from, end);
 }
 
+void space_look_for_lost(struct space *space, uint64_t off, uint64_t npages)
+{
+	while (npages) {
+		char *addr;
+		uint64_t n = places_run(&space->places, off, npages, &addr);
+		(void)dax_verify(space->dax, places_page(&space->places, off), n);
+		off += n;
+		npages -= n;
+	}
+}
+
+void space_zero(struct space *space, uint64_t off, char *addr, uint64_t len_bytes)
+{
+	uint64_t within = (uintptr_t)addr % PGMAP_PAGE_SIZE;
+	if (zero_bytes(&space->zero, addr, len_bytes) == 0)
+		return;
+	space_look_for_lost(space, off, (within + len_bytes + PGMAP_PAGE_SIZE - 1) >> PGMAP_PAGE_SHIFT);
+	for (uint64_t n = PGMAP_PAGE_SIZE - within; len_bytes; n = PGMAP_PAGE_SIZE) {
+		n = n < len_bytes ? n : len_bytes;
+		(void)zero_bytes(&space->zero, addr, n);
+		addr += n;
+		len_bytes -= n;
+	}
+}
+
 /* Whatever of it the device can make good again is. */
 static void clear(struct space *space, const struct block *block)
 {

@@ -339,7 +339,10 @@ int space_wipe(struct space *space, uint64_t pgoff, uint64_t npages, enum stock_
 	if (zero_in_place(space, pgoff, npages))
 		return 0;
 	*state = STOCK_ABSENT;
-	return discard(space, pgoff, npages);
+	int err = discard(space, pgoff, npages);
+	if (err)
+		space_look_for_lost(space, pgoff, npages);
+	return err;
 }
 
 uint64_t space_populated(const struct space *space)

@@ -164,12 +164,17 @@ void space_retry_unwiped(struct space *space);
  * bad from the start: 0, -ENOMEM.
  * space_make_free - a block, counted nowhere, is free, or it is lost. Under the lock.
  * space_unstock_lost - of these pages, which are said to have memory, the lost ones have none. Under the lock.
+ * space_look_for_lost - these pages could not be written to: what is bad of them is found out. Not under the lock.
+ * space_zero - bytes of the page and those behind it, on one memory that is mapped here at addr (of the first byte), are zero where
+ * they can be; what cannot is looked for. Not under the lock.
  * space_retry_lost - where space is short: what the device can make good again is free.
  */
 void space_damage(struct space *space, uint64_t page, uint64_t npages);
 int space_find_damage(struct space *space);
 void space_make_free(struct space *space, struct block *block);
 void space_unstock_lost(struct space *space, uint64_t from, uint64_t end);
+void space_look_for_lost(struct space *space, uint64_t off, uint64_t npages);
+void space_zero(struct space *space, uint64_t off, char *addr, uint64_t len_bytes);
 void space_retry_lost(struct space *space);
 
 /* Whole granules for so many bytes. */

@@ -126,17 +126,36 @@ struct job {
 	char *other;
 };
 
+#ifdef __SANITIZE_THREAD__
+/* Its memcpy() cannot be jumped out of, and its handlers run with all signals blocked. */
+enum { SAVE_MASK = 1 };
+static void copy(char *to, const char *from, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		*(volatile char *)(to + i) = from ? *(const volatile char *)(from + i) : 0;
+}
+#else
+enum { SAVE_MASK = 0 };
+static void copy(char *to, const char *from, size_t len)
+{
+	if (from)
+		memcpy(to, from, len);
+	else
+		memset(to, 0, len);
+}
+#endif
+
 static void do_job(const struct job *job, size_t len)
 {
 	switch (job->what) {
 	case READ:
-		memcpy(job->other, job->device, len);
+		copy(job->other, job->device, len);
 		break;
 	case WRITE:
-		memcpy(job->device, job->other, len);
+		copy(job->device, job->other, len);
 		break;
 	case ZERO:
-		memset(job->device, 0, len);
+		copy(job->device, NULL, len);
 		break;
 	case PROBE:
 		for (size_t at = 0; at < len; at += LINE_BYTES)
@@ -152,7 +171,7 @@ static __attribute__((noinline)) bool try(const struct job *job, size_t len, str
 	guarded.from = (uintptr_t)job->device;
 	guarded.end = guarded.from + len;
 	guarded.fault = fault;
-	if (sigsetjmp(guarded.back, 0))
+	if (sigsetjmp(guarded.back, SAVE_MASK))
 		return false;
 	current = &guarded;
 	atomic_signal_fence(memory_order_seq_cst);
