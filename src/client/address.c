@@ -53,8 +53,8 @@ static int check_pieces(const struct address_plan *plan)
 		return -EPROTO;
 	for (uint64_t i = 0; i < plan->npieces; i++) {
 		const struct proto_piece *p = &plan->pieces[i];
-		if (p->device >= plan->ndevices || p->file_offset_bytes != at || p->len_bytes == 0 ||
-		    p->device_offset_bytes % plan->granule_bytes ||
+		if (p->device >= plan->ndevices || plan->devices[p->device] & PROTO_DEVICE_NONE ||
+		    p->file_offset_bytes != at || p->len_bytes == 0 || p->device_offset_bytes % plan->granule_bytes ||
 		    (p->len_bytes % plan->granule_bytes && i + 1 < plan->npieces))
 			return -EPROTO;
 		if (__builtin_add_overflow(at, p->len_bytes, &at))

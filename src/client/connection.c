@@ -53,9 +53,8 @@ static void keep_fds(struct forkfd *keep, const struct transport_reply *reply)
 /* What the hello brought: true, it makes sense. */
 static bool is_welcome(const struct transport_reply *reply)
 {
-	const struct proto_hello *hello = &reply->rep.u.hello;
-	return hello->ndevices > 0 && hello->ndevices <= PROTO_DEVICES_MAX &&
-	       reply->nfds == hello->ndevices + PROTO_HELLO_FDS && hello->granule_order <= PGMAP_MAX_ORDER;
+	unsigned n = lease_ndescriptors(&reply->rep.u.hello);
+	return n && reply->nfds == n + PROTO_HELLO_FDS;
 }
 
 static int hello(struct pgmap_client *client)
@@ -69,16 +68,11 @@ static int hello(struct pgmap_client *client)
 	int err = connection_call_locked(client, &req, &reply, fds);
 	if (err)
 		return err;
-	unsigned n = reply.rep.u.hello.ndevices;
+	unsigned n = lease_ndescriptors(&reply.rep.u.hello);
 	err = is_welcome(&reply) ? map_words(client, fds[n + HELLO_WORDS].fd, reply.rep.u.hello.words) : -EPROTO;
 	if (!err) {
-		client->lease.ndevices = n;
-		lease_take_fds(client->lease.read, fds, n);
+		lease_take(client, &reply.rep.u.hello, fds, false);
 		forkfd_move(&client->event, &fds[n + HELLO_EVENT]);
-		client->granule_bytes = (uint64_t)PGMAP_PAGE_SIZE << reply.rep.u.hello.granule_order;
-		memcpy(client->lease.devices, reply.rep.u.hello.devices, sizeof(client->lease.devices));
-		for (unsigned i = 0; i < n; i++)
-			client->device |= client->lease.devices[i];
 	}
 	for (unsigned i = 0; i < PROTO_MAX_FDS; i++)
 		forkfd_close(&fds[i]);

@@ -3,10 +3,11 @@
 #include "client/lease.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+
+#include <pgmap/pgmap.h>
 
 #include "client/connection.h"
 
@@ -25,15 +26,43 @@ static void close_all(struct forkfd fds[PROTO_DEVICES_MAX])
 		forkfd_close(&fds[i]);
 }
 
-void lease_take_fds(struct forkfd to[], struct forkfd from[], unsigned n)
+unsigned lease_ndescriptors(const struct proto_hello *hello)
 {
-	for (unsigned i = 0; i < n; i++)
-		forkfd_move(&to[i], &from[i]);
+	unsigned n = 0;
+	if (hello->ndevices > PROTO_DEVICES_MAX || hello->granule_order > PGMAP_MAX_ORDER)
+		return 0;
+	for (unsigned i = 0; i < hello->ndevices; i++)
+		n += !(hello->devices[i] & PROTO_DEVICE_NONE);
+	return n;
 }
 
-static bool can_write(const struct client_lease *lease)
+static struct forkfd *take_fds(struct forkfd to[], const struct proto_hello *hello, struct forkfd from[])
 {
-	return lease->write[0].fd >= 0;
+	close_all(to);
+	for (unsigned i = 0; i < hello->ndevices; i++)
+		if (!(hello->devices[i] & PROTO_DEVICE_NONE))
+			forkfd_move(&to[i], from++);
+	return from;
+}
+
+void lease_take(struct pgmap_client *client, const struct proto_hello *hello, struct forkfd fresh[], bool write)
+{
+	struct client_lease *lease = &client->lease;
+	uint32_t all = 0;
+	(void)pthread_mutex_lock(&lease->maps_lock);
+	fresh = take_fds(lease->read, hello, fresh);
+	if (write)
+		(void)take_fds(lease->write, hello, fresh);
+	lease->writes = write;
+	memcpy(lease->devices, hello->devices, sizeof(lease->devices));
+	lease->ndevices = hello->ndevices;
+	for (unsigned i = 0; i < hello->ndevices; i++)
+		all |= hello->devices[i];
+	atomic_store_explicit(&client->device, all, memory_order_relaxed);
+	atomic_store_explicit(&client->granule_bytes, (uint64_t)PGMAP_PAGE_SIZE << hello->granule_order,
+			      memory_order_relaxed);
+	atomic_store_explicit(&lease->generation, hello->generation, memory_order_release);
+	(void)pthread_mutex_unlock(&lease->maps_lock);
 }
 
 void lease_close(struct client_lease *lease)
@@ -50,35 +79,59 @@ void lease_exit(struct client_lease *lease)
 	(void)pthread_mutex_destroy(&lease->maps_lock);
 }
 
-/* The descriptors that flags ask for, in fresh: NEXT's first. Under the connection's lock. */
-static int ask(struct pgmap_client *client, uint32_t flags, struct forkfd fresh[PROTO_MAX_FDS])
+/* The descriptors that flags ask for, in fresh, and of which devices they are. Under the connection's lock. */
+static int ask(struct pgmap_client *client, uint32_t flags, struct forkfd fresh[PROTO_MAX_FDS],
+	       struct proto_hello *devices)
 {
 	struct proto_req req = {.type = PROTO_LEASE, .flags = flags};
 	struct transport_reply reply;
-	unsigned expected = (!!(flags & PROTO_LEASE_NEXT) + !!(flags & PROTO_LEASE_WRITE)) * client->lease.ndevices;
 	for (unsigned i = 0; i < PROTO_MAX_FDS; i++)
 		fresh[i].fd = -1;
 	int err = connection_call_locked(client, &req, &reply, fresh);
-	if (err || reply.nfds == expected)
+	if (err)
 		return err;
+	*devices = reply.rep.u.hello;
+	unsigned n = lease_ndescriptors(devices), each = 1U + !!(flags & PROTO_LEASE_WRITE);
+	if (n && reply.nfds == n * each)
+		return 0;
 	for (unsigned i = 0; i < PROTO_MAX_FDS; i++)
 		forkfd_close(&fresh[i]);
 	return -EPROTO;
 }
 
+/* Other descriptors of the lease in use, of the devices that there are now. Under the connection's lock. */
+static int look_again(struct pgmap_client *client, bool write)
+{
+	struct forkfd fresh[PROTO_MAX_FDS];
+	struct proto_hello devices;
+	int err = ask(client, PROTO_LEASE_READ | (write ? PROTO_LEASE_WRITE : 0), fresh, &devices);
+	if (!err)
+		lease_take(client, &devices, fresh, write);
+	return err;
+}
+
 int lease_want_write(struct pgmap_client *client)
 {
 	struct client_lease *lease = &client->lease;
-	struct forkfd fresh[PROTO_MAX_FDS];
 	if (!client_is_ours(client))
 		return -EPERM;
 	(void)pthread_mutex_lock(&client->lock);
-	int err = can_write(lease) ? 0 : ask(client, PROTO_LEASE_WRITE, fresh);
-	if (!err && !can_write(lease)) {
-		(void)pthread_mutex_lock(&lease->maps_lock);
-		lease_take_fds(lease->write, fresh, lease->ndevices);
-		(void)pthread_mutex_unlock(&lease->maps_lock);
-	}
+	int err = lease->writes ? 0 : look_again(client, true);
+	(void)pthread_mutex_unlock(&client->lock);
+	return err;
+}
+
+/* A mapping that was made at this generation keeps its devices, so any later table of them is right for it (protocol.h). */
+int lease_want_devices(struct pgmap_client *client, uint64_t generation)
+{
+	struct client_lease *lease = &client->lease;
+	if (atomic_load_explicit(&lease->generation, memory_order_acquire) >= generation)
+		return 0;
+	(void)pthread_mutex_lock(&client->lock);
+	bool old = atomic_load_explicit(&lease->generation, memory_order_relaxed) < generation;
+	int err = old ? look_again(client, lease->writes) : 0;
+	if (!err && atomic_load_explicit(&lease->generation, memory_order_relaxed) < generation)
+		err = -EPROTO;
 	(void)pthread_mutex_unlock(&client->lock);
 	return err;
 }
@@ -140,21 +193,17 @@ static int renew(struct pgmap_client *client)
 {
 	struct client_lease *lease = &client->lease;
 	struct forkfd fresh[PROTO_MAX_FDS];
+	struct proto_hello devices;
 	int err = 0;
 	(void)pthread_mutex_lock(&client->lock);
 	unsigned forks = client_forks_now();
 	if (forks != lease->forks) {
-		uint32_t flags = PROTO_LEASE_NEXT | (can_write(lease) ? PROTO_LEASE_WRITE : 0);
-		err = ask(client, flags, fresh);
+		uint32_t flags = PROTO_LEASE_NEXT | (lease->writes ? PROTO_LEASE_WRITE : 0);
+		err = ask(client, flags, fresh, &devices);
 		if (!err) {
+			lease_take(client, &devices, fresh, lease->writes);
 			(void)pthread_mutex_lock(&lease->maps_lock);
 			lease->forks = forks;
-			close_all(lease->read);
-			lease_take_fds(lease->read, fresh, lease->ndevices);
-			if (flags & PROTO_LEASE_WRITE) {
-				close_all(lease->write);
-				lease_take_fds(lease->write, fresh + lease->ndevices, lease->ndevices);
-			}
 			move_all(lease);
 			(void)pthread_mutex_unlock(&lease->maps_lock);
 		}

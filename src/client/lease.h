@@ -20,6 +20,8 @@
 #define PGMAP_CLIENT_LEASE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <sys/queue.h>
 
 #include "client/address.h"
@@ -31,11 +33,13 @@ struct pgmap_mapping;
 enum { LEASE_FEW_PIECES = 2 };
 
 struct client_lease {
-	struct forkfd read[PROTO_DEVICES_MAX];
+	struct forkfd read[PROTO_DEVICES_MAX];  /* by the devices' numbers */
 	struct forkfd write[PROTO_DEVICES_MAX]; /* from the first mapping that is written through on */
+	bool writes;                            /* then */
 	uint8_t devices[PROTO_DEVICES_MAX];     /* PROTO_DEVICE_... of each */
 	unsigned ndevices;
-	unsigned forks; /* before it was asked for */
+	_Atomic uint64_t generation; /* of the devices (protocol.h) */
+	unsigned forks;              /* before it was asked for */
 	pthread_mutex_t maps_lock;
 	LIST_HEAD(, leased) maps;
 };
@@ -53,10 +57,17 @@ struct leased {
 void lease_init(struct client_lease *lease);
 void lease_exit(struct client_lease *lease); /* its descriptors are closed */
 void lease_close(struct client_lease *lease);
-void lease_take_fds(struct forkfd to[], struct forkfd from[], unsigned n); /* forkfd_move() of n */
+
+/* What the reply to a HELLO or LEASE says of the devices. lease_ndescriptors - of how many of them a descriptor comes; 0: it makes no
+ * sense. lease_take - these are the devices now, and these the descriptors, first those for reading, then (write) writable ones;
+ * what there was before is closed. Under the connection's lock. */
+unsigned lease_ndescriptors(const struct proto_hello *hello);
+void lease_take(struct pgmap_client *client, const struct proto_hello *hello, struct forkfd fresh[], bool write);
 
 /* There is a descriptor that can be written through; before a mapping is asked for. What a request answers. */
 int lease_want_write(struct pgmap_client *client);
+/* The devices are known as they are at this generation, or later: before what a reply of it says is mapped. */
+int lease_want_devices(struct pgmap_client *client, uint64_t generation);
 /* lease_map - a range of addresses as the plan says; its descriptors are not looked at. As address_map(), and -ENOMEM.
  * lease_change - what lies there becomes what another plan says (address_change()); *inherited is of what lay there before.
  * lease_unmap - the end of it, and in *inherited what the server must be told with PROTO_UNMAP. As address_unmap(). */

@@ -140,7 +140,9 @@ static int ask_and_map(struct pgmap_mapping *mapping, struct pgmap_client *clien
 			(void)connection_end_handle(client, PROTO_UNMAP, reply.rep.handle, 0);
 		return err;
 	}
-	err = take_reply(mapping, client, req, &reply, place);
+	err = lease_want_devices(client, reply.rep.count);
+	if (!err)
+		err = take_reply(mapping, client, req, &reply, place);
 	connection_close_fds(&reply);
 	if (err)
 		(void)connection_end_handle(client, PROTO_UNMAP, reply.rep.handle, 0);

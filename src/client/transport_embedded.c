@@ -18,7 +18,6 @@
 #include <pgmap/pgmap.h>
 
 #include "port/abort.h"
-#include "server/devices.h"
 #include "server/leases.h"
 #include "server/service.h"
 
@@ -39,7 +38,7 @@ static struct embedded_transport *of(struct transport *transport)
 static void *lease_thread(void *arg)
 {
 	struct lease *lease = arg;
-	while (devices_lease_wait(service_devices(lease->waiter), lease->byte) != 0)
+	while (service_lease_wait(lease->waiter, lease) != 0)
 		(void)poll(NULL, 0, RETRY_MS); /* a signal, or the kernel has no room for a lock now */
 	service_lease_gone(lease);
 	return NULL;
@@ -72,7 +71,7 @@ static void watch_leases(struct embedded_transport *t)
 	TAILQ_CONCAT(&again, &t->unwatched, link);
 	while ((lease = TAILQ_FIRST(&again)) != NULL) {
 		TAILQ_REMOVE(&again, lease, link);
-		if (devices_lease_probe(service_devices(lease->waiter), lease->byte) == 1)
+		if (service_lease_probe(lease->waiter, lease) == 1)
 			service_lease_gone(lease);
 		else if (!watch(lease))
 			TAILQ_INSERT_TAIL(&t->unwatched, lease, link);

@@ -142,7 +142,7 @@ int dev_open_kind(const char *spec, struct dev **out, char why[DEV_WHY_MAX])
 	return unknown_kind(spec, len, why);
 }
 
-int dev_open(const char *spec, struct dev **out, char why[DEV_WHY_MAX])
+int dev_open_again(const char *spec, const struct dev_own *own, struct dev **out, char why[DEV_WHY_MAX])
 {
 	struct dev *dev = NULL;
 	if (why)
@@ -152,7 +152,7 @@ int dev_open(const char *spec, struct dev **out, char why[DEV_WHY_MAX])
 	int err = dev_open_kind(spec, &dev, why);
 	if (!dev)
 		return err;
-	err = dev_guard(dev, why);
+	err = dev_guard(dev, own, why);
 	if (!err && dev->take)
 		err = dev->take(dev, why);
 	if (err) {
@@ -161,6 +161,11 @@ int dev_open(const char *spec, struct dev **out, char why[DEV_WHY_MAX])
 	}
 	*out = dev;
 	return 0;
+}
+
+int dev_open(const char *spec, struct dev **out, char why[DEV_WHY_MAX])
+{
+	return dev_open_again(spec, NULL, out, why);
 }
 
 int dev_check(const struct dev *dev)
@@ -177,7 +182,6 @@ void dev_close(struct dev *dev)
 {
 	if (!dev)
 		return;
-	if (dev->guard_fd >= 0)
-		(void)close(dev->guard_fd);
+	dev_unguard(dev);
 	dev->close(dev);
 }

@@ -90,6 +90,13 @@ struct dev {
  * system will not do; and what opening it says. why gets the clause that follows "which: " in the error line.
  */
 int dev_open(const char *spec, struct dev **out, char why[DEV_WHY_MAX]);
+/* dev_open_again - the same, where clients of this very server may have descriptors of it still, from when it had the device
+ * before: their leases' bytes, in rising order. */
+struct dev_own {
+	const uint64_t *bytes;
+	size_t n;
+};
+int dev_open_again(const char *spec, const struct dev_own *own, struct dev **out, char why[DEV_WHY_MAX]);
 void dev_close(struct dev *dev);
 
 /* The kinds that this build knows, for --help: null past the last. */
@@ -103,13 +110,18 @@ int dev_check(const struct dev *dev);
 int dev_for_each_bad(const struct dev *dev, dev_bad_fn *fn, void *arg);
 
 /* dev_open_lease - the device opened anew, for reading or (write) for both, with the read lock on byte `byte` (1 to 2^62)
- * held; of a device that is gone a file without memory, which no lease waits for. dev_join_lease - the same again for a byte that a lease holds already: it falls with the last of them.
+ * held; of a device that is gone a file without memory, which no lease waits for. dev_join_lease - the same again for a byte that
+ * a lease holds already, on this device or (it came later) on others: it falls with the last of them.
  * dev_lease_probe - 1 nobody maps or holds the lease of this byte any more, 0 somebody does, or -errno. Never waits.
- * dev_lease_wait - waits (F_OFD_SETLKW) until nobody does; 0, -EINTR or another errno. For a helper thread. */
+ * dev_lease_wait - waits (F_OFD_SETLKW) until nobody does; 0, -EINTR or another errno. For a helper thread.
+ * dev_lease_waiter, dev_waiter_wait - the same in two steps: a descriptor (to be closed) to wait with, also when the device is
+ * closed meanwhile. */
 int dev_open_lease(struct dev *dev, uint64_t byte, bool write);
 int dev_join_lease(struct dev *dev, uint64_t byte, bool write);
 int dev_lease_probe(struct dev *dev, uint64_t byte);
-int dev_lease_wait(struct dev *dev, uint64_t byte);
+int dev_lease_wait(const struct dev *dev, uint64_t byte);
+int dev_lease_waiter(const struct dev *dev);
+int dev_waiter_wait(int waiter_fd, uint64_t byte);
 
 /* "4K", "2M", "1G" to order; sizes with suffixes. -EINVAL. Used by specs and tools. */
 int dev_parse_size(const char *text, uint64_t *bytes);

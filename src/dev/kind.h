@@ -31,8 +31,9 @@ int dev_refuse(char why[DEV_WHY_MAX], int err, const char *format, ...) __attrib
 /* dev_open_kind - what spec names, opened by its kind: neither guarded nor taken yet. */
 int dev_open_kind(const char *spec, struct dev **out, char why[DEV_WHY_MAX]);
 
-/* lease.c: byte 0 for this server, and nobody's lease left. -EBUSY with the reason, touching nothing. */
-int dev_guard(struct dev *dev, char why[DEV_WHY_MAX]);
+/* lease.c: byte 0 for this server, and nobody's lease left but own ones (or null: none). -EBUSY with the reason, touching nothing. */
+int dev_guard(struct dev *dev, const struct dev_own *own, char why[DEV_WHY_MAX]);
+void dev_unguard(struct dev *dev);
 
 /* lease.c, in a kind's take: a lease that is held by a mapping alone, and one that is held by nothing, can be told apart
  * here. -EOPNOTSUPP: not where this file lies; or why it cannot be locked or mapped. */

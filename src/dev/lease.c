@@ -18,7 +18,16 @@
  * client is.
  *
  * Bytes are given in rising order and never again, so the guard has two ranges, byte 0 and all that are to come, however
- * many leases there have been: the byte of one that has ended is nobody's.
+ * many leases there have been: the byte of one that has ended is nobody's. Of a device that comes to a pool which serves
+ * already, all are guarded at first, and each lease takes its own when its client asks for a descriptor: so its ranges are at
+ * most as many more as there were clients then.
+ *
+ * A device that has left a pool may come to it again while clients have descriptors of it still from before, which are nobody's
+ * mappings. They hold locks on bytes of leases of this very server, which knows them (struct dev_own); a lock on any other
+ * byte is somebody else's, as ever.
+ *
+ * Who waits for a byte does so through a descriptor of its own (dev_lease_waiter), and so on the guard's description: this
+ * stays when the device is closed meanwhile, so the guard's locks are let go of one and all before that.
  *
  * The probes go through guard_fd as well: they conflict with others' descriptions only.
  *
@@ -96,7 +105,44 @@ static int probe(int fd, uint64_t start, uint64_t len)
 	return lock.l_type == F_UNLCK;
 }
 
-int dev_guard(struct dev *dev, char why[DEV_WHY_MAX])
+static int guard_range(int guard, uint64_t from, uint64_t len, char why[DEV_WHY_MAX])
+{
+	int nobody = probe(guard, from, len);
+	if (nobody < 0)
+		return dev_refuse(why, nobody, "its locks cannot be read");
+	if (!nobody)
+		return dev_refuse(why, -EBUSY, "processes of a dead server still map it");
+	return set_lock(guard, F_WRLCK, from, len) == 0 ? 0 : dev_refuse(why, -EBUSY, "somebody else locks its bytes");
+}
+
+/* One that a client of ours may hold still; it becomes guarded again if none does. A lock that a lease is not would keep it
+ * from ever having this byte. */
+static int guard_own(int guard, uint64_t byte, char why[DEV_WHY_MAX])
+{
+	int err = set_lock(guard, F_RDLCK, byte, 1);
+	if (err)
+		return dev_refuse(why, -EBUSY, "somebody else locks its bytes");
+	if (set_lock(guard, F_WRLCK, byte, 1) != 0)
+		(void)set_lock(guard, F_UNLCK, byte, 1);
+	return 0;
+}
+
+/* All bytes from 1 on: no more locks are asked for than there are bytes of our own. */
+static int guard_bytes(int guard, const struct dev_own *own, char why[DEV_WHY_MAX])
+{
+	uint64_t from = 1;
+	int err = 0;
+	for (size_t i = 0; own && i < own->n && !err; i++) {
+		if (own->bytes[i] > from)
+			err = guard_range(guard, from, own->bytes[i] - from, why);
+		if (!err)
+			err = guard_own(guard, own->bytes[i], why);
+		from = own->bytes[i] + 1;
+	}
+	return err ? err : guard_range(guard, from, 0, why);
+}
+
+int dev_guard(struct dev *dev, const struct dev_own *own, char why[DEV_WHY_MAX])
 {
 	int guard = reopen(dev->fd, true);
 	if (guard < 0)
@@ -106,13 +152,7 @@ int dev_guard(struct dev *dev, char why[DEV_WHY_MAX])
 		err = err == -EAGAIN || err == -EACCES ? -EBUSY : err;
 		(void)dev_refuse(why, err, err == -EBUSY ? "another server has it" : "cannot be locked");
 	} else {
-		int nobody = probe(guard, 1, 0);
-		if (nobody < 0)
-			err = dev_refuse(why, nobody, "its locks cannot be read");
-		else if (!nobody)
-			err = dev_refuse(why, -EBUSY, "processes of a dead server still map it");
-		else if (set_lock(guard, F_WRLCK, 1, 0) != 0)
-			err = dev_refuse(why, -EBUSY, "somebody else locks its bytes");
+		err = guard_bytes(guard, own, why);
 	}
 	if (err)
 		(void)close(guard);
@@ -146,6 +186,19 @@ static int byte_ok(uint64_t byte)
 	return byte >= 1 && byte <= UINT64_C(1) << 62;
 }
 
+/* From the guard's write lock to the lease's read lock with no moment between in which a client could take it. */
+static int take_over(const struct dev *dev, int fd, uint64_t byte)
+{
+	int err = set_lock(dev->guard_fd, F_RDLCK, byte, 1);
+	if (!err)
+		err = set_lock(fd, F_RDLCK, byte, 1);
+	if (!err)
+		err = set_lock(dev->guard_fd, F_UNLCK, byte, 1);
+	if (err && set_lock(dev->guard_fd, F_WRLCK, byte, 1) != 0)
+		(void)set_lock(dev->guard_fd, F_UNLCK, byte, 1); /* others have it, too: a lease */
+	return err;
+}
+
 int dev_open_lease(struct dev *dev, uint64_t byte, bool write)
 {
 	if (!byte_ok(byte))
@@ -154,18 +207,10 @@ int dev_open_lease(struct dev *dev, uint64_t byte, bool write)
 	int fd = open_again(dev, write, &gone);
 	if (fd < 0 || gone)
 		return fd;
-	/* From the guard's write lock to the lease's read lock with no moment between in which a client could take it. */
-	int err = set_lock(dev->guard_fd, F_RDLCK, byte, 1);
-	if (!err)
-		err = set_lock(fd, F_RDLCK, byte, 1);
-	if (!err)
-		err = set_lock(dev->guard_fd, F_UNLCK, byte, 1);
-	if (err) {
-		(void)set_lock(dev->guard_fd, F_WRLCK, byte, 1);
+	int err = take_over(dev, fd, byte);
+	if (err)
 		(void)close(fd);
-		return err;
-	}
-	return fd;
+	return err ? err : fd;
 }
 
 int dev_join_lease(struct dev *dev, uint64_t byte, bool write)
@@ -175,6 +220,9 @@ int dev_join_lease(struct dev *dev, uint64_t byte, bool write)
 	bool gone;
 	int fd = open_again(dev, write, &gone);
 	int err = fd < 0 ? fd : gone ? 0 : set_lock(fd, F_RDLCK, byte, 1);
+	/* A device that came later than the lease: its guard has all bytes. */
+	if (err == -EAGAIN || err == -EACCES)
+		err = take_over(dev, fd, byte);
 	if (err && fd >= 0)
 		(void)close(fd);
 	return err ? err : fd;
@@ -185,14 +233,34 @@ int dev_lease_probe(struct dev *dev, uint64_t byte)
 	return byte_ok(byte) ? probe(dev->guard_fd, byte, 1) : -EINVAL;
 }
 
-int dev_lease_wait(struct dev *dev, uint64_t byte)
+int dev_lease_waiter(const struct dev *dev)
+{
+	int fd = fcntl(dev->guard_fd, F_DUPFD_CLOEXEC, 0);
+	return fd >= 0 ? fd : -errno;
+}
+
+int dev_waiter_wait(int waiter_fd, uint64_t byte)
 {
 	if (!byte_ok(byte))
 		return -EINVAL;
 	struct flock lock = lock_of(F_WRLCK, byte, 1);
-	if (fcntl(dev->guard_fd, F_OFD_SETLKW, &lock) != 0)
+	if (fcntl(waiter_fd, F_OFD_SETLKW, &lock) != 0)
 		return -errno;
 	/* Kept, it would be one more lock that every later one is compared with. Where it cannot be let go, it is kept. */
-	(void)set_lock(dev->guard_fd, F_UNLCK, byte, 1);
+	(void)set_lock(waiter_fd, F_UNLCK, byte, 1);
 	return 0;
+}
+
+int dev_lease_wait(const struct dev *dev, uint64_t byte)
+{
+	return dev_waiter_wait(dev->guard_fd, byte);
+}
+
+void dev_unguard(struct dev *dev)
+{
+	if (dev->guard_fd < 0)
+		return;
+	(void)set_lock(dev->guard_fd, F_UNLCK, 0, 0); /* a waiter may keep the description */
+	(void)close(dev->guard_fd);
+	dev->guard_fd = -1;
 }

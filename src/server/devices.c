@@ -72,6 +72,7 @@ static int add_device(struct devices *devices, const char *spec, char why[DEV_WH
 		return refuse(why, -EOPNOTSUPP,
 			      "is LIMITED: who maps a file holds folios, and it has none, so no pool can lie on it");
 	err = add_memory(devices, i);
+	devices->generation++;
 	return err ? refuse(why, err, NULL) : 0;
 }
 
@@ -162,30 +163,51 @@ int devices_close(struct devices *devices)
 	return 0;
 }
 
+unsigned devices_count(const struct devices *devices)
+{
+	unsigned count = 0;
+	for (unsigned i = 0; i < devices->n; i++)
+		count += devices->dev[i] != NULL;
+	return count;
+}
+
+/* The first of them that there is, from i on; or n. */
+static unsigned next(const struct devices *devices, unsigned i)
+{
+	while (i < devices->n && !devices->dev[i])
+		i++;
+	return i;
+}
+
+#define FOR_EACH(devices, i) for (unsigned i = next(devices, 0); (i) < (devices)->n; (i) = next(devices, (i) + 1))
+
 enum dev_access devices_access(const struct devices *devices)
 {
-	enum dev_access access = devices->dev[0]->access;
-	for (unsigned i = 1; i < devices->n; i++)
-		if (devices->dev[i]->access < access)
-			access = devices->dev[i]->access;
+	enum dev_access access = DEV_ACCESS_SYNC;
+	FOR_EACH(devices, i)
+	if (devices->dev[i]->access < access)
+		access = devices->dev[i]->access;
 	return access;
 }
 
 enum dev_persistence devices_persistence(const struct devices *devices)
 {
-	enum dev_persistence persistence = devices->dev[0]->persistence;
-	for (unsigned i = 1; i < devices->n; i++)
-		if (devices->dev[i]->persistence < persistence)
-			persistence = devices->dev[i]->persistence;
+	enum dev_persistence persistence = DEV_PERSIST_BYTE;
+	FOR_EACH(devices, i)
+	if (devices->dev[i]->persistence < persistence)
+		persistence = devices->dev[i]->persistence;
 	return persistence;
 }
 
 void devices_name(const struct devices *devices, char *text, size_t text_bytes)
 {
 	size_t at = 0;
-	for (unsigned i = 0; i < devices->n && at < text_bytes; i++)
-		at += (size_t)snprintf(text + at, text_bytes - at, "%s%s%s", i ? ", " : "", devices->dev[i]->spec,
-				       devices->gone[i] ? " (gone)" : "");
+	FOR_EACH(devices, i)
+	{
+		if (at < text_bytes)
+			at += (size_t)snprintf(text + at, text_bytes - at, "%s%s%s", at ? ", " : "",
+					       devices->dev[i]->spec, devices->gone[i] ? " (gone)" : "");
+	}
 }
 
 static struct pgmap *pgmap_of(const struct devices *devices, unsigned i)
@@ -195,15 +217,18 @@ static struct pgmap *pgmap_of(const struct devices *devices, unsigned i)
 
 void devices_kill(const struct devices *devices)
 {
-	for (unsigned i = 0; i < devices->n; i++)
-		(void)pgmap_kill(pgmap_of(devices, i));
+	FOR_EACH(devices, i)
+	(void)pgmap_kill(pgmap_of(devices, i));
 }
 
 int devices_revive(const struct devices *devices)
 {
 	int err = 0;
-	for (unsigned i = 0; i < devices->n && !err; i++)
-		err = pgmap_revive(pgmap_of(devices, i));
+	FOR_EACH(devices, i)
+	{
+		if (!err)
+			err = pgmap_revive(pgmap_of(devices, i));
+	}
 	return err;
 }
 
@@ -213,14 +238,17 @@ int devices_drain(const struct devices *devices)
 	int err = 0;
 	if (devices->n > 1 && devices_state(devices) == PGMAP_DYING && devices_live_pages(devices))
 		return -ETIMEDOUT;
-	for (unsigned i = 0; i < devices->n && !err; i++)
-		err = pgmap_drain(pgmap_of(devices, i), 0);
+	FOR_EACH(devices, i)
+	{
+		if (!err)
+			err = pgmap_drain(pgmap_of(devices, i), 0);
+	}
 	return err;
 }
 
 enum pgmap_state devices_state(const struct devices *devices)
 {
-	return pgmap_state(pgmap_of(devices, 0));
+	return pgmap_state(pgmap_of(devices, next(devices, 0)));
 }
 
 uint64_t devices_held_pages(const struct devices *devices, unsigned i)
@@ -231,29 +259,32 @@ uint64_t devices_held_pages(const struct devices *devices, unsigned i)
 uint64_t devices_live_pages(const struct devices *devices)
 {
 	uint64_t pages = 0;
-	for (unsigned i = 0; i < devices->n; i++)
-		pages += pgmap_live_pages(pgmap_of(devices, i));
+	FOR_EACH(devices, i)
+	pages += pgmap_live_pages(pgmap_of(devices, i));
 	return pages;
 }
 
 void devices_for_each_held(const struct devices *devices, int (*fn)(const struct pgmap_held *held, void *arg),
 			   void *arg)
 {
-	for (unsigned i = 0; i < devices->n; i++)
-		(void)pgmap_for_each_held(pgmap_of(devices, i), fn, arg);
+	FOR_EACH(devices, i)
+	(void)pgmap_for_each_held(pgmap_of(devices, i), fn, arg);
 }
 
 static int open_each(const struct devices *devices, int (*open)(struct dev *dev, uint64_t byte, bool write),
 		     uint64_t byte, bool write, int fds[])
 {
-	for (unsigned i = 0; i < devices->n; i++) {
-		fds[i] = open(devices->dev[i], byte, write);
-		if (fds[i] < 0) {
-			int err = fds[i];
-			while (i--)
-				(void)close(fds[i]);
+	unsigned n = 0;
+	FOR_EACH(devices, i)
+	{
+		fds[n] = open(devices->dev[i], byte, write);
+		if (fds[n] < 0) {
+			int err = fds[n];
+			while (n--)
+				(void)close(fds[n]);
 			return err;
 		}
+		n++;
 	}
 	return 0;
 }
@@ -270,7 +301,8 @@ int devices_join_lease(const struct devices *devices, uint64_t byte, bool write,
 
 int devices_check(struct devices *devices)
 {
-	for (unsigned i = 0; i < devices->n; i++) {
+	FOR_EACH(devices, i)
+	{
 		if (!devices->gone[i] && dev_check(devices->dev[i]) != 0) {
 			devices->gone[i] = true;
 			devices->ngone++;
@@ -283,29 +315,31 @@ int devices_check(struct devices *devices)
 
 bool devices_all_gone(const struct devices *devices)
 {
-	return devices->ngone == devices->n;
+	return devices->ngone == devices_count(devices);
 }
 
 bool devices_has_gone(const struct devices *devices, const struct pgmap *pgmap)
 {
-	for (unsigned i = 0; i < devices->n && devices->ngone; i++)
-		if (devices->gone[i] && dax_pgmap(devices->memory[i]) == pgmap)
-			return true;
+	if (!devices->ngone)
+		return false;
+	FOR_EACH(devices, i)
+	if (devices->gone[i] && dax_pgmap(devices->memory[i]) == pgmap)
+		return true;
 	return false;
 }
 
 int devices_lease_probe(const struct devices *devices, uint64_t byte)
 {
 	int fallen = 1;
-	for (unsigned i = 0; i < devices->n && fallen == 1; i++)
-		fallen = dev_lease_probe(devices->dev[i], byte);
+	FOR_EACH(devices, i)
+	{
+		if (fallen == 1)
+			fallen = dev_lease_probe(devices->dev[i], byte);
+	}
 	return fallen;
 }
 
-int devices_lease_wait(const struct devices *devices, uint64_t byte)
+int devices_waiter(const struct devices *devices, unsigned i)
 {
-	int err = 0;
-	for (unsigned i = 0; i < devices->n && !err; i++)
-		err = dev_lease_wait(devices->dev[i], byte);
-	return err;
+	return i < devices->n && devices->dev[i] ? dev_lease_waiter(devices->dev[i]) : -ENOENT;
 }

@@ -5,9 +5,12 @@
  *
  * A lease of a pool is a lease of each of its devices with the same byte: whoever maps some page of the pool keeps the
  * byte on that page's device. So it has fallen when it has fallen on all of them; and as nobody maps anything anew from a
- * lease whose client has gone, they can be asked, or waited for, one after the other.
+ * lease whose client has gone, they can be asked, or waited for, one after the other. A device that comes while somebody waits
+ * for a lease need not be waited for: nobody gets a descriptor of it for that lease. One that goes while somebody waits
+ * for it is waited for all the same, through a descriptor that outlives it: longer than need be, where a client that does not
+ * let go of what it has no use for has a descriptor of it still; nothing is freed too early by that.
  *
- * Thread safety: opening and closing by one thread; the lease calls by any.
+ * Thread safety: under the service's lock, but for opening, and closing what nobody else knows.
  */
 #ifndef PGMAP_SERVER_DEVICES_H
 #define PGMAP_SERVER_DEVICES_H
@@ -21,13 +24,15 @@
 #include "dev/dev.h"
 #include "server/protocol.h"
 
+/* A device's number is its place here, for as long as it is in the pool; then others can have it. */
 struct devices {
-	unsigned n;
-	struct dev *dev[PROTO_DEVICES_MAX];
-	void *base[PROTO_DEVICES_MAX]; /* where it is mapped in this process */
+	unsigned n;                         /* places: none behind them is in use */
+	struct dev *dev[PROTO_DEVICES_MAX]; /* null: there is none here */
+	void *base[PROTO_DEVICES_MAX];      /* where it is mapped in this process */
 	struct dax_device *memory[PROTO_DEVICES_MAX];
 	bool gone[PROTO_DEVICES_MAX]; /* the system has taken it away: found out by devices_check() */
 	unsigned ngone;
+	uint64_t generation;                   /* raised whenever one has come or gone */
 	uint64_t bad_pages[PROTO_DEVICES_MAX]; /* that the system knew to have lost their data, when it was opened */
 	bool striped;                          /* they take turns: none can come or go */
 	struct dax_device *dax;                /* a stack of all; a single striped one has none: itself */
@@ -49,7 +54,9 @@ enum dev_persistence devices_persistence(const struct devices *devices);
 /* Their specs, as many as there is room for. */
 void devices_name(const struct devices *devices, char *text, size_t text_bytes);
 
-/* As dev_open_lease() and dev_join_lease(), for each device: fds has n places, all of which are filled, or none. */
+unsigned devices_count(const struct devices *devices);
+
+/* As dev_open_lease() and dev_join_lease(), for each device that there is, in this order: as many descriptors, or none. */
 int devices_open_lease(const struct devices *devices, uint64_t byte, bool write, int fds[]);
 int devices_join_lease(const struct devices *devices, uint64_t byte, bool write, int fds[]);
 /* devices_check - has the system taken one away (dev_check)? Its number, once for each that is found out, and its memory is
@@ -72,8 +79,8 @@ uint64_t devices_held_pages(const struct devices *devices, unsigned i); /* of th
 void devices_for_each_held(const struct devices *devices, int (*fn)(const struct pgmap_held *held, void *arg),
 			   void *arg);
 
-/* As dev_lease_probe() and dev_lease_wait(). */
+/* As dev_lease_probe(). devices_waiter - as dev_lease_waiter(), of device i; -ENOENT there is none. */
 int devices_lease_probe(const struct devices *devices, uint64_t byte);
-int devices_lease_wait(const struct devices *devices, uint64_t byte);
+int devices_waiter(const struct devices *devices, unsigned i);
 
 #endif

@@ -43,18 +43,25 @@ static bool is_awaited(const struct lease *lease)
 	return false;
 }
 
+/* Joined to the read-only ones of the same byte: all of these, or, as then nobody gets any, none of both. */
+static int join_writable(const struct devices *devices, uint64_t byte, int fds[])
+{
+	unsigned n = devices_count(devices);
+	int err = devices_join_lease(devices, byte, true, fds + n);
+	for (unsigned i = 0; i < n && err; i++)
+		(void)close(fds[i]);
+	return err;
+}
+
 static int open_all(struct service *service, uint64_t byte, bool write, int fds[])
 {
 	const struct devices *devices = &service->devices;
 	int err = devices_open_lease(devices, byte, false, fds);
-	if (!err || devices->n > 1)
+	if (!err || devices_count(devices) > 1)
 		service->last_id = byte; /* whatever comes now: it is not guarded any more, and a client can lock it */
 	if (err)
 		return err;
-	err = write ? devices_join_lease(devices, byte, true, fds + devices->n) : 0;
-	for (unsigned i = 0; i < devices->n && err; i++)
-		(void)close(fds[i]);
-	return err;
+	return write ? join_writable(devices, byte, fds) : 0;
 }
 
 int lease_begin(struct session *session, bool write, int fds[])
@@ -85,9 +92,14 @@ void lease_undo(struct session *session)
 	forget(in_use(session));
 }
 
-int lease_join(struct session *session, bool write, int fds[])
+int lease_join(struct session *session, bool read, bool write, int fds[])
 {
-	return devices_join_lease(&session->service->devices, in_use(session)->byte, write, fds);
+	const struct devices *devices = &session->service->devices;
+	uint64_t byte = in_use(session)->byte;
+	if (!read)
+		return devices_join_lease(devices, byte, true, fds);
+	int err = devices_join_lease(devices, byte, false, fds);
+	return err || !write ? err : join_writable(devices, byte, fds);
 }
 
 uint64_t lease_byte(const struct session *session)

@@ -46,8 +46,8 @@ TAILQ_HEAD(lease_list, lease);
  * then as many writable ones, are the caller's. -EUSERS too many are still held, -EMFILE, -ENFILE, -ENOMEM, -ENOLCK. lease_undo: it is not to be after all. */
 int lease_begin(struct session *session, bool write, int fds[]);
 void lease_undo(struct session *session);
-/* Other descriptors of the one in use, one of each device. */
-int lease_join(struct session *session, bool write, int fds[]);
+/* Other descriptors of the one in use: (read) one of each device that can be read through, then (write) writable ones. */
+int lease_join(struct session *session, bool read, bool write, int fds[]);
 uint64_t lease_byte(const struct session *session); /* of the one in use */
 
 /* A mapping is unmapped that children may have inherited: true, it waits for leases, which are wanted now; false: nobody has

@@ -8,8 +8,8 @@
  * sends the next; the replies to DRAIN and AWAIT may come after other clients' replies, so these have a connection of their own.
  *
  * Descriptors travel only from the server to a client: with the reply to HELLO a lease that can be read through of each
- * device, the pin segment and the eventfd; with that to LEASE one or two of each device, first all that can be read
- * through; one with a reply whose answer does not fit: a sealed memfd that holds arrays of the records below, one after the
+ * device (by number, where there is one), the pin segment and the eventfd; with that to LEASE one or two of each device, first
+ * all that can be read through; one with a reply whose answer does not fit: a sealed memfd that holds arrays of the records below, one after the
  * other.
  *
  * What comes from a client is never trusted: service.c checks lengths, magic, version, type, flags, reserved fields,
@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 #define PROTO_MAGIC   UINT32_C(0x706d6750) /* "Pgmp" */
-#define PROTO_VERSION 2
+#define PROTO_VERSION 3
 
 enum {
 	PROTO_PATH_MAX = 1024, /* the NUL included */
@@ -40,8 +40,8 @@ enum proto_type {
 	PROTO_CLOSE,     /* handle */
 	PROTO_FSTAT,     /* handle -> stat */
 	PROTO_TRUNCATE,  /* handle, len, flags: PROTO_HOW_..., timeout_ms -> handle (of AWAIT) */
-	PROTO_MAP,       /* handle, flags: PROTO_MAP_..., offset, len, prot -> handle, map */
-	PROTO_OPEN_MAP,  /* path, flags, len (size), prot -> handle, map */
+	PROTO_MAP,       /* handle, flags: PROTO_MAP_..., offset, len, prot -> handle, count: the generation, map */
+	PROTO_OPEN_MAP,  /* path, flags, len (size), prot -> handle, count: the generation, map */
 	PROTO_UNMAP,     /* handle, flags: PROTO_UNMAP_... */
 	PROTO_STAT,      /* path -> stat */
 	PROTO_UNLINK,    /* path, flags and answer as TRUNCATE */
@@ -54,7 +54,7 @@ enum proto_type {
 	PROTO_FENCE,     /* handle (holder id) */
 	PROTO_DRAIN,     /* timeout_ms; the reply comes when it has ended */
 	PROTO_DRAIN_CANCEL,
-	PROTO_LEASE,   /* flags: PROTO_LEASE_... -> lease descriptors: for reading, with NEXT; writable, with WRITE */
+	PROTO_LEASE, /* flags: PROTO_LEASE_... -> hello's devices, descriptors: for reading (NEXT, READ), writable (WRITE) */
 	PROTO_PUNCH,   /* handle, offset, len, flags and answer as TRUNCATE */
 	PROTO_ORDER,   /* path, len (the order) */
 	PROTO_AWAIT,   /* handle; the reply comes when the request that got this number has ended, and says how */
@@ -71,8 +71,9 @@ enum { PROTO_HELLO_CONTROL = 1 };
 
 enum { PROTO_PROT_READ = 1, PROTO_PROT_WRITE = 2 };
 
-/* NEXT: a new lease, for whatever is mapped from now on; the descriptors of the last stay good for nothing but to be closed. */
-enum { PROTO_LEASE_NEXT = 1, PROTO_LEASE_WRITE = 2 };
+/* NEXT: a new lease, for whatever is mapped from now on; the descriptors of the last stay good for nothing but to be closed.
+ * READ: other descriptors of the one in use, also of devices that came after it. */
+enum { PROTO_LEASE_NEXT = 1, PROTO_LEASE_WRITE = 2, PROTO_LEASE_READ = 4 };
 
 /* AGAIN: the handle is a mapping's, whose file is meant. */
 enum { PROTO_MAP_AGAIN = 1 };
@@ -82,8 +83,9 @@ enum { PROTO_MAP_AGAIN = 1 };
  * a positive errno, since the mapping ends in any case. */
 enum { PROTO_UNMAP_INHERITED = 1, PROTO_UNMAP_UNRENEWED = 2, PROTO_UNMAP_UNLINK = 4 };
 
-/* What a client must know of a device: its memory may not be pinned; it is mapped with MAP_SYNC. */
-enum { PROTO_DEVICE_NO_PINS = 1, PROTO_DEVICE_SYNC = 2 };
+/* What a client must know of a device: its memory may not be pinned; it is mapped with MAP_SYNC; there is none of this number
+ * (any more), and no descriptor of it. */
+enum { PROTO_DEVICE_NO_PINS = 1, PROTO_DEVICE_SYNC = 2, PROTO_DEVICE_NONE = 4 };
 
 struct proto_req {
 	uint32_t magic;
@@ -150,16 +152,24 @@ struct proto_run {
 };
 static_assert(sizeof(struct proto_piece) == 32 && sizeof(struct proto_run) == 24, "no hidden padding");
 
+/*
+ * The reply to HELLO, and, but for the first two, to LEASE. Devices come and go while clients are connected, and numbers are
+ * used again; each change raises the generation. The reply to MAP and OPEN_MAP says, in its count, at which generation the mapping
+ * was made. A client that knows an older one asks for the present devices (LEASE) before it maps anything: whatever generation
+ * that answer is of, it is right for this mapping, as a mapping keeps the devices that it lies on in the pool, under their
+ * numbers. And one that knows a newer one need not ask, for the same reason.
+ */
 struct proto_hello {
 	uint64_t holder_id; /* also the byte of the lease */
 	uint64_t words;     /* in the pin segment */
 	uint32_t granule_order;
 	int32_t server_pid;
-	uint32_t ndevices;
+	uint64_t generation;
+	uint32_t ndevices; /* numbers in use, and unused ones before the last of them */
 	uint32_t reserved;
 	uint8_t devices[PROTO_DEVICES_MAX]; /* PROTO_DEVICE_... of each */
 };
-static_assert(sizeof(struct proto_hello) == 40, "no hidden padding");
+static_assert(sizeof(struct proto_hello) == 48, "no hidden padding");
 
 /* Pieces and runs lie inline when both fit, else in a memfd: all pieces, then all runs. */
 struct proto_map {
@@ -180,7 +190,7 @@ struct proto_rep {
 	uint32_t seq;
 	int32_t error; /* 0 or a negative errno */
 	uint64_t handle;
-	uint64_t count; /* records in the memfd */
+	uint64_t count; /* records in the memfd; MAP, OPEN_MAP: the generation of the devices */
 	union {
 		struct proto_hello hello;
 		struct proto_map map;

@@ -43,7 +43,7 @@ bool service_check_devices(struct service *service)
 static bool can_go(const struct devices *devices)
 {
 	for (unsigned i = 0; i < devices->n; i++)
-		if (devices->dev[i]->check)
+		if (devices->dev[i] && devices->dev[i]->check)
 			return true;
 	return false;
 }
@@ -83,7 +83,7 @@ void removal_check(struct loop *loop)
 	if (!service_check_devices(loop->service))
 		return;
 	for (unsigned i = 0; i < devices->n; i++) {
-		if (devices->gone[i] && !(loop->said_gone & 1U << i)) {
+		if (devices->dev[i] && devices->gone[i] && !(loop->said_gone & 1U << i)) {
 			loop->said_gone |= 1U << i;
 			say_gone(loop, devices->dev[i]->spec, devices->n == 1);
 		}

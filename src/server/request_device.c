@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* request_device.c - about the devices of the pool, one by one. See requests.h. */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "server/records.h"
 #include "server/requests.h"
@@ -22,6 +23,26 @@ static struct proto_device wire_device(const struct devices *devices, unsigned i
 	return device;
 }
 
+static uint8_t device_flags(const struct dev *dev)
+{
+	if (!dev)
+		return PROTO_DEVICE_NONE;
+	/* The core says the same of these types (folio_pin). */
+	bool pins = dev->type == PGMAP_FSDAX || dev->type == PGMAP_GENERIC;
+	return (pins ? 0 : PROTO_DEVICE_NO_PINS) | (dev->access == DEV_ACCESS_SYNC ? PROTO_DEVICE_SYNC : 0);
+}
+
+void request_say_devices(const struct devices *devices, struct service_reply *out)
+{
+	struct proto_hello *hello = &out->rep.u.hello;
+	hello->granule_order = dax_granule_order(devices->dax);
+	hello->server_pid = (int32_t)getpid();
+	hello->generation = devices->generation;
+	hello->ndevices = devices->n;
+	for (unsigned i = 0; i < devices->n; i++)
+		hello->devices[i] = device_flags(devices->dev[i]);
+}
+
 int request_devices(struct session *session, const struct proto_req *req, struct service_reply *out)
 {
 	const struct devices *devices = &session->service->devices;
@@ -29,6 +50,8 @@ int request_devices(struct session *session, const struct proto_req *req, struct
 	int err = 0;
 	(void)req;
 	for (unsigned i = 0; i < devices->n && !err; i++) {
+		if (!devices->dev[i])
+			continue;
 		struct proto_device device = wire_device(devices, i);
 		err = records_add(&records, &device, sizeof(device));
 		out->rep.count++;

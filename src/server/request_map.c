@@ -119,6 +119,7 @@ static int answer(const struct session_map *map, void *arg)
 	body->npieces = fsdax_map_npieces(map->map);
 	body->nruns = make_runs(map, body->runs, NULL, &err);
 	out->rep.handle = map->id;
+	out->rep.count = map->session->service->devices.generation;
 	if (body->npieces > PROTO_INLINE_PIECES || body->nruns > PROTO_INLINE_RUNS)
 		return long_answer(map, out);
 	for (uint64_t i = 0; i < body->npieces; i++)
@@ -206,13 +207,15 @@ int request_unmap(struct session *session, const struct proto_req *req, struct s
 
 int request_lease(struct session *session, const struct proto_req *req, struct service_reply *out)
 {
-	bool write = req->flags & PROTO_LEASE_WRITE;
-	if (req->flags & PROTO_LEASE_NEXT) {
-		int err = lease_begin(session, write, out->fds);
-		out->nfds = err ? 0 : (1U + write) * session->service->devices.n;
+	const struct devices *devices = &session->service->devices;
+	bool write = req->flags & PROTO_LEASE_WRITE, next = req->flags & PROTO_LEASE_NEXT;
+	bool read = req->flags & PROTO_LEASE_READ;
+	if (!req->flags || (next && read))
+		return -EINVAL;
+	int err = next ? lease_begin(session, write, out->fds) : lease_join(session, read, write, out->fds);
+	if (err)
 		return err;
-	}
-	int err = write ? lease_join(session, true, out->fds) : -EINVAL;
-	out->nfds = err ? 0 : session->service->devices.n;
-	return err;
+	out->nfds = (0U + (next || read) + write) * devices_count(devices);
+	request_say_devices(devices, out);
+	return 0;
 }

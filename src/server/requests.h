@@ -19,4 +19,7 @@ request_fn request_info, request_who, request_fence;                    /* reque
 request_fn request_devices;                                             /* request_device.c */
 request_fn request_drain, request_drain_cancel;                         /* drain.c */
 
+/* request_device.c: what a hello says of the devices. */
+void request_say_devices(const struct devices *devices, struct service_reply *out);
+
 #endif

@@ -160,7 +160,7 @@ static void say_ready(const struct server_options *options, struct loop *loop)
 	const struct devices *devices = service_devices(loop->service);
 	char names[512];
 	for (unsigned i = 0; i < devices->n; i++)
-		if (devices->bad_pages[i])
+		if (devices->dev[i] && devices->bad_pages[i])
 			log_line("device %s has bad blocks: %llu pages of 4 KiB are not handed out",
 				 devices->dev[i]->spec, (unsigned long long)devices->bad_pages[i]);
 	if (!options->quiet) {

@@ -35,6 +35,8 @@ static int tell_all_bad(struct devices *devices)
 {
 	int err = 0;
 	for (unsigned i = 0; i < devices->n && !err; i++) {
+		if (!devices->dev[i])
+			continue;
 		struct bad bad = {devices->memory[i], &devices->bad_pages[i]};
 		err = dev_for_each_bad(devices->dev[i], tell_bad, &bad);
 	}
@@ -129,13 +131,6 @@ struct session *service_connect(struct service *service, pid_t pid, uid_t uid)
 	return session;
 }
 
-static uint8_t device_flags(const struct dev *dev)
-{
-	/* The core says the same of these types (folio_pin). */
-	bool pins = dev->type == PGMAP_FSDAX || dev->type == PGMAP_GENERIC;
-	return (pins ? 0 : PROTO_DEVICE_NO_PINS) | (dev->access == DEV_ACCESS_SYNC ? PROTO_DEVICE_SYNC : 0);
-}
-
 static int request_hello(struct session *session, const struct proto_req *req, struct service_reply *out)
 {
 	struct service *service = session->service;
@@ -146,18 +141,12 @@ static int request_hello(struct session *session, const struct proto_req *req, s
 		int err = session_greet(session, out->fds);
 		if (err)
 			return err;
-		out->nfds = service->devices.n + PROTO_HELLO_FDS;
+		out->nfds = devices_count(&service->devices) + PROTO_HELLO_FDS;
 	}
 	session->greeted = true;
-	out->rep.u.hello = (struct proto_hello){
-		.holder_id = session->id,
-		.words = session->segment.count,
-		.granule_order = dax_granule_order(service->devices.dax),
-		.server_pid = (int32_t)getpid(),
-		.ndevices = service->devices.n,
-	};
-	for (unsigned i = 0; i < service->devices.n; i++)
-		out->rep.u.hello.devices[i] = device_flags(service->devices.dev[i]);
+	out->rep.u.hello.holder_id = session->id;
+	out->rep.u.hello.words = session->segment.count;
+	request_say_devices(&service->devices, out);
 	return 0;
 }
 
@@ -179,7 +168,7 @@ static const struct {
 	[PROTO_OPEN_MAP] = {request_open_map, OPEN_FLAGS, 1, NEEDS_HOLDER | NEEDS_PROT},
 	[PROTO_UNMAP] = {request_unmap, PROTO_UNMAP_INHERITED | PROTO_UNMAP_UNRENEWED | PROTO_UNMAP_UNLINK, 0,
 			 NEEDS_HOLDER},
-	[PROTO_LEASE] = {request_lease, PROTO_LEASE_NEXT | PROTO_LEASE_WRITE, 0, NEEDS_HOLDER},
+	[PROTO_LEASE] = {request_lease, PROTO_LEASE_NEXT | PROTO_LEASE_WRITE | PROTO_LEASE_READ, 0, NEEDS_HOLDER},
 	[PROTO_STAT] = {request_stat, 0, 1, 0},
 	[PROTO_UNLINK] = {request_unlink, HOW_FLAGS, 1, NEEDS_WRITER},
 	[PROTO_RENAME] = {request_rename, 0, 2, NEEDS_WRITER},
@@ -369,6 +358,28 @@ struct lease *service_lease_wanted(struct session *session)
 		lease->handed = true;
 	(void)pthread_mutex_unlock(&session->service->lock);
 	return lease;
+}
+
+int service_lease_probe(struct service *service, const struct lease *lease)
+{
+	(void)pthread_mutex_lock(&service->lock);
+	int fallen = devices_lease_probe(&service->devices, lease->byte);
+	(void)pthread_mutex_unlock(&service->lock);
+	return fallen;
+}
+
+int service_lease_wait(struct service *service, const struct lease *lease)
+{
+	int err = 0;
+	for (unsigned i = 0; i < PROTO_DEVICES_MAX && !err; i++) {
+		(void)pthread_mutex_lock(&service->lock);
+		int waiter = devices_waiter(&service->devices, i);
+		(void)pthread_mutex_unlock(&service->lock);
+		err = waiter >= 0 ? dev_waiter_wait(waiter, lease->byte) : waiter == -ENOENT ? 0 : waiter;
+		if (waiter >= 0)
+			(void)close(waiter);
+	}
+	return err;
 }
 
 void service_lease_gone(struct lease *lease)

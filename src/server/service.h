@@ -86,10 +86,13 @@ void service_refuse(struct service_reply *out, const struct proto_req *req, int 
 
 /* service_disconnect - nobody will send for it any more. True: it has ended. False: the kernel still maps the device on its
  * behalf, and leases are wanted.
- * service_lease_wanted - after each request, and that: a lease that something waits for, each once; null: no more. Wait with
- * devices_lease_wait(service_devices(), lease->byte), then call service_lease_gone(), which may end the session. */
+ * service_lease_wanted - after each request, and that: a lease that something waits for, each once; null: no more. Ask
+ * with service_lease_probe() (as dev_lease_probe()), or wait with service_lease_wait() (as dev_lease_wait()), which takes no lock
+ * while it waits; then call service_lease_gone(), which may end the session. */
 bool service_disconnect(struct session *session);
 struct lease *service_lease_wanted(struct session *session);
+int service_lease_probe(struct service *service, const struct lease *lease);
+int service_lease_wait(struct service *service, const struct lease *lease);
 void service_lease_gone(struct lease *lease);
 /* The same for an embedded pool, where the kernel need not be asked. False, nothing changed: it maps. */
 bool service_end_embedded(struct session *session);

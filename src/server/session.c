@@ -83,7 +83,7 @@ static int make_event(struct session *session, int *client_fd)
 int session_greet(struct session *session, int fds[PROTO_MAX_FDS])
 {
 	struct service *service = session->service;
-	unsigned n = service->devices.n;
+	unsigned n = devices_count(&service->devices);
 	int *words_fd = &fds[n], *event_fd = &fds[n + 1];
 	char name[SESSION_COMMAND_MAX];
 	session_read_command(session);

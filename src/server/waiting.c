@@ -2,9 +2,9 @@
 /*
  * waiting.c - what the loop waits for without standing still: leases that are still held, and drains.
  *
- * A lease: a thread blocks in devices_lease_wait() until the kernel maps the device for that holder nowhere any more, and puts
+ * A lease: a thread blocks in service_lease_wait() until the kernel maps the device for that holder nowhere any more, and puts
  * the lease on the list of answers. There is no other way to end a holder, and no clock. Where no thread can be had, the
- * loop asks the kernel again (devices_lease_probe) once a second until one can.
+ * loop asks the kernel again (service_lease_probe) once a second until one can.
  *
  * A drain: whatever is let go of is, by a request or by the end of a lease, and both come through the loop, which looks after
  * each round. Deadlines of those who wait are the loop's timeout.
@@ -48,7 +48,7 @@ static void *lease_thread(void *arg)
 	struct lease *lease = arg;
 	struct loop *loop = lease->waiter;
 	do
-		lease->answer = devices_lease_wait(service_devices(loop->service), lease->byte);
+		lease->answer = service_lease_wait(loop->service, lease);
 	while (lease->answer == -EINTR);
 	(void)pthread_mutex_lock(&loop->answers_lock);
 	TAILQ_INSERT_TAIL(&loop->answers, lease, link);
@@ -82,7 +82,7 @@ void waiting_retry(struct loop *loop)
 	TAILQ_CONCAT(&again, &loop->unwatched, link);
 	while ((lease = TAILQ_FIRST(&again)) != NULL) {
 		TAILQ_REMOVE(&again, lease, link);
-		if (devices_lease_probe(service_devices(loop->service), lease->byte) != 1) {
+		if (service_lease_probe(loop->service, lease) != 1) {
 			watch_lease(loop, lease);
 			continue;
 		}

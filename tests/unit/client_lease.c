@@ -97,6 +97,49 @@ static void a_lease_with_another_number_of_descriptors_is_none(void **state)
 	assert_int_equal(fake_count_fds(), fds);
 }
 
+/* A device has come, and the mapping lies on it. */
+static void what_is_older_than_a_mapping_is_asked_for_first(void **state)
+{
+	(void)state;
+	unsigned fds = fake_count_fds();
+	assert_int_equal(fake.calls[PROTO_LEASE], 1); /* the fixture's */
+	fake.hello.ndevices = 3;
+	fake.hello.devices[1] = PROTO_DEVICE_NONE;
+	fake.hello.generation = 5;
+	fake.generation = 4; /* it has changed again meanwhile */
+	for (unsigned i = 0; i < PIECES; i++)
+		fake.rep.u.map.pieces[i].device = 2;
+	struct pgmap_mapping *mapping = map_it();
+	assert_int_equal(fake.last[PROTO_LEASE].flags, PROTO_LEASE_READ | PROTO_LEASE_WRITE);
+	assert_int_equal(fake_count_fds(), fds + 2); /* one more device, to read and to write */
+	assert_int_equal(client->lease.read[1].fd, -1);
+	fake.generation = 5;
+	assert_int_equal(unmap_it(mapping), 0);
+	assert_int_equal(unmap_it(map_it()), 0);
+	assert_int_equal(fake.calls[PROTO_LEASE], 2);
+	fake.rep.u.map.pieces[0].device = 1; /* there is none */
+	assert_refused(-EPROTO);
+	fake.rep.u.map.pieces[0].device = 2;
+	fake.hello.devices[0] = PROTO_DEVICE_NONE; /* it has gone */
+	fake.hello.generation = fake.generation = 6;
+	assert_int_equal(unmap_it(map_it()), 0);
+	assert_int_equal(fake_count_fds(), fds);
+	assert_int_equal(client->lease.read[0].fd, -1);
+}
+
+static void what_cannot_be_had_or_stays_old_is_a_refusal(void **state)
+{
+	(void)state;
+	fake.generation = 1;
+	fake.lease_error = -EMFILE;
+	assert_refused(-EMFILE);
+	assert_int_equal(fake.calls[PROTO_LEASE], 2);
+	fake.lease_error = 0;
+	assert_refused(-EPROTO); /* it says that there is nothing new */
+	fake.hello.generation = 1;
+	assert_int_equal(unmap_it(map_it()), 0);
+}
+
 int main(void)
 {
 #define A_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -106,6 +149,8 @@ int main(void)
 		A_TEST(a_lease_that_cannot_be_had_is_said),
 		A_TEST(what_is_mapped_moves_to_the_new_lease),
 		A_TEST(a_lease_with_another_number_of_descriptors_is_none),
+		A_TEST(what_is_older_than_a_mapping_is_asked_for_first),
+		A_TEST(what_cannot_be_had_or_stays_old_is_a_refusal),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

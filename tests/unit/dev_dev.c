@@ -109,6 +109,74 @@ static void leases_that_ended_leave_no_lock(void **state)
 	dev_close(dev);
 }
 
+enum { BYTE = 7 };
+
+static const char *spec_of(int fd)
+{
+	static char spec[32];
+	(void)snprintf(spec, sizeof(spec), "memfd:fd=%d", fd);
+	return spec;
+}
+
+/* Nobody waits for a device that is closed, but for the one who waits already; and it keeps nobody from having it. */
+static void a_close_lets_go_of_all_locks_while_somebody_waits(void **state)
+{
+	(void)state;
+	char why[DEV_WHY_MAX];
+	struct dev *the_dev;
+	assert_int_equal(dev_open("memfd:size=4K,page=4K", &the_dev, why), 0);
+	int fd = dup(the_dev->fd), waiter = dev_lease_waiter(the_dev);
+	assert_true(fd >= 0 && waiter >= 0);
+	dev_close(the_dev);
+	assert_int_equal(dev_open(spec_of(fd), &the_dev, why), 0);
+	assert_int_equal(dev_waiter_wait(waiter, 0), -EINVAL);
+	assert_int_equal(close(waiter) | close(fd), 0);
+	dev_close(the_dev);
+}
+
+/* A client has a descriptor still from when this server had the device before. */
+static void what_own_clients_hold_still_keeps_nobody_out(void **state)
+{
+	(void)state;
+	static const uint64_t bytes[] = {3, BYTE, BYTE + 1, 40};
+	const struct dev_own own = {bytes, 4}, wrong[] = {{bytes, 1}, {bytes + 2, 2}, {NULL, 0}};
+	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = BYTE, .l_len = 1};
+	char why[DEV_WHY_MAX];
+	struct dev *the_dev;
+	assert_int_equal(dev_open("memfd:size=4K,page=4K", &the_dev, why), 0);
+	int fd = dup(the_dev->fd), stale = dev_open_lease(the_dev, BYTE, true);
+	assert_true(fd >= 0 && stale >= 0);
+	dev_close(the_dev);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(dev_open_again(spec_of(fd), &wrong[i], &the_dev, why), -EBUSY);
+		assert_non_null(strstr(why, "still map it"));
+	}
+	assert_int_equal(fcntl(stale, F_OFD_SETLK, &whole), 0); /* no lease: it keeps its owner from having one */
+	assert_int_equal(dev_open_again(spec_of(fd), &own, &the_dev, why), -EBUSY);
+	assert_non_null(strstr(why, "somebody else locks"));
+	whole.l_type = F_RDLCK;
+	assert_int_equal(fcntl(stale, F_OFD_SETLK, &whole), 0);
+	assert_int_equal(dev_open_again(spec_of(fd), &own, &the_dev, why), 0);
+	assert_int_equal(dev_lease_probe(the_dev, BYTE), 0); /* it is seen: who ends is waited for */
+	for (off_t byte = 0; byte < 50; byte++) {            /* nothing else is to be had, whose it ever may be */
+		whole.l_start = byte;
+		whole.l_type = F_WRLCK;
+		assert_int_equal(fcntl(stale, F_OFD_SETLK, &whole), byte == BYTE ? 0 : -1);
+		whole.l_type = F_RDLCK;
+		assert_int_equal(fcntl(stale, F_OFD_SETLK, &whole), byte == BYTE ? 0 : -1);
+	}
+	int fresh = dev_join_lease(the_dev, BYTE, false), other = dev_join_lease(the_dev, 40, true);
+	assert_true(fresh >= 0 && other >= 0);
+	assert_int_equal(close(stale), 0);
+	assert_int_equal(dev_lease_probe(the_dev, BYTE), 0);
+	assert_int_equal(close(fresh), 0);
+	assert_int_equal(dev_lease_probe(the_dev, BYTE), 1);
+	assert_int_equal(dev_lease_probe(the_dev, 40), 0);
+	assert_int_equal(close(other) | close(fd), 0);
+	assert_int_equal(dev_lease_wait(the_dev, 40), 0);
+	dev_close(the_dev);
+}
+
 static void close_of_nothing_is_nothing(void **state)
 {
 	(void)state;
@@ -123,6 +191,8 @@ int main(void)
 		cmocka_unit_test(bad_specs_are_refused_and_say_why),
 		cmocka_unit_test(the_kinds_can_be_listed),
 		cmocka_unit_test(leases_that_ended_leave_no_lock),
+		cmocka_unit_test(a_close_lets_go_of_all_locks_while_somebody_waits),
+		cmocka_unit_test(what_own_clients_hold_still_keeps_nobody_out),
 		cmocka_unit_test(close_of_nothing_is_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

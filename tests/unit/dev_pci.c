@@ -91,14 +91,14 @@ static void it_is_enabled_once_it_is_ours_and_disabled_in_the_end(void **state)
 	char why[DEV_WHY_MAX] = "";
 	struct dev *dev = opened("0000:00:04.0/2");
 	assert_enabled("0\n");
-	assert_int_equal(dev_guard(dev, why), 0);
+	assert_int_equal(dev_guard(dev, NULL, why), 0);
 	assert_int_equal(dev->take(dev, why), 0);
 	assert_enabled("1\n");
 	dev_close(dev);
 	assert_enabled("0\n");
 	write_at("enable", "2\n"); /* others have it enabled, and go on */
 	dev = opened("0000:00:04.0/2");
-	assert_int_equal(dev_guard(dev, why), 0);
+	assert_int_equal(dev_guard(dev, NULL, why), 0);
 	assert_int_equal(dev->take(dev, why), 0);
 	dev_close(dev);
 	assert_enabled("2\n");

@@ -46,6 +46,7 @@ struct fake {
 	int lease_fd; /* as last given, and the client's */
 	int lease_error;
 	unsigned lease_fds_less;
+	uint64_t generation; /* of a reply to MAP */
 	uint64_t segment_bytes;
 };
 
@@ -77,10 +78,12 @@ static inline void fake_answer_hello(struct fake *fake, struct transport_reply *
 /* The same device again. */
 static inline void fake_answer_lease(struct fake *fake, const struct proto_req *req, struct transport_reply *reply)
 {
-	unsigned n = !!(req->flags & PROTO_LEASE_NEXT) + !!(req->flags & PROTO_LEASE_WRITE);
+	unsigned n = !!(req->flags & (PROTO_LEASE_NEXT | PROTO_LEASE_READ)) + !!(req->flags & PROTO_LEASE_WRITE);
+	reply->rep.u.hello = fake->hello;
 	reply->rep.error = fake->lease_error;
 	if (fake->lease_error)
 		return;
+	n *= lease_ndescriptors(&fake->hello);
 	for (; reply->nfds < n - fake->lease_fds_less; reply->nfds++)
 		reply->fds[reply->nfds] = fcntl(fake->lease_fd, F_DUPFD_CLOEXEC, 0);
 	fake->lease_fd = reply->fds[0];

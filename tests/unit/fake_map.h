@@ -36,11 +36,13 @@ static inline int answer_map(struct fake *f, const struct proto_req *req, struct
 {
 	if (req->type == PROTO_MAP || req->type == PROTO_OPEN_MAP) {
 		reply->rep.handle = 77;
+		reply->rep.count = f->generation;
 		reply->rep.u.map = f->rep.u.map;
 		return f->err;
 	}
 	reply->rep.handle = req->type == PROTO_OPEN ? 5 : 0;
-	reply->rep.error = req->type == PROTO_UNMAP ? f->rep.error : 0;
+	if (req->type == PROTO_UNMAP)
+		reply->rep.error = f->rep.error;
 	return 0;
 }
 

@@ -43,7 +43,7 @@ static void let_fall(int fd)
 	assert_non_null(lease);
 	assert_int_equal(devices_lease_probe(&service->devices, lease->byte), 0);
 	assert_int_equal(close(fd), 0);
-	assert_int_equal(devices_lease_wait(&service->devices, lease->byte), 0);
+	assert_int_equal(service_lease_wait(service, lease), 0);
 	service_lease_gone(lease);
 }
 
@@ -244,7 +244,8 @@ static void a_lease_that_cannot_be_had_leaves_nothing(void **state)
 		assert_int_equal(err, -EMFILE);
 	}
 	assert_int_equal(ask(&me, &nothing), -EINVAL);
-	for (unsigned bit = 2; bit < 32; bit++)
+	assert_int_equal(ask_lease(&me, PROTO_LEASE_NEXT | PROTO_LEASE_READ), -EINVAL);
+	for (unsigned bit = 3; bit < 32; bit++)
 		assert_int_equal(ask_lease(&me, UINT32_C(1) << bit), -EINVAL);
 	assert_int_equal(open_descriptors(), before);
 	assert_int_equal(me.session->nleases, 1);

@@ -134,7 +134,7 @@ static void a_greeting_that_fails_leaves_no_byte_that_a_client_could_take_first(
 	int others[PROTO_MAX_FDS];
 	struct session *other = service_connect(service, getpid(), getuid());
 	int writable;
-	assert_int_equal(lease_join(session, true, &writable), 0);
+	assert_int_equal(lease_join(session, false, true, &writable), 0);
 	assert_non_null(other);
 	for (unsigned long nth = 1;; nth++) {
 		failing_begin(nth, false);
