@@ -161,7 +161,7 @@ int space_get(struct space *space, const struct space_wish *wish, struct block_l
 
 static void count_free(const struct space *space, struct buddy *buddy, uint64_t by_order[PGMAP_MAX_ORDER + 1])
 {
-	unsigned max_order = space->places.max_order;
+	unsigned max_order = places_now(&space->places)->max_order;
 	for (unsigned order = 0; order <= max_order; order++)
 		by_order[order] += buddy->count[order];
 	for (unsigned order = max_order + 1; order <= BLOCK_MAX_ORDER; order++) {

@@ -106,7 +106,8 @@ static int walk_devices(const struct fsdax *fs, const struct walk *all)
 			end++;
 		walk.blocks = all->blocks + first;
 		walk.n = end - first;
-		err = pgmap_for_each_held(fs->space.places.devices[walk.blocks->device].span.pgmap, look_up, &walk);
+		err = pgmap_for_each_held(places_now(&fs->space.places)->devices[walk.blocks->device].span.pgmap,
+					  look_up, &walk);
 	}
 	return err;
 }

@@ -436,14 +436,14 @@ PGMAP_PUBLIC int fsdax_readdir(struct fsdax *fs, const char *path,
 
 PGMAP_PUBLIC unsigned fsdax_ndevices(const struct fsdax *fs)
 {
-	return fs->space.places.ndevices;
+	return places_now(&fs->space.places)->ndevices;
 }
 
 PGMAP_PUBLIC int fsdax_device(const struct fsdax *fs, unsigned i, struct fsdax_device *out)
 {
-	if (!fs || !out || i >= fs->space.places.ndevices)
+	if (!fs || !out || i >= places_now(&fs->space.places)->ndevices)
 		return -EINVAL;
-	const struct places_device *device = &fs->space.places.devices[i];
+	const struct places_device *device = &places_now(&fs->space.places)->devices[i];
 	*out = (struct fsdax_device){
 		.pgmap = device->span.pgmap,
 		.name = dax_name(device->memory),

@@ -29,7 +29,7 @@ struct pgmap_holder *holder_on(struct charged holder, unsigned device)
 int holder_check(const struct fsdax *fs, struct charged holder)
 {
 	if (holder.one)
-		return fs->space.places.ndevices > 1 ? -EINVAL : 0;
+		return places_now(&fs->space.places)->ndevices > 1 ? -EINVAL : 0;
 	if (holder.all && holder.all->fs != fs)
 		return -EINVAL;
 	return holder.all && atomic_load_explicit(&holder.all->ended, memory_order_relaxed) ? -ESHUTDOWN : 0;
@@ -56,11 +56,11 @@ PGMAP_PUBLIC int fsdax_holder_create(struct fsdax *fs, const char *name, struct 
 {
 	if (!fs || !name || !out)
 		return -EINVAL;
-	const struct places *places = &fs->space.places;
-	struct fsdax_holder *holder = calloc(1, sizeof(*holder) + places->ndevices * sizeof(struct pgmap_holder *));
+	const struct places_table *table = places_now(&fs->space.places);
+	struct fsdax_holder *holder = calloc(1, sizeof(*holder) + table->ndevices * sizeof(struct pgmap_holder *));
 	int err = holder ? 0 : -ENOMEM;
-	for (; !err && holder->n < places->ndevices; holder->n += !err)
-		err = pgmap_holder_create(places->devices[holder->n].span.pgmap, name, &holder->on[holder->n]);
+	for (; !err && holder->n < table->ndevices; holder->n += !err)
+		err = pgmap_holder_create(table->devices[holder->n].span.pgmap, name, &holder->on[holder->n]);
 	if (err && holder)
 		(void)end_all(holder);
 	if (err) {
@@ -115,9 +115,9 @@ PGMAP_PUBLIC const char *fsdax_holder_name(const struct fsdax_holder *holder)
 
 PGMAP_PUBLIC struct pgmap_holder *fsdax_holder_of(const struct fsdax_holder *holder, const struct pgmap *pgmap)
 {
-	const struct places *places = &holder->fs->space.places;
+	const struct places_table *table = places_now(&holder->fs->space.places);
 	for (unsigned i = 0; i < holder->n; i++) {
-		if (places->devices[i].span.pgmap == pgmap)
+		if (table->devices[i].span.pgmap == pgmap)
 			return holder->on[i];
 	}
 	return NULL;

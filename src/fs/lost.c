@@ -77,11 +77,11 @@ static void look_at(struct space *space, uint64_t from, uint64_t end)
 
 void space_damage(struct space *space, uint64_t page, uint64_t npages)
 {
-	const struct places *places = &space->places;
 	(void)pthread_mutex_lock(&space->lock);
+	const struct places_table *table = places_now(&space->places);
 	atomic_store_explicit(&space->places.damaged, true, memory_order_relaxed);
-	for (size_t i = 0; i < places->nsegments; i++) {
-		const struct places_segment *segment = &places->segments[i];
+	for (size_t i = 0; i < table->nsegments; i++) {
+		const struct places_segment *segment = &table->segments[i];
 		uint64_t from = page > segment->page ? page : segment->page, end = segment->page + segment->npages;
 		end = page + npages < end ? page + npages : end;
 		if (from < end)

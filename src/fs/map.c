@@ -104,7 +104,7 @@ static void add_piece(const struct fsdax *fs, struct fsdax_map *map, const struc
 	uint64_t end = block_end(extent) < map->end_page ? block_end(extent) : map->end_page;
 	const struct places *places = &fs->space.places;
 	struct spot spot = places_spot(places, extent->off + (from - extent->key));
-	const struct dax_span *span = &places->devices[spot.device].span;
+	const struct dax_span *span = &places_now(places)->devices[spot.device].span;
 	struct fsdax_piece piece = {
 		.file_offset_bytes = from << PGMAP_PAGE_SHIFT,
 		.device_offset_bytes = span->fd_offset_bytes + ((spot.pgoff - span->pgmap_pgoff) << PGMAP_PAGE_SHIFT),

@@ -27,7 +27,8 @@ bool space_piece_find(struct space *space, enum stock_state state, uint64_t from
 		if (at == UINT64_MAX)
 			return false;
 		const struct block *block = shelf_covering(&space->shelf, at);
-		uint64_t run = stock_run(&space->stock, at, block ? block_end(block) : space->places.end, &state);
+		uint64_t run = stock_run(&space->stock, at, block ? block_end(block) : places_now(&space->places)->end,
+					 &state);
 		uint64_t n = block ? piece_pages(space, at, run, most_pages, budget_pages) : 0;
 		if (n) {
 			space->wiping = at;

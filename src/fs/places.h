@@ -12,7 +12,14 @@
  * Which pages are lost - their device dead, or their data gone - is asked of the devices, and nothing of it is kept here:
  * so it needs no memory to be known, and cannot be out of date. places_damaged() says whether it is worth asking.
  *
- * Thread safety: it does not change but for `damaged`, which is set once.
+ * Devices come and go (grow.c, leave.c). What says where they are is a table that is never changed once it is published, nor
+ * freed before the pool is; a change publishes another, under the space's lock. Everybody else reads without a lock, and is
+ * right because a number that he may ask about is of a device that is there for as long as he asks: he has it from a block or a
+ * folio, which keep their device from leaving, and was given it after the table that has it was published. So he finds that table
+ * or a later one, and they all say the same of this number. Numbers are never used again, nor do pages of the stack mean another
+ * device: what somebody still remembers of one that has left matches nothing. Indexes of devices are used again.
+ *
+ * Thread safety: any thread; places_publish() under the space's lock.
  */
 #ifndef PGMAP_FS_PLACES_H
 #define PGMAP_FS_PLACES_H
@@ -27,8 +34,8 @@
 
 /* A memory that the pool has pages on: one pgmap, one descriptor. */
 struct places_device {
-	const struct dax_device *memory;
-	struct dax_span span; /* all of it */
+	const struct dax_device *memory; /* null: none has this index now */
+	struct dax_span span;            /* all of it */
 };
 
 struct places_segment {
@@ -40,21 +47,32 @@ struct places_segment {
 	unsigned granule_order; /* whole granules, by the pool's numbers too */
 };
 
-struct places {
-	struct dax_device *dax;
-	struct pgmap *only; /* of the one memory that all lies on, whose pgoffs are the pool's numbers; or null */
-	struct places_segment *segments;
+struct places_table {
+	struct places_table *older;
+	struct places_segment *segments; /* ascending, by number and by page */
 	size_t nsegments;
 	struct places_device *devices;
-	unsigned ndevices;
-	uint64_t base, end; /* the first number, and the one behind the last */
-	uint64_t npages;
+	unsigned ndevices;      /* indexes, of which some may be free */
+	uint64_t end;           /* the number behind the last that ever was one */
+	uint64_t npages;        /* of all segments */
 	unsigned max_order;     /* the least of any segment's */
 	unsigned granule_order; /* the least of any segment's, */
 	bool mixed;             /* and some have a bigger one */
-	bool resident;          /* some of it is: dax_params.resident */
+};
+
+struct places {
+	struct dax_device *dax;
+	_Atomic(struct pgmap *)
+		only; /* of the one memory that all lies on, whose pgoffs are the pool's numbers; or null */
+	_Atomic(struct places_table *) table;
+	uint64_t base; /* the first number */
 	_Atomic bool damaged;
 };
+
+static inline const struct places_table *places_now(const struct places *places)
+{
+	return atomic_load_explicit(&places->table, memory_order_acquire);
+}
 
 /* A page in its pgmap, and which device that is. */
 struct spot {
@@ -67,16 +85,27 @@ struct spot {
 int places_init(struct places *places, struct dax_device *dax);
 void places_exit(struct places *places);
 
+/* places_with - the table to come with this device behind the others, all of it, by the pages that it will have there; *index: its
+ * own. -EINVAL it lies on several memories, or cannot have folios; -ENOMEM. places_without - that without this device; null: no
+ * memory. places_publish - from now on. places_forget - one that was not published. */
+int places_with(const struct places *places, struct dax_device *dax, struct places_table **out, unsigned *index);
+struct places_table *places_without(const struct places *places, unsigned index);
+void places_publish(struct places *places, struct places_table *table);
+void places_forget(struct places_table *table);
+
 struct spot places_find_spot(const struct places *places, uint64_t off);
 static inline struct spot places_spot(const struct places *places, uint64_t off)
 {
-	return places->only ? (struct spot){places->only, off, 0} : places_find_spot(places, off);
+	/* Relaxed: who asks about a page of another device has its number from after it was set to null. */
+	struct pgmap *only = atomic_load_explicit(&places->only, memory_order_relaxed);
+	return only ? (struct spot){only, off, 0} : places_find_spot(places, off);
 }
 
 /* A page of the device, as dax_populate() and the like count, and back. places_run: so many of these pages lie on one memory, one
  * after the other; *addr is where they are mapped here, or null. */
 uint64_t places_page(const struct places *places, uint64_t off);
 uint64_t places_off(const struct places *places, uint64_t page);
+bool places_has(const struct places *places, uint64_t page); /* or it is in a gap, or yet to come */
 uint64_t places_run(const struct places *places, uint64_t off, uint64_t npages, char **addr);
 /* places_descriptor - where a page is to be mapped from: the descriptor, and the offset in it. */
 int places_descriptor(const struct places *places, uint64_t off, uint64_t *offset_bytes);
@@ -84,14 +113,15 @@ int places_descriptor(const struct places *places, uint64_t off, uint64_t *offse
 unsigned places_find_order(const struct places *places, uint64_t off, unsigned order);
 static inline unsigned places_order(const struct places *places, uint64_t off, unsigned order)
 {
-	return order <= places->max_order ? order : places_find_order(places, off, order);
+	return order <= places_now(places)->max_order ? order : places_find_order(places, off, order);
 }
 
 /* places_granule - the smallest block that can be mapped by itself here. */
 unsigned places_find_granule(const struct places *places, uint64_t off);
 static inline unsigned places_granule(const struct places *places, uint64_t off)
 {
-	return places->mixed ? places_find_granule(places, off) : places->granule_order;
+	const struct places_table *table = places_now(places);
+	return table->mixed ? places_find_granule(places, off) : table->granule_order;
 }
 
 /* Of pages that are lost. */

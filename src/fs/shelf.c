@@ -7,11 +7,12 @@
 
 int shelf_init(struct shelf *shelf, const struct places *places)
 {
+	const struct places_table *table = places_now(places);
 	int err = 0;
 	memset(shelf, 0, sizeof(*shelf));
 	shelf->places = places;
-	for (size_t i = 0; i < places->nsegments && !err; i++) {
-		const struct places_segment *segment = &places->segments[i];
+	for (size_t i = 0; i < table->nsegments && !err; i++) {
+		const struct places_segment *segment = &table->segments[i];
 		shelf->granules |= 1U << segment->granule_order;
 		err = buddy_add(&shelf->at[segment->granule_order], segment->base, segment->npages);
 	}

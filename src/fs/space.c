@@ -13,12 +13,16 @@
 static void find_resident(struct space *space)
 {
 	const struct places *places = &space->places;
-	for (size_t i = 0; i < places->nsegments; i++) {
-		const struct places_segment *segment = &places->segments[i];
+	const struct places_table *table = places_now(places);
+	bool some = false;
+	for (unsigned i = 0; i < table->ndevices; i++)
+		some = some || table->devices[i].span.resident;
+	for (size_t i = 0; some && i < table->nsegments; i++) {
+		const struct places_segment *segment = &table->segments[i];
 		for (uint64_t at = segment->base, n; at < segment->base + segment->npages; at += n) {
 			char *addr;
 			n = places_run(places, at, segment->base + segment->npages - at, &addr);
-			if (!places->devices[places_spot(places, at).device].span.resident)
+			if (!table->devices[places_spot(places, at).device].span.resident)
 				continue;
 			stock_set(&space->stock, at, n, STOCK_DIRTY);
 			space->resident += n;
@@ -31,15 +35,14 @@ static void find_resident(struct space *space)
 static int init_free(struct space *space)
 {
 	const struct places *places = &space->places;
-	int err = stock_init(&space->stock, places->base, places->end - places->base, space->granule_order);
+	int err = stock_init(&space->stock, places->base, places_now(places)->end - places->base, space->granule_order);
 	if (err)
 		return err;
 	err = shelf_init(&space->shelf, places);
-	if (err) {
+	if (err)
 		stock_exit(&space->stock);
-	} else if (places->resident) {
+	else
 		find_resident(space);
-	}
 	return err;
 }
 
@@ -51,8 +54,8 @@ int space_init(struct space *space, struct dax_device *dax)
 		return err;
 	space->dax = dax;
 	space->base = space->places.base;
-	space->pages = dax_npages(dax);
-	space->granule_order = space->places.granule_order;
+	space->pages = places_now(&space->places)->npages;
+	space->granule_order = places_now(&space->places)->granule_order;
 	RB_INIT(&space->waiting);
 	RB_INIT(&space->gone);
 	RB_INIT(&space->bad);

@@ -55,7 +55,7 @@ static enum job begin(struct space *space, uint64_t *cursor)
 	if (over && (space_piece_begin(space, STOCK_DIRTY, *cursor, PIECE_PAGES, over) ||
 		     space_piece_begin(space, STOCK_CLEAN, space->base, PIECE_PAGES, over)))
 		return DISCARD;
-	if ((over && !space->places.mixed) || clean_pages(space) >= wanted(space))
+	if ((over && !places_now(&space->places)->mixed) || clean_pages(space) >= wanted(space))
 		return NOTHING;
 	if (space_piece_begin(space, STOCK_DIRTY, *cursor, PIECE_PAGES, UINT64_MAX))
 		return WIPE;

@@ -25,7 +25,7 @@ static void assert_same_place(struct dax_device *dax, uint64_t page)
 	assert_int_equal(dax_direct_access(dax, page, 1, &span), 1);
 	assert_ptr_equal(spot.pgmap, span.pgmap);
 	assert_int_equal(spot.pgoff, span.pgmap_pgoff);
-	assert_ptr_equal(places.devices[spot.device].span.pgmap, span.pgmap);
+	assert_ptr_equal(places_now(&places)->devices[spot.device].span.pgmap, span.pgmap);
 	assert_int_equal(places_run(&places, off, 1, &addr), 1);
 	assert_ptr_equal(addr, span.addr);
 	assert_int_equal(places_descriptor(&places, off, &offset_bytes), span.fd);
@@ -37,11 +37,11 @@ static void assert_same_place(struct dax_device *dax, uint64_t page)
 static void assert_places(struct dax_device *dax)
 {
 	assert_int_equal(places_init(&places, dax), 0);
-	assert_int_equal(places.npages, dax_npages(dax));
-	for (uint64_t page = 0; page < places.npages; page++)
+	assert_int_equal(places_now(&places)->npages, dax_npages(dax));
+	for (uint64_t page = 0; page < places_now(&places)->npages; page++)
 		assert_same_place(dax, page);
-	for (size_t i = 1; i < places.nsegments; i++) {
-		const struct places_segment *last = &places.segments[i - 1], *next = last + 1;
+	for (size_t i = 1; i < places_now(&places)->nsegments; i++) {
+		const struct places_segment *last = &places_now(&places)->segments[i - 1], *next = last + 1;
 		assert_true(last->base + last->npages < next->base); /* free blocks do not meet */
 	}
 }
@@ -74,10 +74,10 @@ static void c6_4_parts_of_a_linear_stack_are_apart(void **state)
 	assert_int_equal(dax_create_linear(parts, 3, NULL, &dax), 0);
 	assert_places(dax);
 	assert_null(places.only);
-	assert_int_equal(places.nsegments, 3);
-	assert_int_equal(places.ndevices, 3);
-	assert_int_equal(places.max_order, PGMAP_MAX_ORDER);
-	assert_ptr_equal(places.devices[0].span.pgmap, dax_pgmap(pool.parts[2].dax));
+	assert_int_equal(places_now(&places)->nsegments, 3);
+	assert_int_equal(places_now(&places)->ndevices, 3);
+	assert_int_equal(places_now(&places)->max_order, PGMAP_MAX_ORDER);
+	assert_ptr_equal(places_now(&places)->devices[0].span.pgmap, dax_pgmap(pool.parts[2].dax));
 	places_exit(&places);
 	assert_int_equal(dax_destroy(dax), 0);
 	pool_parts_close(&pool);
@@ -87,7 +87,7 @@ static void c6_4_parts_of_a_linear_stack_are_apart(void **state)
 static void assert_blocks_whole(unsigned order)
 {
 	char *addr;
-	for (uint64_t page = 0; page < places.npages; page += UINT64_C(1) << order) {
+	for (uint64_t page = 0; page < places_now(&places)->npages; page += UINT64_C(1) << order) {
 		uint64_t off = places_off(&places, page);
 		assert_int_equal(places_order(&places, off, PGMAP_MAX_ORDER), order);
 		assert_int_equal(places_run(&places, off, UINT64_C(1) << order, &addr), UINT64_C(1) << order);
@@ -99,14 +99,14 @@ static void c6_4_no_folio_leaves_a_chunk_of_a_stripe(void **state)
 	(void)state;
 	pool_open_stack(&pool, equal_sizes, 512, NULL);
 	assert_places(pool.dax);
-	assert_int_equal(places.max_order, 9);
+	assert_int_equal(places_now(&places)->max_order, 9);
 	assert_blocks_whole(9);
 	places_exit(&places);
 	assert_int_equal(pool_statfs(&pool).free_by_order[9], 6);
 	pool_close_stack(&pool);
 	pool_open_stack(&pool, equal_sizes, 4, NULL);
 	assert_places(pool.dax);
-	assert_int_equal(places.max_order, 2);
+	assert_int_equal(places_now(&places)->max_order, 2);
 	assert_blocks_whole(2);
 	places_exit(&places);
 	assert_int_equal(pool_statfs(&pool).free_by_order[2], 768);
@@ -316,7 +316,7 @@ static void c6_7_c6_10_files_on_odd_stacks(void **state)
 	(void)state;
 	pool_open_stack(&pool, odd, 6, NULL);
 	assert_places(pool.dax);
-	assert_int_equal(places.max_order, 1);
+	assert_int_equal(places_now(&places)->max_order, 1);
 	places_exit(&places);
 	use_files();
 	pool_close_stack(&pool);
