@@ -164,7 +164,7 @@ int dax_kill(struct dax_device *dax);
  * dax_zero_range - pages read as zero, and keep their memory; those that had lost their data are good again where the device
  * can clear them.
  * -EINVAL no pages, -ERANGE, -ENXIO dead (not dax_discard: a dying device still takes pages back), -EOPNOTSUPP, or what the
- * device says. On a stack, what comes before the page that failed has been done. */
+ * device says. On a stack, what comes before the piece that failed (a part of it, or a chunk of a stripe) has been done. */
 int dax_populate(struct dax_device *dax, uint64_t pgoff, uint64_t npages);
 int dax_discard(struct dax_device *dax, uint64_t pgoff, uint64_t npages);
 int dax_zero_range(struct dax_device *dax, uint64_t pgoff, uint64_t npages);
@@ -271,7 +271,8 @@ enum { DAX_LOG_NO_DIRECT = 1 }; /* direct accesses answer -EOPNOTSUPP: nothing i
  * dax_log_mark - an entry for whoever reads the log. -ENOMEM.
  * dax_log_for_each - fn for each entry, oldest first; it may not call this device. Not zero ends and is returned.
  * dax_log_replay - the first so many entries (or all) done again on another device: a state that a crash could have left if
- * all writes before a flush are among them. A discard becomes zeros. And what copies and zeros answer; -EIO a short copy.
+ * all writes before a flush are among them. A discard becomes zeros. -EINVAL also what is written to it is logged by this one.
+ * And what copies and zeros answer; -EIO a short copy.
  * dax_log_clear - forget all entries.
  */
 int dax_create_log(struct dax_device *lower, unsigned flags, const char *name, struct dax_device **out);

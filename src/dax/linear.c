@@ -278,23 +278,12 @@ PGMAP_PUBLIC int dax_linear_remove(struct dax_device *linear, struct dax_device 
 	return err;
 }
 
-static bool stands_on(const struct dax_device *dax, const struct dax_device *memory)
-{
-	if (dax == memory)
-		return true;
-	for (size_t i = 0; i < dax->nlinks; i++) {
-		if (stands_on(dax->links[i].lower, memory))
-			return true;
-	}
-	return false;
-}
-
 struct dax_device *linear_part_on(const struct dax_device *dax, const struct dax_device *memory)
 {
 	struct dax_device *part = NULL;
 	(void)pthread_mutex_lock(&device_tree);
 	for (size_t i = 0; i < dax->nlinks && !part; i++) {
-		if (stands_on(dax->links[i].lower, memory))
+		if (stack_stands_on(dax->links[i].lower, memory))
 			part = dax->links[i].lower;
 	}
 	(void)pthread_mutex_unlock(&device_tree);

@@ -221,7 +221,12 @@ static int replay_one(const struct dax_log_entry *entry, void *arg)
 PGMAP_PUBLIC int dax_log_replay(struct dax_device *dax, uint64_t entries, struct dax_device *target)
 {
 	struct replay replay = {target, entries};
-	if (!target || target == dax)
+	if (!check(dax) || !target)
+		return -EINVAL;
+	(void)pthread_mutex_lock(&device_tree);
+	bool logged = stack_stands_on(target, dax);
+	(void)pthread_mutex_unlock(&device_tree);
+	if (logged)
 		return -EINVAL;
 	int err = dax_log_for_each(dax, replay_one, &replay);
 	return err < 0 ? err : 0;

@@ -277,7 +277,7 @@ static int64_t memory_io(struct dax_device *dax, const struct io *io)
 	case IO_WRITE:
 		return copy(memory, io);
 	case IO_ZERO:
-		if (!memory->params.addr && record_is_clean(memory->record))
+		if (!memory->params.addr && good_bytes(memory, io) == io->len_bytes)
 			return zero_by_ops(memory, io);
 		break;
 	case IO_RECOVER:
@@ -348,11 +348,12 @@ static const size_t first_ops_bytes = offsetof(struct dax_device_ops, flush);
 
 static int take_params(const struct dax_params *given, struct dax_params *params)
 {
-	if (!given || given->params_bytes < first_params_bytes || given->params_bytes > sizeof(*params))
+	if (!given || (given->params_bytes != first_params_bytes && given->params_bytes != sizeof(*params)))
 		return -EINVAL;
 	memcpy(params, given, given->params_bytes);
 	const struct dax_device_ops *ops = params->ops;
-	if (ops && (ops->ops_bytes < first_ops_bytes || ops->ops_bytes > sizeof(*ops) || !ops->discard))
+	if (ops && (ops->ops_bytes < first_ops_bytes || ops->ops_bytes > sizeof(*ops) ||
+		    ops->ops_bytes % sizeof(ops->discard) || !ops->discard)) /* each version has added a function */
 		return -EINVAL;
 	return 0;
 }

@@ -60,12 +60,12 @@ const struct dax_holder_ops stack_holder_ops = {
 	.folio_free = part_freed,
 };
 
-static bool stands_on(const struct dax_device *dax, const struct dax_device *lower)
+bool stack_stands_on(const struct dax_device *dax, const struct dax_device *lower)
 {
 	if (dax == lower)
 		return true;
 	for (size_t i = 0; i < dax->nlinks; i++) {
-		if (stands_on(dax->links[i].lower, lower))
+		if (stack_stands_on(dax->links[i].lower, lower))
 			return true;
 	}
 	return false;
@@ -75,7 +75,7 @@ static bool stands_on(const struct dax_device *dax, const struct dax_device *low
 static bool share(const struct dax_device *a, const struct dax_device *b)
 {
 	if (memory_is(a))
-		return stands_on(b, a);
+		return stack_stands_on(b, a);
 	for (size_t i = 0; i < a->nlinks; i++) {
 		if (share(a->links[i].lower, b))
 			return true;

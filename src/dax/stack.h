@@ -37,6 +37,9 @@ int stack_make(size_t bytes, const struct dax_ops *ops, struct dax_device *lower
 void stack_locate_whole(const struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct place *out);
 int64_t stack_access_whole(struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct dax_span *span);
 
+/* stack_stands_on - it is the other one, or has it below, at any depth. Under device_tree, or while that cannot change. */
+bool stack_stands_on(const struct dax_device *dax, const struct dax_device *lower);
+
 /* stack_unlink - it is going: its parts forget it. Under device_tree. */
 void stack_unlink(struct dax_device *dax);
 

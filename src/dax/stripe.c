@@ -78,7 +78,7 @@ static int64_t stripe_io(struct dax_device *dax, const struct io *io)
 		piece.len_bytes = end - from;
 		int64_t n = piece.len_bytes ? device_io(dax->links[i].lower, &piece) : 0;
 		if (n < 0)
-			return n;
+			return stack_io(dax, io); /* again, chunk by chunk: what comes before the failure is done */
 	}
 	return (int64_t)io->len_bytes;
 }

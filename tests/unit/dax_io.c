@@ -86,6 +86,10 @@ static void memory_that_is_not_mapped_is_zeroed_by_its_ops(void **state)
 		    bottom.len == 3 * PAGE);
 	bottom.answer = -ENOSPC;
 	assert_int_equal(dax_zero_range(dax, 2, 3), -ENOSPC);
+	bottom.answer = 0;
+	assert_int_equal(dax_notify_failure(dax, DAX_FAILURE_POISON, 5, 1), 0);
+	assert_int_equal(dax_zero_range(dax, 2, 3), 0); /* another page is bad */
+	assert_int_equal(dax_zero_range(dax, 3, 3), -EOPNOTSUPP);
 	assert_int_equal(dax_destroy(dax), 0);
 }
 
@@ -102,6 +106,15 @@ static void structs_of_earlier_versions_are_right(void **state)
 	params.params_bytes = first;
 	assert_int_equal(dax_create(&params, &dax), 0);
 	assert_int_equal(dax_destroy(dax), 0);
+	struct dax_device_ops ops = bottom_ops;
+	params.ops = &ops;
+	for (size_t cut = 1; cut < sizeof(int (*)(void)); cut++) { /* there was never one of this size */
+		params.params_bytes = sizeof(params) - cut;
+		assert_int_equal(dax_create(&params, &dax), -EINVAL);
+		params.params_bytes = sizeof(params);
+		ops.ops_bytes = sizeof(ops) - cut;
+		assert_int_equal(dax_create(&params, &dax), -EINVAL);
+	}
 }
 
 int main(void)

@@ -129,6 +129,21 @@ static void any_prefix_can_be_done_again(void **state)
 	assert_int_equal(dax_log_replay(dax, 3, copy.dax), -ENXIO);
 }
 
+static void what_it_would_log_itself_is_not_done_again(void **state)
+{
+	(void)state;
+	struct dax_device *fault, *above;
+	assert_int_equal(dax_create_fault(dax, NULL, &fault), 0);
+	assert_int_equal(dax_create_log(fault, 0, NULL, &above), 0);
+	assert_int_equal(dax_copy_to(above, 0, "a", 1), 1);
+	assert_int_equal(dax_log_replay(dax, 1, dax), -EINVAL);
+	assert_int_equal(dax_log_replay(dax, 1, fault), -EINVAL);
+	assert_int_equal(dax_log_replay(dax, 1, above), -EINVAL);
+	assert_int_equal(dax_log_replay(above, 1, dax), 0); /* below it */
+	assert_int_equal(dax_destroy(above), 0);
+	assert_int_equal(dax_destroy(fault), 0);
+}
+
 static void c6_1_no_direct_access_past_the_log(void **state)
 {
 	(void)state;
@@ -152,9 +167,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_log, close_log)
 	static const struct CMUnitTest tests[] = {
-		TEST(it_is_as_the_device_below),
-		TEST(what_is_written_is_recorded_in_order),
-		TEST(any_prefix_can_be_done_again),
+		TEST(it_is_as_the_device_below),          TEST(what_is_written_is_recorded_in_order),
+		TEST(any_prefix_can_be_done_again),       TEST(what_it_would_log_itself_is_not_done_again),
 		TEST(c6_1_no_direct_access_past_the_log),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,6 +130,28 @@ static void c6_4_each_part_is_asked_once_in_ascending_order(void **state)
 	assert_int_equal(dax_destroy(dax), 0);
 }
 
+/* A row of chunks is one access of each part, but where it ends is a page of the stripe. */
+static void c6_4_what_comes_before_the_failure_is_done(void **state)
+{
+	(void)state;
+	struct dax_device *dax = stripe_of_three(4);
+	memset(a.bytes + 16 * PAGE, 'x', 24 * PAGE);
+	memset(b.bytes, 'x', 24 * PAGE);
+	memset(c.bytes + 11 * PAGE, 'x', 24 * PAGE);
+	b.answer = -EIO;
+	assert_int_equal(dax_notify_failure(dax, DAX_FAILURE_POISON, 17, 1), 0); /* b, its second chunk */
+	assert_int_equal(dax_zero_range(dax, 0, 72), -EIO);
+	assert_true(b.bytes[0] == 0 && c.bytes[11 * PAGE] == 0 && a.bytes[20 * PAGE] == 0);
+	assert_true(b.bytes[4 * PAGE] == 'x' && c.bytes[15 * PAGE] == 'x');
+	memset(b.bytes, 'x', 4 * PAGE);
+	memset(c.bytes + 11 * PAGE, 'x', 4 * PAGE);
+	assert_int_equal(dax_kill(a.dax), 0);
+	assert_int_equal(dax_zero_range(dax, 4, 20), -ENXIO); /* chunks 1 and 2 come before one of a */
+	assert_true(b.bytes[0] == 0 && c.bytes[11 * PAGE] == 0);
+	assert_true(b.bytes[4 * PAGE] == 'x' && c.bytes[15 * PAGE] == 'x');
+	assert_int_equal(dax_destroy(dax), 0);
+}
+
 static void c6_5_a_row_of_bad_pages_below_is_several_above(void **state)
 {
 	(void)state;
@@ -206,6 +228,7 @@ int main(void)
 		TEST(bad_stripes_are_refused),
 		TEST(folios_are_as_big_as_the_chunk_is_aligned),
 		TEST(c6_4_each_part_is_asked_once_in_ascending_order),
+		TEST(c6_4_what_comes_before_the_failure_is_done),
 		TEST(c6_5_a_row_of_bad_pages_below_is_several_above),
 		TEST(c6_3_a_dead_part_leaves_its_neighbours_chunks),
 		TEST(c6_8_the_last_put_of_a_folio_over_chunks_is_told_in_pieces),
