@@ -152,8 +152,9 @@ static bool remember_left(struct session *session, const struct session_left *le
 	return true;
 }
 
-/* The span may have been split since: each folio that is there now. */
-static void pin_remote(struct session *session, const struct fsdax_span *span)
+/* The span may have been split since: each folio that is there now. False: what lies on this device cannot be pinned (c5.5),
+ * and the client's claim is none. */
+static bool pin_remote(struct session *session, const struct fsdax_span *span)
 {
 	struct pgmap *pgmap = folio_pgmap(span->folio);
 	struct pgmap_holder *holder = fsdax_holder_of(session->holder, pgmap);
@@ -163,11 +164,14 @@ static void pin_remote(struct session *session, const struct fsdax_span *span)
 		int err = pgmap_find_folio(pgmap, at, &folio);
 		if (!err)
 			err = folio_pin(folio, holder, FOLIO_PIN_REMOTE);
+		if (err == -EPERM)
+			return false;
 		if (err)
 			port_abort("pgmapd: holder %s: page %llu that it maps cannot be pinned: error %d",
 				   fsdax_holder_name(session->holder), (unsigned long long)at, -err);
 		at = folio_pgoff(folio) + folio_pages(folio);
 	}
+	return true;
 }
 
 /* The path to show for a mapping's folios: the last one's, where they are of one file; null without memory. */
@@ -191,7 +195,8 @@ static void take_over_remote_pins(struct session *session, struct session_map *m
 		if (!counts.remote)
 			continue;
 		fsdax_map_span(map->map, i, &span);
-		pin_remote(session, &span);
+		if (!pin_remote(session, &span))
+			continue;
 		struct session_left left = {
 			.pages = UINT64_C(1) << span.order,
 			.ino = map->ino,

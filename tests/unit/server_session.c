@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "core/map.h"
 #include "failing.h"
 #include "server/requests.h"
 #include "server/service.h"
@@ -74,7 +75,7 @@ static struct fsdax_file *make_file(const char *path, uint64_t bytes)
 	return file;
 }
 
-static int map_of(struct fsdax_file *file, uint64_t offset, uint64_t len, struct session_map **out)
+static int session_map_of(struct fsdax_file *file, uint64_t offset, uint64_t len, struct session_map **out)
 {
 	const struct session_range range = {.offset_bytes = offset, .len_bytes = len};
 	return session_map(session, file, &range, NULL, NULL, out);
@@ -162,13 +163,13 @@ static void a_mapping_lies_within_the_size_and_ends_with_its_words(void **state)
 	struct session_map *map = NULL;
 	struct fsdax_stat st;
 	struct fsdax_file *file = make_file("f", 2 * PAGE + 100);
-	assert_int_equal(map_of(file, 0, 2 * PAGE + 101, &map), -ERANGE);
-	assert_int_equal(map_of(file, PAGE, UINT64_MAX, &map), -ERANGE);
-	assert_int_equal(map_of(file, 2 * PAGE + 100, 0, &map), -ERANGE);
-	assert_int_equal(map_of(file, 1, 1, &map), -EINVAL);
+	assert_int_equal(session_map_of(file, 0, 2 * PAGE + 101, &map), -ERANGE);
+	assert_int_equal(session_map_of(file, PAGE, UINT64_MAX, &map), -ERANGE);
+	assert_int_equal(session_map_of(file, 2 * PAGE + 100, 0, &map), -ERANGE);
+	assert_int_equal(session_map_of(file, 1, 1, &map), -EINVAL);
 	assert_null(map);
 	assert_true(TAILQ_EMPTY(&session->map_list));
-	assert_int_equal(map_of(file, PAGE, 0, &map), 0);
+	assert_int_equal(session_map_of(file, PAGE, 0, &map), 0);
 	assert_int_equal(map->len_bytes, PAGE + 100);
 	assert_int_equal(map->nspans, 2);
 	assert_int_equal(map->pages, 3); /* whole folios: 2 and 1 */
@@ -192,7 +193,7 @@ static void c7_9_a_pinned_mapping_is_not_unmapped(void **state)
 	struct session_map *map;
 	uint64_t local, remote;
 	struct fsdax_file *file = make_file("f", 3 * PAGE);
-	assert_int_equal(map_of(file, 0, 0, &map), 0);
+	assert_int_equal(session_map_of(file, 0, 0, &map), 0);
 	for (int kind = 0; kind <= 1; kind++) {
 		assert_int_equal(pinword_pin(word(map, 1), kind), 0);
 		assert_true(session_is_pinned(map));
@@ -216,7 +217,7 @@ static void c7_9_what_has_gone_from_the_file_stays_stale(void **state)
 	struct fsdax_file *file = make_file("f", 0);
 	for (uint64_t n = 1; n <= PAGES; n++)
 		assert_int_equal(fsdax_truncate(file, n * PAGE), 0);
-	assert_int_equal(map_of(file, 0, 0, &map), 0);
+	assert_int_equal(session_map_of(file, 0, 0, &map), 0);
 	assert_int_equal(map->nspans, PAGES);
 	assert_int_equal(fsdax_truncate(file, KEPT * PAGE), 0);
 	static const enum pinword_reason reasons[] = {PINWORD_OPEN, PINWORD_GOING, PINWORD_OPEN};
@@ -237,7 +238,7 @@ static void c7_2_nothing_ends_while_the_kernel_maps_for_it(void **state)
 	(void)state;
 	struct session_map *map;
 	struct fsdax_file *file = make_file("f", 4 * PAGE);
-	assert_int_equal(map_of(file, 0, 0, &map), 0);
+	assert_int_equal(session_map_of(file, 0, 0, &map), 0);
 	assert_int_equal(pinword_pin(word(map, 0), 0), 0); /* a LOCAL pin ends with its process */
 	fsdax_close(file);
 	assert_int_equal(fsdax_unlink(service->fs, "f"), 0);
@@ -257,7 +258,7 @@ static void c7_5_remote_pins_of_the_dead_are_quarantined_until_the_fence(void **
 	struct session_map *map;
 	struct fsdax_file *file = make_file("f", 7 * PAGE); /* folios of 4, 2 and 1 */
 	struct proto_req req = {.handle = session->id};
-	assert_int_equal(map_of(file, 0, 0, &map), 0);
+	assert_int_equal(session_map_of(file, 0, 0, &map), 0);
 	assert_int_equal(pinword_pin(word(map, 0), 0), 0);
 	assert_int_equal(pinword_pin(word(map, 1), 0), 0);
 	assert_int_equal(pinword_pin(word(map, 1), 1), 0);
@@ -282,6 +283,24 @@ static void c7_5_remote_pins_of_the_dead_are_quarantined_until_the_fence(void **
 	assert_int_equal(service_destroy(service), -EBUSY);
 	assert_int_equal(request_fence(session, &req, NULL), 0);
 	assert_int_equal(space().waiting, 0);
+}
+
+/* Our client takes none there; another may write what it likes to its words. */
+static void c7_6_remote_pins_that_cannot_be_are_a_claim_and_no_more(void **state)
+{
+	(void)state;
+	struct session_map *map;
+	struct fsdax_span span;
+	struct fsdax_file *file = make_file("f", 4 * PAGE);
+	assert_int_equal(session_map_of(file, 0, 0, &map), 0);
+	fsdax_map_span(map->map, 0, &span);
+	folio_pgmap(span.folio)->type = PGMAP_P2PDMA; /* as if the pool lay on a BAR (c5.5) */
+	assert_int_equal(pinword_pin(word(map, 0), 1), 0);
+	fsdax_close(file);
+	assert_int_equal(fsdax_unlink(service->fs, "f"), 0);
+	leave();
+	assert_int_equal(service->quarantined, 0);
+	assert_int_equal(space().used + space().waiting, 0);
 }
 
 static void a_command_is_shown_without_control_characters(void **state)
@@ -331,7 +350,7 @@ static void c7_5_a_pinned_folio_that_was_split_is_quarantined_whole(void **state
 	struct session_map *map;
 	struct fsdax_file *file = make_file("f", 8 * PAGE);
 	struct proto_req req = {.handle = session->id};
-	assert_int_equal(map_of(file, 0, 0, &map), 0);
+	assert_int_equal(session_map_of(file, 0, 0, &map), 0);
 	assert_int_equal(map->nspans, 1);
 	assert_int_equal(pinword_pin(word(map, 0), 1), 0);
 	assert_int_equal(fsdax_truncate(file, 4 * PAGE), 0);
@@ -352,8 +371,8 @@ static void c7_5_the_dead_are_quarantined_without_memory_too(void **state)
 	struct session_map *map, *again;
 	struct fsdax_file *file = make_file("f", 3 * PAGE), *other = make_file("g", PAGE);
 	struct proto_req req = {.handle = session->id};
-	assert_int_equal(map_of(file, 0, 0, &map), 0);
-	assert_int_equal(map_of(other, 0, 0, &again), 0);
+	assert_int_equal(session_map_of(file, 0, 0, &map), 0);
+	assert_int_equal(session_map_of(other, 0, 0, &again), 0);
 	assert_int_equal(pinword_pin(word(map, 0), 1), 0);
 	assert_int_equal(pinword_pin(word(map, 1), 1), 0);
 	assert_int_equal(pinword_pin(word(again, 0), 1), 0);
@@ -375,9 +394,9 @@ static void c7_5_the_folios_of_a_file_share_its_path(void **state)
 	struct session_map *map[3];
 	struct fsdax_file *f = make_file("f", 3 * PAGE), *g = make_file("g", PAGE);
 	struct proto_req req = {.handle = session->id};
-	assert_int_equal(map_of(f, 0, 0, &map[0]), 0);
-	assert_int_equal(map_of(f, 0, 0, &map[1]), 0);
-	assert_int_equal(map_of(g, 0, 0, &map[2]), 0);
+	assert_int_equal(session_map_of(f, 0, 0, &map[0]), 0);
+	assert_int_equal(session_map_of(f, 0, 0, &map[1]), 0);
+	assert_int_equal(session_map_of(g, 0, 0, &map[2]), 0);
 	assert_int_equal(pinword_pin(word(map[0], 1), 1), 0);
 	assert_int_equal(pinword_pin(word(map[1], 0), 1), 0);
 	assert_int_equal(pinword_pin(word(map[1], 1), 1), 0);
@@ -406,6 +425,7 @@ int main(void)
 		T(c7_9_what_has_gone_from_the_file_stays_stale),
 		T(c7_2_nothing_ends_while_the_kernel_maps_for_it),
 		T(c7_5_remote_pins_of_the_dead_are_quarantined_until_the_fence),
+		T(c7_6_remote_pins_that_cannot_be_are_a_claim_and_no_more),
 		T(a_command_is_shown_without_control_characters),
 		T(of_a_process_that_the_system_does_not_show_its_own_word_is_taken),
 		T(c7_5_a_pinned_folio_that_was_split_is_quarantined_whole),
