@@ -97,7 +97,8 @@ void fsdax_close(struct fsdax_file *file);
 
 /* fsdax_truncate - pages for all of the new size are allocated and have memory behind them when it returns (c7.11);
  * they read as zero (c6.9). Pages lost are free at once if nobody holds them, else after their last put (c6.7 defer).
- * A kept last page is zeroed beyond the new size. -ENOSPC, -EFBIG (beyond the pool's size), -ENOMEM. */
+ * A kept last page is zeroed beyond the new size. -ENOSPC, -EFBIG (beyond the pool's size), -ENOMEM, -ENXIO all of the device is
+ * dead, and more pages are wanted. */
 int fsdax_truncate(struct fsdax_file *file, uint64_t size_bytes);
 
 /* What becomes of pages that a file is to lose and somebody holds (c6.7). */

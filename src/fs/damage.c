@@ -131,7 +131,7 @@ static int walk_locked(struct fsdax *fs, const char *path, struct walk *walk)
 {
 	struct inode *only = NULL, *inode;
 	int err = path ? name_file(fs->root, path, &only) : 0;
-	if (err || !places_damaged(&fs->space.places))
+	if (err || (!places_damaged(&fs->space.places) && dax_alive(fs->dax)))
 		return err;
 	if (only)
 		err = walk_inode(fs, only, walk);

@@ -16,7 +16,8 @@ static bool is_page_held(struct fsdax *fs, const struct block *block)
 	struct folio *folio;
 	struct spot spot = places_spot(&fs->space.places, block->off);
 	for (uint64_t i = 0; i < block_pages(block); i++)
-		if (pgmap_find_folio(spot.pgmap, spot.pgoff + i, &folio) == 0)
+		if (pgmap_find_folio(spot.pgmap, spot.pgoff + i, &folio) == 0 ||
+		    pgmap_release_quarantined(spot.pgmap, spot.pgoff + i) == -EBUSY)
 			return true;
 	return false;
 }

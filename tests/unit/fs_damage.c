@@ -103,6 +103,46 @@ static int try_map(struct fsdax_file *file, uint64_t page, uint64_t npages)
 	return err;
 }
 
+static void c6_7_a_quarantine_over_bad_pages_holds_until_its_fence(void **state)
+{
+	(void)state;
+	struct fsdax_file *file = make_file(&pool, "a", PAGE);
+	struct fsdax_holder *dma;
+	struct fsdax_map *map;
+	struct fsdax_span span;
+	assert_int_equal(fsdax_holder_create(pool.fs, "dma", &dma), 0);
+	assert_int_equal(fsdax_map_for(file, 0, PAGE, dma, NULL, &map), 0);
+	fsdax_map_span(map, 0, &span);
+	assert_int_equal(folio_pin(span.folio, fsdax_holder_of(dma, folio_pgmap(span.folio)), FOLIO_PIN_REMOTE), 0);
+	poison(file, 0, 1);
+	assert_int_equal(fsdax_holder_end(dma), 1);
+	fsdax_unmap_ended(map);
+	assert_int_equal(fsdax_punch(file, 0, PAGE, FSDAX_FAIL, 0), -EBUSY);
+	assert_int_equal(fsdax_truncate_how(file, 0, FSDAX_WAIT, 0), -ETIMEDOUT);
+	assert_int_equal(fsdax_holder_fence(dma), 0);
+	assert_int_equal(fsdax_punch(file, 0, PAGE, FSDAX_FAIL, 0), 0);
+	fsdax_close(file);
+}
+
+/* No other device is there to tell of. */
+static void c6_5_all_is_lost_of_a_single_device_that_is_dead(void **state)
+{
+	(void)state;
+	struct pool one;
+	struct said said = {0};
+	pool_open(&one, 4 * MIB, 0, NULL);
+	struct fsdax_file *file = make_file(&one, "a", 3 * MIB);
+	assert_int_equal(fsdax_for_each_lost(one.fs, "a", note, &said), 0);
+	assert_int_equal(said.n, 0);
+	assert_int_equal(dax_kill(one.dax), 0);
+	assert_int_equal(fsdax_for_each_lost(one.fs, "a", note, &said), 0);
+	assert_int_equal(said.n, 1);
+	assert_said(&said, 0, file, 0, 3 * MIB / PAGE, DAX_FAILURE_DEAD);
+	assert_int_equal(fsdax_truncate(file, 4 * MIB), -ENXIO);
+	fsdax_close(file);
+	pool_close(&one);
+}
+
 static void c6_5_a_bad_page_is_not_mapped_and_its_neighbours_are(void **state)
 {
 	(void)state;
@@ -311,6 +351,8 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, open_pool, close_pool)
 	static const struct CMUnitTest tests[] = {
 		CASE(c6_5_a_bad_page_is_not_mapped_and_its_neighbours_are),
+		CASE(c6_7_a_quarantine_over_bad_pages_holds_until_its_fence),
+		CASE(c6_5_all_is_lost_of_a_single_device_that_is_dead),
 		CASE(c6_5_holders_are_told_which_offsets_are_lost),
 		CASE(c6_5_overwriting_whole_pages_clears_them),
 		CASE(c6_5_what_is_held_stays_so),
