@@ -100,9 +100,9 @@ struct dax_part {
  * dax_create_stripe - a stack: equal parts take turns, chunk_pages each. Huge pages can be had as far as the chunk is aligned:
  * a chunk of 512 keeps 2 MiB, one of 2^18 keeps 1 GiB.
  * The parts stay the caller's, and must be there as long as the stack is. name is copied (31 bytes at most); it may be null.
- *   -EINVAL  no parts; a null device; a device twice in one stack, at any depth; a part that is not a multiple of the
- *            stack's granule, or lies otherwise on its device; a linear stack that has lost parts; stripe: parts that are not equal, a chunk that is 0 or not a
- *            multiple of the granule, parts that are not multiples of the chunk
+ *   -EINVAL  no parts; a null device; a device twice in one stack, at any depth; a part that cuts a granule of what it lies
+ *            on (linear: each part's own, wherever that comes to lie in the stack; stripe: the largest of all); a linear stack
+ *            that has lost parts; stripe: parts that are not equal, a chunk that is 0 or not a multiple of the granule, parts that are not multiples of the chunk
  *   -ERANGE  a part beyond the end of its device    -ENXIO  a part's device is dead    -ENOMEM
  */
 int dax_create_linear(const struct dax_part *parts, size_t nparts, const char *name, struct dax_device **out);
@@ -225,7 +225,8 @@ int dax_catch_errors(dax_caught_fn *fn, void *arg);
 int dax_alive(const struct dax_device *dax);           /* 1 or 0; a stack is as long as it has a part that is */
 struct pgmap *dax_pgmap(const struct dax_device *dax); /* of a device that is no stack; null on a LIMITED one */
 uint64_t dax_npages(const struct dax_device *dax);     /* the gaps of a linear stack included */
-/* The granule of all of it: a stack's is the largest of its parts'. _at: of the device that has this page. */
+/* The granule: of a stack the largest of its parts'. _at: of the device that has this page. Granules are counted on that
+ * device: in a linear stack whose parts differ a granule need not begin at a multiple of it. dax_direct_access() says where. */
 unsigned dax_granule_order(const struct dax_device *dax);
 unsigned dax_granule_order_at(const struct dax_device *dax, uint64_t pgoff);
 const char *dax_name(const struct dax_device *dax);

@@ -46,6 +46,9 @@ struct fsdax_stat {
 	unsigned max_order; /* of its extents' folios */
 	unsigned order;     /* fsdax_set_order() */
 	int64_t mtime_ns;   /* CLOCK_REALTIME of its last change of size, or creation */
+	unsigned
+		granule_order; /* the biggest granule that some of it lies in, or the pool's: at a multiple of it a mapping or a
+				 * punch can begin */
 };
 
 struct fsdax_statfs {
@@ -269,6 +272,8 @@ struct fsdax_piece {
 	uint64_t len_bytes;
 	unsigned device; /* of the pool's */
 	int fd;          /* its descriptor, in this process; not the caller's to close; or -1 */
+	unsigned
+		granule_order; /* of the device: all offsets and the length are multiples of it, and the address has to be */
 };
 struct fsdax_span {
 	uint64_t file_pgoff; /* the folio's first page in the file; may lie before the mapping's start */

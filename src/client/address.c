@@ -3,8 +3,9 @@
  * address.c - one contiguous address range made of pieces of devices.
  *
  * The machine maps 2 MiB or 1 GiB with one entry only where address and device offset are congruent modulo that size. So
- * the range begins at an address that is congruent for its first piece that is as large as that; all pieces begin at
- * multiples of the granule, so that every piece is congruent modulo the granule at least. A single piece that the system
+ * the range begins at an address that is congruent for its first piece that is as large as that; all pieces lie at multiples
+ * of their own device's granule, in the file as on the device, and the range lies as in the file modulo the biggest of these: so
+ * every piece is congruent modulo its granule at least, without which the system would not map it. A single piece that the system
  * places where it is asked to (or well by chance) costs one call; else the range is reserved first, with room to move, and the pieces are put into
  * it: nobody else can get in between.
  */
@@ -17,7 +18,7 @@
 
 #include "port/abort.h"
 
-enum { FEW_PIECES = 64 };
+enum { FEW_PIECES = 64, MAX_ORDER = 18 };
 
 static const uint64_t alignments[] = {UINT64_C(1) << 30, UINT64_C(1) << 21};
 
@@ -25,19 +26,36 @@ struct congruence {
 	uint64_t modulus, remainder; /* of the range's first address */
 };
 
+/* Of the piece's device, or of the pool, where the server says nothing of the device. */
+static uint64_t granule_of(const struct address_plan *plan, const struct proto_piece *piece)
+{
+	uint64_t bytes = UINT64_C(4096) << piece->granule_order;
+	return bytes > plan->granule_bytes ? bytes : plan->granule_bytes;
+}
+
+static uint64_t biggest_granule(const struct address_plan *plan)
+{
+	uint64_t biggest = 0;
+	for (uint64_t i = 0; i < plan->npieces; i++) {
+		uint64_t bytes = granule_of(plan, &plan->pieces[i]);
+		biggest = bytes > biggest ? bytes : biggest;
+	}
+	return biggest;
+}
+
 static struct congruence wanted(const struct address_plan *plan)
 {
+	uint64_t granule = biggest_granule(plan), within = plan->offset_bytes & (granule - 1);
 	for (unsigned a = 0; a < sizeof(alignments) / sizeof(alignments[0]); a++) {
 		uint64_t size = alignments[a];
-		for (uint64_t i = 0; i < plan->npieces && size > plan->granule_bytes; i++) {
+		for (uint64_t i = 0; i < plan->npieces && size > granule; i++) {
 			const struct proto_piece *p = &plan->pieces[i];
-			if (p->len_bytes >= size)
-				return (struct congruence){
-					size, (p->device_offset_bytes - (p->file_offset_bytes - plan->offset_bytes)) &
-						      (size - 1)};
+			uint64_t first = p->device_offset_bytes - (p->file_offset_bytes - plan->offset_bytes);
+			if (p->len_bytes >= size && (first & (granule - 1)) == within)
+				return (struct congruence){size, first & (size - 1)};
 		}
 	}
-	return (struct congruence){plan->granule_bytes, 0};
+	return (struct congruence){granule, within};
 }
 
 static uint64_t round_up(uint64_t n, uint64_t to)
@@ -54,8 +72,11 @@ static int check_pieces(const struct address_plan *plan)
 	for (uint64_t i = 0; i < plan->npieces; i++) {
 		const struct proto_piece *p = &plan->pieces[i];
 		if (p->device >= plan->ndevices || plan->devices[p->device] & PROTO_DEVICE_NONE ||
-		    p->file_offset_bytes != at || p->len_bytes == 0 || p->device_offset_bytes % plan->granule_bytes ||
-		    (p->len_bytes % plan->granule_bytes && i + 1 < plan->npieces))
+		    p->file_offset_bytes != at || p->len_bytes == 0 || p->granule_order > MAX_ORDER)
+			return -EPROTO;
+		uint64_t granule = granule_of(plan, p);
+		if (p->device_offset_bytes % granule || p->file_offset_bytes % granule ||
+		    (p->len_bytes % granule && i + 1 < plan->npieces))
 			return -EPROTO;
 		if (__builtin_add_overflow(at, p->len_bytes, &at))
 			return -EPROTO;
@@ -221,7 +242,7 @@ static int map_pieces(const struct address_plan *plan, char *start)
 	for (uint64_t i = 0; i < plan->npieces; i++) {
 		const struct proto_piece *p = &plan->pieces[i];
 		if (mmap(start + (p->file_offset_bytes - plan->offset_bytes),
-			 round_up(p->len_bytes, plan->granule_bytes), plan->prot, flags_of(plan, p) | MAP_FIXED,
+			 round_up(p->len_bytes, granule_of(plan, p)), plan->prot, flags_of(plan, p) | MAP_FIXED,
 			 fd_of(plan, p), (off_t)p->device_offset_bytes) == MAP_FAILED)
 			return address_error();
 	}
@@ -231,7 +252,7 @@ static int map_pieces(const struct address_plan *plan, char *start)
 static uint64_t range_bytes(const struct address_plan *plan)
 {
 	const struct proto_piece *last = &plan->pieces[plan->npieces - 1];
-	return round_up(last->file_offset_bytes - plan->offset_bytes + last->len_bytes, plan->granule_bytes);
+	return round_up(last->file_offset_bytes - plan->offset_bytes + last->len_bytes, granule_of(plan, last));
 }
 
 int address_map(const struct address_plan *plan, struct address *out)

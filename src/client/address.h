@@ -19,7 +19,7 @@ struct address_plan {
 	const struct proto_piece *pieces;
 	uint64_t npieces;
 	uint64_t offset_bytes, len_bytes;
-	uint64_t granule_bytes;
+	uint64_t granule_bytes;   /* of the pool: the smallest of its devices' */
 	const struct forkfd *fds; /* to map from: one of each device */
 	const uint8_t *devices;   /* PROTO_DEVICE_... of each */
 	unsigned ndevices;

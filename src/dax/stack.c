@@ -115,16 +115,6 @@ void stack_count_link(struct dax_device *dax, const struct link *link)
 	dax->nlinks++;
 }
 
-static int check_aligned(const struct dax_device *dax)
-{
-	uint64_t granule_pages = UINT64_C(1) << dax->granule_order;
-	for (size_t i = 0; i < dax->nlinks; i++) {
-		if (dax->links[i].pgoff % granule_pages || dax->links[i].npages % granule_pages)
-			return -EINVAL;
-	}
-	return 0;
-}
-
 int stack_init(struct dax_device *dax, const struct dax_ops *ops, const struct dax_part *parts, size_t nparts,
 	       size_t room, const char *name)
 {
@@ -139,8 +129,6 @@ int stack_init(struct dax_device *dax, const struct dax_ops *ops, const struct d
 		if (!err)
 			stack_count_link(dax, &dax->links[i]);
 	}
-	if (!err)
-		err = check_aligned(dax);
 	if (err)
 		free(dax->links);
 	else
@@ -148,13 +136,15 @@ int stack_init(struct dax_device *dax, const struct dax_ops *ops, const struct d
 	return err;
 }
 
-/* Granules are blocks of the pgmap, too. The segments' pages count from `first` on in the stack. */
-static int check_segments(const struct segments *segments, unsigned granule_order, uint64_t first)
+/* Each run of pages is whole granules of what it lies on, which are blocks of the pgmap, too. Where they lie in the stack says
+ * nothing: whoever maps them asks for their place on the device. */
+static int check_segments(const struct segments *segments)
 {
-	uint64_t granule_pages = UINT64_C(1) << granule_order;
 	for (size_t i = 0; i < segments->n; i++) {
 		const struct segment *segment = &segments->at[i];
-		if ((segment->first - segment->pgoff - first) % granule_pages || segment->max_order < granule_order)
+		uint64_t granule_pages = UINT64_C(1) << segment->granule_order;
+		if (segment->first % granule_pages || segment->npages % granule_pages ||
+		    segment->max_order < segment->granule_order)
 			return -EINVAL;
 	}
 	return 0;
@@ -165,7 +155,7 @@ static int check_layout(struct dax_device *dax)
 	struct segments segments = {0};
 	int err = layout_of(dax, &segments);
 	if (!err)
-		err = check_segments(&segments, dax->granule_order, 0);
+		err = check_segments(&segments);
 	layout_end(&segments);
 	return err;
 }
@@ -173,19 +163,9 @@ static int check_layout(struct dax_device *dax)
 int stack_check_link(const struct link *link)
 {
 	struct segments segments = {0};
-	unsigned granule_order = link->upper->granule_order, own = link->lower->granule_order;
-	granule_order = own > granule_order ? own : granule_order;
-	uint64_t granule_pages = UINT64_C(1) << granule_order;
-	if (link->pgoff % granule_pages || link->npages % granule_pages || link->first % granule_pages)
-		return -EINVAL;
-	for (size_t i = 0; i < link->upper->nlinks; i++) {
-		const struct link *other = &link->upper->links[i];
-		if (other->pgoff % granule_pages || other->npages % granule_pages)
-			return -EINVAL;
-	}
 	int err = layout_of_part(link, &segments);
 	if (!err)
-		err = check_segments(&segments, granule_order, link->first);
+		err = check_segments(&segments);
 	layout_end(&segments);
 	return err;
 }

@@ -24,7 +24,7 @@ int stack_settle(struct dax_device *dax);
 void stack_free(struct dax_device *dax);
 
 /* stack_make_link - the link to one more part, behind the others: nothing has changed yet. Errors as above.
- * stack_check_link - that it is whole granules, and a granule lies as on its memory: -EINVAL, -ENOMEM.
+ * stack_check_link - that it is whole granules of what it lies on: -EINVAL, -ENOMEM.
  * stack_count_link - it is the stack's, and counted. */
 int stack_make_link(struct dax_device *dax, const struct dax_part *part, struct link *out);
 int stack_check_link(const struct link *link);

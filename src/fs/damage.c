@@ -27,7 +27,7 @@ static int cut_at(struct extents *extents, uint64_t file_page)
 /* An extent, of which only bad granules are extents then. */
 static int cut_out(const struct fsdax *fs, struct extents *extents, uint64_t key, uint64_t off, uint64_t npages)
 {
-	uint64_t granule = UINT64_C(1) << fs->space.granule_order, at = off, end = off + npages;
+	uint64_t granule = UINT64_C(1) << places_granule(&fs->space.places, off), at = off, end = off + npages;
 	struct places_lost lost;
 	int err = 0;
 	while (!err && at < end && places_find_lost(&fs->space.places, at, end, &lost)) {

@@ -16,6 +16,7 @@ static void add(struct extents *extents, struct block *block)
 	block_insert(&extents->tree, block);
 	extents->count++;
 	extents->pages += block_pages(block);
+	extents->granule_known = false;
 	if (block->order > extents->max_order)
 		extents->max_order = block->order;
 }
@@ -26,6 +27,7 @@ static void take_out(struct extents *extents, struct block *block)
 	extents->count--;
 	extents->pages -= block_pages(block);
 	extents->max_known = false;
+	extents->granule_known = false;
 }
 
 void extents_add(struct extents *extents, struct block_list *blocks)

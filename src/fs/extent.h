@@ -19,6 +19,8 @@ struct extents {
 	uint64_t pages;     /* in them */
 	unsigned max_order; /* of the blocks, while known */
 	bool max_known;
+	bool granule_known;
+	unsigned granule_order; /* the biggest of the memories that they lie on, while known (granule.h) */
 };
 
 void extents_init(struct extents *extents);

@@ -22,6 +22,7 @@
 #include <time.h>
 
 #include "fs/fs.h"
+#include "fs/granule.h"
 #include "fs/name.h"
 #include "fs/supply.h"
 #include "fs/taking.h"
@@ -97,13 +98,12 @@ static int wipe_prepare(struct fsdax *fs, struct inode *inode, uint64_t from, ui
 	*out = (struct wipe){0};
 	if (from >= to)
 		return 0;
-	uint64_t granule_bytes = PGMAP_PAGE_SIZE << fs->space.granule_order;
 	uint64_t file_page = from >> PGMAP_PAGE_SHIFT;
 	const struct block *extent = block_covering(&inode->extents.tree, file_page);
 	if (!extent)
 		return 0;
 	const struct places *places = &fs->space.places;
-	uint64_t granule_pages = UINT64_C(1) << fs->space.granule_order;
+	uint64_t granule_pages = UINT64_C(1) << places_granule(places, extent->off);
 	uint64_t off = extent->off + (file_page - extent->key), granule = off / granule_pages * granule_pages;
 	uint64_t within = ((off - granule) << PGMAP_PAGE_SHIFT) + from % PGMAP_PAGE_SIZE; /* the granule */
 	if (places_damaged(places) && places_error(places, granule, granule + granule_pages) != 0)
@@ -121,8 +121,8 @@ static int wipe_prepare(struct fsdax *fs, struct inode *inode, uint64_t from, ui
 		return 0;
 	}
 	int fd = places_descriptor(places, granule, &offset_bytes);
-	out->mapped_bytes = granule_bytes;
-	out->mapped = mmap(NULL, granule_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset_bytes);
+	out->mapped_bytes = granule_pages << PGMAP_PAGE_SHIFT;
+	out->mapped = mmap(NULL, out->mapped_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset_bytes);
 	if (out->mapped == MAP_FAILED)
 		return -errno;
 	out->from = (char *)out->mapped + within;
@@ -141,8 +141,9 @@ static void wipe_end(struct fsdax *fs, struct wipe *wipe, int err)
 /* What a change of size makes visible or leaves behind in the granule that stays the file's last, or was it. */
 static int wipe_for_size(struct fsdax *fs, struct inode *inode, uint64_t size, struct wipe *out)
 {
-	uint64_t granule_bytes = PGMAP_PAGE_SIZE << fs->space.granule_order, old = inode->size_bytes;
-	uint64_t from = size < old ? size : old;
+	uint64_t old = inode->size_bytes, from = size < old ? size : old;
+	unsigned granule = granule_at(&fs->space.places, &inode->extents, from >> PGMAP_PAGE_SHIFT);
+	uint64_t granule_bytes = PGMAP_PAGE_SIZE << granule;
 	uint64_t end = (from + granule_bytes - 1) / granule_bytes * granule_bytes;
 	uint64_t seen = (size + PGMAP_PAGE_SIZE - 1) / PGMAP_PAGE_SIZE * PGMAP_PAGE_SIZE;
 	if (size > old && seen < end)
@@ -287,14 +288,25 @@ static int map_what_comes(struct inode *inode, uint64_t keep, struct block_list 
 	return err;
 }
 
-/* Memory for what is to be mapped of pages that stay, where they are a hole; ascending. */
-static int fill_holes(struct fsdax *fs, struct inode *inode, uint64_t keep, const struct wanted_map *want,
+/* Memory for what is to be mapped of pages that stay, where they are a hole; ascending. It may fill more of a hole than is
+ * wanted, and go beyond the pages that stay where nothing else comes there. */
+static int fill_holes(struct fsdax *fs, struct inode *inode, uint64_t keep, bool grows, const struct wanted_map *want,
 		      struct block_list *blocks)
 {
 	uint64_t from = want->first_page, to = want->end_page < keep ? want->end_page : keep, end;
 	int err = 0;
-	for (; !err && from < to && extents_hole(&inode->extents, &from, to, &end); from = end)
-		err = supply_get(fs, from, end - from, inode->order, blocks);
+	for (; !err && from < to && extents_hole(&inode->extents, &from, to, &end); from = end) {
+		const struct block *next = block_at_or_after(&inode->extents.tree, end);
+		const struct space_wish wish = {
+			.file_page = from,
+			.npages = end - from,
+			.reach = next    ? next->key
+				 : grows ? keep
+					 : UINT64_MAX,
+			.max_order = inode->order,
+		};
+		err = supply_get(fs, &wish, blocks);
+	}
 	return err;
 }
 
@@ -303,9 +315,10 @@ static int change_size(struct fsdax *fs, struct inode *inode, struct fs_record *
 		       struct block_list *blocks)
 {
 	uint64_t keep = record->keep_pages, pages = space_pages_for(&fs->space, record->size_bytes);
-	int err = want ? fill_holes(fs, inode, keep, want, blocks) : 0;
+	const struct space_wish more = {keep, pages - keep, UINT64_MAX, inode->order};
+	int err = want ? fill_holes(fs, inode, keep, pages > keep, want, blocks) : 0;
 	if (!err && pages > keep)
-		err = supply_get(fs, keep, pages - keep, inode->order, blocks);
+		err = supply_get(fs, &more, blocks);
 	if (!err)
 		err = supply_lacks(fs);
 	if (!err && want)
@@ -318,6 +331,19 @@ static int change_size(struct fsdax *fs, struct inode *inode, struct fs_record *
 	return err;
 }
 
+/* Of a file that shall have so many. What grows together with a hole at its end gets pages for both at once, if mapped. */
+static uint64_t pages_to_keep(struct fsdax *fs, struct inode *inode, uint64_t pages, bool anew, bool mapped)
+{
+	const struct places *places = &fs->space.places;
+	struct extents *extents = &inode->extents;
+	uint64_t there = granule_file_end(places, extents, space_pages_for(&fs->space, inode->size_bytes));
+	if (anew)
+		return granule_end(places, extents, reusable_pages(fs, inode, pages));
+	if (pages < there)
+		return granule_end(places, extents, pages);
+	return mapped && places_mixed(places) && pages > there ? granule_file_end(places, extents, 0) : there;
+}
+
 /* The new size, pages and all; anew: every byte of it zero. With a mapping of it, if one is wanted. */
 static int resize(struct fsdax *fs, struct inode *inode, uint64_t size, bool anew, struct wanted_map *want)
 {
@@ -327,8 +353,7 @@ static int resize(struct fsdax *fs, struct inode *inode, uint64_t size, bool ane
 		return -EFBIG;
 	if (want && !anew && size < inode->size_bytes)
 		return -EINVAL; /* the mapping would have to be split with the folio at its end */
-	uint64_t old_pages = space_pages_for(&fs->space, inode->size_bytes), pages = space_pages_for(&fs->space, size);
-	uint64_t keep = anew ? reusable_pages(fs, inode, pages) : pages < old_pages ? pages : old_pages;
+	uint64_t keep = pages_to_keep(fs, inode, space_pages_for(&fs->space, size), anew, want != NULL);
 	bool same = !anew && size == inode->size_bytes;
 	int err = want && !anew ? damage_isolate(fs, &inode->extents, want->first_page, want->end_page) : 0;
 	if (err)
@@ -372,17 +397,30 @@ int file_fill_map(struct fsdax_file *file, uint64_t first_page, uint64_t end_pag
 	return err;
 }
 
+int file_check_punch(struct fsdax *fs, struct inode *inode, uint64_t from_page, uint64_t to_page)
+{
+	const struct places *places = &fs->space.places;
+	bool to_the_end = to_page >= space_pages_for(&fs->space, inode->size_bytes);
+	return granule_is_cut(places, &inode->extents, from_page) ||
+			       (!to_the_end && granule_is_cut(places, &inode->extents, to_page))
+		       ? -EINVAL
+		       : 0;
+}
+
 int file_punch(struct fsdax *fs, struct inode *inode, uint64_t from_page, uint64_t to_page)
 {
+	const struct places *places = &fs->space.places;
 	uint64_t pages = space_pages_for(&fs->space, inode->size_bytes);
 	const struct block *block = block_covering(&inode->extents.tree, from_page);
 	const struct fs_record record = {
 		.op = FS_PUNCH,
 		.ino = inode->ino,
 		.from_page = from_page,
-		.to_page = to_page < pages ? to_page : pages,
+		.to_page = to_page < pages ? to_page : granule_file_end(places, &inode->extents, pages),
 		.mtime_ns = file_now_ns(),
 	};
+	if (file_check_punch(fs, inode, from_page, to_page) != 0)
+		return -EINVAL;
 	if (!block)
 		block = block_at_or_after(&inode->extents.tree, from_page);
 	return block && block->key < to_page ? fs_apply(fs, &record, NULL) : 0;
@@ -434,7 +472,7 @@ PGMAP_PUBLIC int fsdax_stat_file(struct fsdax_file *file, struct fsdax_stat *out
 	if (!file || !out)
 		return -EINVAL;
 	(void)pthread_mutex_lock(&file->fs->lock);
-	inode_stat(file->inode, out);
+	granule_stat(&file->fs->space.places, file->inode, out);
 	(void)pthread_mutex_unlock(&file->fs->lock);
 	return 0;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "fs/fs.h"
+#include "fs/granule.h"
 #include "fs/name.h"
 #include "port/compiler.h"
 
@@ -245,7 +246,7 @@ PGMAP_PUBLIC int fsdax_stat(struct fsdax *fs, const char *path, struct fsdax_sta
 	if (!err && !at.inode)
 		err = -ENOENT;
 	if (!err)
-		inode_stat(at.inode, out);
+		granule_stat(&fs->space.places, at.inode, out);
 	(void)pthread_mutex_unlock(&fs->lock);
 	return err;
 }
@@ -417,7 +418,7 @@ static int readdir_locked(struct fsdax *fs, const char *path,
 	if (at.inode->type != FSDAX_DIR)
 		return -ENOTDIR;
 	for (struct inode *child = inode_first_child(at.inode); child && !err; child = inode_next_child(child)) {
-		inode_stat(child, &st);
+		granule_stat(&fs->space.places, child, &st);
 		err = fn(arg, child->name, &st);
 	}
 	return err;

@@ -111,6 +111,8 @@ int file_new(struct fsdax *fs, struct inode *inode, struct fsdax_file **out);
 void file_put(struct fsdax_file *file); /* one reference of a handle; the last on an unlinked inode drops it */
 int file_truncate(struct fsdax *fs, struct inode *inode, uint64_t size_bytes);
 int file_punch(struct fsdax *fs, struct inode *inode, uint64_t from_page, uint64_t to_page);
+/* file_check_punch - -EINVAL: it would cut a granule of the file's. The last one goes with what its size says it ends with. */
+int file_check_punch(struct fsdax *fs, struct inode *inode, uint64_t from_page, uint64_t to_page);
 /* file_fill_map - fsdax_map() of these pages, some of which are a hole: they get memory. */
 int file_fill_map(struct fsdax_file *file, uint64_t first_page, uint64_t end_page, struct charged holder, void *cookie,
 		  struct fsdax_map **out);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "fs/fs.h"
+#include "fs/granule.h"
 #include "fs/name.h"
 #include "fs/taking.h"
 
@@ -170,6 +171,7 @@ static int apply_size(struct fsdax *fs, const struct fs_record *r, struct block_
 	uint64_t keep = r->keep_pages;
 	if (!keep)
 		keep = first ? first->key : space_pages_for(&fs->space, r->size_bytes);
+	keep = granule_end(&fs->space.places, &inode->extents, keep);
 	int err = block_spares_get(&spares, extents_cut_spares(&inode->extents, keep));
 	if (!err)
 		err = write_log(fs, r);
@@ -190,7 +192,8 @@ static int apply_punch(struct fsdax *fs, const struct fs_record *r)
 	struct inode *inode = inode_find(&fs->inodes, r->ino);
 	uint64_t granule_pages = UINT64_C(1) << fs->space.granule_order;
 	if (!inode || inode->type != FSDAX_REG || r->from_page > r->to_page || r->from_page % granule_pages ||
-	    r->to_page % granule_pages)
+	    r->to_page % granule_pages || granule_is_cut(&fs->space.places, &inode->extents, r->from_page) ||
+	    granule_is_cut(&fs->space.places, &inode->extents, r->to_page))
 		return -EINVAL;
 	int err = block_spares_get(&spares, extents_take_spares(&inode->extents, r->from_page, r->to_page));
 	if (!err)

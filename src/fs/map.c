@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "fs/fs.h"
+#include "fs/granule.h"
 #include "fs/taking.h"
 #include "port/abort.h"
 #include "port/compiler.h"
@@ -104,13 +105,15 @@ static void add_piece(const struct fsdax *fs, struct fsdax_map *map, const struc
 	uint64_t end = block_end(extent) < map->end_page ? block_end(extent) : map->end_page;
 	const struct places *places = &fs->space.places;
 	struct spot spot = places_spot(places, extent->off + (from - extent->key));
-	const struct dax_span *span = &places_now(places)->devices[spot.device].span;
+	const struct places_device *device = &places_now(places)->devices[spot.device];
+	const struct dax_span *span = &device->span;
 	struct fsdax_piece piece = {
 		.file_offset_bytes = from << PGMAP_PAGE_SHIFT,
 		.device_offset_bytes = span->fd_offset_bytes + ((spot.pgoff - span->pgmap_pgoff) << PGMAP_PAGE_SHIFT),
 		.len_bytes = (end - from) << PGMAP_PAGE_SHIFT,
 		.device = spot.device,
 		.fd = span->fd,
+		.granule_order = dax_granule_order(device->memory),
 	};
 	struct fsdax_piece *last = map->npieces ? &map->pieces[map->npieces - 1] : NULL;
 	if (last && last->device == piece.device &&
@@ -177,9 +180,9 @@ static int fill(struct fsdax *fs, struct fsdax_map *map, struct extents *extents
 	return err;
 }
 
-/* The range in file pages, whole granules; or why there is none. */
-static int check_range(const struct fsdax *fs, const struct inode *inode, uint64_t offset, uint64_t len,
-		       uint64_t *first, uint64_t *end)
+/* The range in file pages, whole granules of the pool's; or why there is none. */
+static int check_range(const struct fsdax *fs, struct inode *inode, uint64_t offset, uint64_t len, uint64_t *first,
+		       uint64_t *end)
 {
 	uint64_t granule_bytes = PGMAP_PAGE_SIZE << fs->space.granule_order, end_bytes;
 	if (!len || offset % granule_bytes)
@@ -189,14 +192,15 @@ static int check_range(const struct fsdax *fs, const struct inode *inode, uint64
 		return -ERANGE;
 	*first = offset >> PGMAP_PAGE_SHIFT;
 	*end = (end_bytes + granule_bytes - 1) / granule_bytes << fs->space.granule_order;
-	return 0;
+	*end = granule_end(&fs->space.places, &inode->extents, *end);
+	return granule_is_cut(&fs->space.places, &inode->extents, *first) ? -EINVAL : 0;
 }
 
-/* Hole or not: a file's pages are those of its size. */
+/* Hole or not: a file's pages are those of its size, and of the granule that it ends with. */
 static bool has_hole(struct fsdax *fs, struct inode *inode, uint64_t first, uint64_t end)
 {
-	uint64_t hole_end;
-	return inode->extents.pages != space_pages_for(&fs->space, inode->size_bytes) &&
+	uint64_t hole_end, pages = space_pages_for(&fs->space, inode->size_bytes);
+	return inode->extents.pages != granule_file_end(&fs->space.places, &inode->extents, pages) &&
 	       extents_hole(&inode->extents, &first, end, &hole_end);
 }
 
@@ -214,6 +218,7 @@ int map_make(struct fsdax_file *file, struct extents *extents, uint64_t first_pa
 {
 	if (!dax_alive(file->fs->dax))
 		return -ENODEV;
+	end_page = granule_end(&file->fs->space.places, extents, end_page);
 	if (taking_refuses(file->inode, extents, first_page, end_page))
 		return -EAGAIN;
 	struct fsdax_map *map = map_alloc(count_extents(extents, first_page, end_page));

@@ -38,16 +38,18 @@ static void count_segment(struct places_table *table, const struct places_segmen
 {
 	if (first || segment->max_order < table->max_order)
 		table->max_order = segment->max_order;
-	if (!first && segment->granule_order != table->granule_order)
-		table->mixed = true;
-	if (first || segment->granule_order < table->granule_order)
-		table->granule_order = segment->granule_order;
 	table->npages += segment->npages;
 }
 
+/* Whatever comes and goes, the pool's granule stays. */
+static void look_for_others(struct places_table *table, unsigned granule_order)
+{
+	for (size_t i = 0; i < table->nsegments; i++)
+		table->mixed = table->mixed || table->segments[i].granule_order != granule_order;
+}
+
 /* Behind what there is, with a gap, and as its pages count. Its pages lie where `where` says. */
-static void add_segment(struct places_table *table, const struct segment *from, const struct where *where,
-			unsigned granule_order)
+static void add_segment(struct places_table *table, const struct segment *from, const struct where *where)
 {
 	struct places_segment *segment = &table->segments[table->nsegments];
 	uint64_t after = table->end ? (table->end / SEGMENT_ALIGN + 1) * SEGMENT_ALIGN : 0;
@@ -57,7 +59,7 @@ static void add_segment(struct places_table *table, const struct segment *from, 
 		.page = from->pgoff,
 		.device = -1,
 		.max_order = from->max_order,
-		.granule_order = granule_order,
+		.granule_order = from->granule_order,
 	};
 	if (where->npages == from->npages) {
 		segment->device = (int)device_of(table, where->memory);
@@ -79,7 +81,7 @@ static int add_segments(struct places_table *table, struct dax_device *dax)
 	for (size_t i = 0; i < all.n && !err; i++) {
 		struct where where;
 		where_is(dax, all.at[i].pgoff, all.at[i].npages, &where);
-		add_segment(table, &all.at[i], &where, dax_granule_order(dax)); /* all count in the largest */
+		add_segment(table, &all.at[i], &where);
 	}
 	layout_end(&all);
 	return err;
@@ -110,6 +112,11 @@ int places_init(struct places *places, struct dax_device *dax)
 	}
 	const struct places_segment *first = table->segments;
 	places->base = first->base;
+	places->granule_order = first->granule_order;
+	for (size_t i = 1; i < table->nsegments; i++)
+		if (first[i].granule_order < places->granule_order)
+			places->granule_order = first[i].granule_order;
+	look_for_others(table, places->granule_order);
 	if (table->nsegments == 1 && first->device >= 0 && first->base == first->pgoff)
 		atomic_store_explicit(&places->only, table->devices[first->device].span.pgmap, memory_order_relaxed);
 	atomic_store_explicit(&places->table, table, memory_order_release);
@@ -198,9 +205,15 @@ int places_with(const struct places *places, struct dax_device *dax, struct plac
 		struct where where;
 		where_is(dax, segment.pgoff, segment.npages, &where);
 		segment.pgoff += dax_npages(places->dax);
-		add_segment(table, &segment, &where, segment.granule_order);
+		if (segment.granule_order < places->granule_order)
+			segment.granule_order = places->granule_order;
+		if ((segment.first | segment.npages) % (UINT64_C(1) << segment.granule_order))
+			err = -EINVAL;
+		add_segment(table, &segment, &where);
 	}
 	layout_end(&all);
+	if (table)
+		look_for_others(table, places->granule_order);
 	if (err)
 		places_forget(table);
 	else
@@ -221,6 +234,7 @@ struct places_table *places_without(const struct places *places, unsigned index)
 		table->segments[table->nsegments] = now->segments[i];
 		count_segment(table, &now->segments[i], table->nsegments++ == 0);
 	}
+	look_for_others(table, places->granule_order);
 	return table;
 }
 

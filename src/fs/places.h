@@ -52,12 +52,11 @@ struct places_table {
 	struct places_segment *segments; /* ascending, by number and by page */
 	size_t nsegments;
 	struct places_device *devices;
-	unsigned ndevices;      /* indexes, of which some may be free */
-	uint64_t end;           /* the number behind the last that ever was one */
-	uint64_t npages;        /* of all segments */
-	unsigned max_order;     /* the least of any segment's */
-	unsigned granule_order; /* the least of any segment's, */
-	bool mixed;             /* and some have a bigger one */
+	unsigned ndevices;  /* indexes, of which some may be free */
+	uint64_t end;       /* the number behind the last that ever was one */
+	uint64_t npages;    /* of all segments */
+	unsigned max_order; /* the least of any segment's */
+	bool mixed;         /* the granule of some is bigger than the pool's */
 };
 
 struct places {
@@ -66,6 +65,8 @@ struct places {
 		only; /* of the one memory that all lies on, whose pgoffs are the pool's numbers; or null */
 	_Atomic(struct places_table *) table;
 	uint64_t base; /* the first number */
+	unsigned
+		granule_order; /* the pool's: the smallest of any segment that it began with. What is added counts in it at least */
 	_Atomic bool damaged;
 };
 
@@ -86,7 +87,7 @@ int places_init(struct places *places, struct dax_device *dax);
 void places_exit(struct places *places);
 
 /* places_with - the table to come with this device behind the others, all of it, by the pages that it will have there; *index: its
- * own. -EINVAL it lies on several memories, or cannot have folios; -ENOMEM. places_without - that without this device; null: no
+ * own. -EINVAL it lies on several memories, cannot have folios, or is not whole granules of the pool; -ENOMEM. places_without - that without this device; null: no
  * memory. places_publish - from now on. places_forget - one that was not published. */
 int places_with(const struct places *places, struct dax_device *dax, struct places_table **out, unsigned *index);
 struct places_table *places_without(const struct places *places, unsigned index);
@@ -118,10 +119,13 @@ static inline unsigned places_order(const struct places *places, uint64_t off, u
 
 /* places_granule - the smallest block that can be mapped by itself here. */
 unsigned places_find_granule(const struct places *places, uint64_t off);
+static inline bool places_mixed(const struct places *places)
+{
+	return places_now(places)->mixed;
+}
 static inline unsigned places_granule(const struct places *places, uint64_t off)
 {
-	const struct places_table *table = places_now(places);
-	return table->mixed ? places_find_granule(places, off) : table->granule_order;
+	return places_mixed(places) ? places_find_granule(places, off) : places->granule_order;
 }
 
 /* Of pages that are lost. */

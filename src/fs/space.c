@@ -55,7 +55,7 @@ int space_init(struct space *space, struct dax_device *dax)
 	space->dax = dax;
 	space->base = space->places.base;
 	space->pages = places_now(&space->places)->npages;
-	space->granule_order = places_now(&space->places)->granule_order;
+	space->granule_order = space->places.granule_order;
 	RB_INIT(&space->waiting);
 	RB_INIT(&space->gone);
 	RB_INIT(&space->bad);

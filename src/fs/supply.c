@@ -40,8 +40,7 @@ void supply_make(struct supply *supply)
 	for (uint64_t i = 0; i < supply->nwants && !supply->err; i++) {
 		struct block_list blocks = STAILQ_HEAD_INITIALIZER(blocks);
 		supply->failed = supply->wants[i];
-		supply->err = space_alloc(&supply->fs->space, supply->wants[i].file_page, supply->wants[i].npages,
-					  supply->max_order, &blocks);
+		supply->err = space_get(&supply->fs->space, &supply->wants[i], &blocks);
 		keep(supply, &blocks);
 	}
 	supply->is_short = supply->is_short || supply->err;
@@ -79,14 +78,17 @@ void supply_end(struct supply *supply)
 	supply->is_short = false;
 }
 
-static bool is_ready(struct supply *supply, uint64_t file_page, uint64_t end)
+/* The last block may be a granule that was rounded up. */
+static bool is_ready(struct supply *supply, uint64_t file_page, uint64_t end, uint64_t reach)
 {
+	const struct places *places = &supply->fs->space.places;
 	struct block *block = block_find(&supply->ready, file_page);
 	while (block && block->key == file_page && block_end(block) <= end) {
 		file_page = block_end(block);
 		block = block_next(block);
 	}
-	return file_page == end;
+	return file_page == end || (block && block->key == file_page && places_mixed(places) &&
+				    block_end(block) <= reach && block->order == places_granule(places, block->off));
 }
 
 /* As far as counting can say: which of them a call will get is not known. */
@@ -109,38 +111,51 @@ static bool may_take(struct supply *supply, uint64_t npages)
 	return true;
 }
 
-static int want(struct supply *supply, uint64_t file_page, uint64_t npages, unsigned max_order)
+/* How many may have to be made ready for so many: a bigger granule, where the smallest have no room. */
+static uint64_t at_most(struct space *space, uint64_t npages)
+{
+	const struct shelf *shelf = &space->shelf;
+	if (!places_mixed(&space->places))
+		return npages;
+	(void)pthread_mutex_lock(&space->lock);
+	bool has_room = npages <= shelf->at[shelf_smallest(shelf->granules)].nfree;
+	(void)pthread_mutex_unlock(&space->lock);
+	return has_room ? npages : npages + (UINT64_C(1) << shelf_biggest(shelf->granules));
+}
+
+static int want(struct supply *supply, const struct space_wish *wish)
 {
 	if (supply->nwants == supply->wants_cap) {
 		uint64_t cap = supply->wants_cap ? 2 * supply->wants_cap : 1;
-		struct supply_want *more = realloc(supply->wants, cap * sizeof(*more));
+		struct space_wish *more = realloc(supply->wants, cap * sizeof(*more));
 		if (!more)
 			return -ENOMEM;
 		supply->wants = more;
 		supply->wants_cap = cap;
 	}
-	supply->wants[supply->nwants++] = (struct supply_want){file_page, npages};
-	supply->max_order = max_order;
+	supply->wants[supply->nwants++] = *wish;
+	supply->max_order = wish->max_order;
 	return 0;
 }
 
-int supply_get(struct fsdax *fs, uint64_t file_page, uint64_t npages, unsigned max_order, struct block_list *out)
+int supply_get(struct fsdax *fs, const struct space_wish *wish, struct block_list *out)
 {
 	struct supply *supply = fs->supply;
+	uint64_t end = wish->file_page + wish->npages;
 	if (!supply)
-		return space_alloc(&fs->space, file_page, npages, max_order, out);
-	if (supply->max_order != max_order) /* set since; what is ready may be bigger */
+		return space_get(&fs->space, wish, out);
+	if (supply->max_order != wish->max_order) /* set since; what is ready may be bigger */
 		give_back(supply, 0, UINT64_MAX);
-	if (is_ready(supply, file_page, file_page + npages)) {
-		take(supply, file_page, file_page + npages, out);
+	if (is_ready(supply, wish->file_page, end, wish->reach)) {
+		take(supply, wish->file_page, end, out);
 		return 0;
 	}
-	if (supply->err && supply->failed.file_page == file_page && supply->failed.npages == npages)
+	if (supply->err && supply->failed.file_page == wish->file_page && supply->failed.npages == wish->npages)
 		return supply->err;
-	give_back(supply, file_page, file_page + npages); /* it would be in the way of what is to come */
-	if (may_take(supply, npages))
-		return space_alloc(&fs->space, file_page, npages, max_order, out);
-	return supply->rounds < SUPPLY_ROUNDS ? want(supply, file_page, npages, max_order) : -EAGAIN;
+	give_back(supply, wish->file_page, end); /* it would be in the way of what is to come */
+	if (may_take(supply, at_most(&fs->space, wish->npages)))
+		return space_get(&fs->space, wish, out);
+	return supply->rounds < SUPPLY_ROUNDS ? want(supply, wish) : -EAGAIN;
 }
 
 int supply_lacks(const struct fsdax *fs)
@@ -159,5 +174,5 @@ bool supply_prefers_new(struct fsdax *fs, uint64_t npages)
 	if (!fs->supply || fs->supply->is_short || npages <= SUPPLY_AT_ONCE_PAGES)
 		return false;
 	space_statfs(&fs->space, &st);
-	return st.free >= npages || is_ready(fs->supply, 0, npages);
+	return st.free >= npages || is_ready(fs->supply, 0, npages, UINT64_MAX);
 }

@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "fs/block.h"
+#include "fs/space.h"
 
 struct fsdax;
 
@@ -30,19 +31,14 @@ enum {
 	SUPPLY_ROUNDS = 8
 };
 
-/* Pages of the file. */
-struct supply_want {
-	uint64_t file_page, npages;
-};
-
 struct supply {
 	struct fsdax *fs;
 	uint64_t at_once_pages, clean_pages; /* that this call may still take */
-	struct supply_want *wants;           /* what it lacked */
+	struct space_wish *wants;            /* what it lacked */
 	uint64_t nwants, wants_cap;
 	unsigned max_order, rounds;
 	int err; /* of making ready what failed: that call's answer */
-	struct supply_want failed;
+	struct space_wish failed;
 	bool is_short;           /* something failed: a call makes do with what the file has */
 	struct block_tree ready; /* by the page of the file */
 };
@@ -54,11 +50,11 @@ void supply_use(struct fsdax *fs, struct supply *supply);
 void supply_make(struct supply *supply);
 void supply_end(struct supply *supply);
 
-/* Under the namespace lock. supply_get - space_alloc() of npages, or none, and they are lacked: what a call lacks altogether
+/* Under the namespace lock. supply_get - space_get(), or none, and they are lacked: what a call lacks altogether
  * supply_lacks() says at its end, -ERESTART or 0. supply_put - what a call that answers
  * -ERESTART has got already. supply_prefers_new - whether a file that gets so many pages anew had better get others than
  * its own, which would have to be wiped at once. */
-int supply_get(struct fsdax *fs, uint64_t file_page, uint64_t npages, unsigned max_order, struct block_list *out);
+int supply_get(struct fsdax *fs, const struct space_wish *wish, struct block_list *out);
 void supply_put(struct fsdax *fs, struct block_list *blocks);
 int supply_lacks(const struct fsdax *fs);
 bool supply_prefers_new(struct fsdax *fs, uint64_t npages);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "fs/granule.h"
 #include "fs/name.h"
 #include "port/compiler.h"
 
@@ -80,13 +81,33 @@ static bool is_open_elsewhere(const struct taking *taking)
 	return taking->op == TAKING_UNLINK && inode->nhandles > inode->ntakings;
 }
 
-static int check_path(const struct taking *taking)
+/* What the file has changes while it is waited for: then it is asked from the start. */
+static void find_start(struct taking *taking)
 {
+	struct fsdax *fs = taking->fs;
+	uint64_t pages = space_pages_for(&fs->space, taking->size_bytes);
+	uint64_t from = granule_end(&fs->space.places, &taking->file->inode->extents, pages);
+	if (from != taking->from)
+		taking->from = taking->next = from;
+}
+
+/* Whether it can be done at all, as things are. */
+static int check(struct taking *taking)
+{
+	struct inode *inode = taking->file->inode;
 	struct name_at at;
-	if (taking->op != TAKING_UNLINK)
-		return 0;
-	int err = name_walk(taking->fs->root, taking->path, &at);
-	return !err && at.inode != taking->file->inode ? -ENOENT : err;
+	int err = 0;
+	switch (taking->op) {
+	case TAKING_SIZE:
+		find_start(taking);
+		break;
+	case TAKING_PUNCH:
+		return file_check_punch(taking->fs, inode, taking->from, taking->to);
+	case TAKING_UNLINK:
+		err = name_walk(taking->fs->root, taking->path, &at);
+		return !err && at.inode != inode ? -ENOENT : err;
+	}
+	return err;
 }
 
 static int change(struct taking *taking)
@@ -109,7 +130,7 @@ static int change(struct taking *taking)
 /* 0: done. -EINPROGRESS: held. */
 static int try_locked(struct taking *taking)
 {
-	int err = check_path(taking);
+	int err = check(taking);
 	if (err)
 		return err;
 	space_watch_set(&taking->fs->space, &taking->watch, 0, 0);
@@ -209,7 +230,7 @@ static int begin_locked(struct taking *taking, enum fsdax_mode mode)
 	taking->next = taking->from;
 	LIST_INSERT_HEAD(&inode->takings, taking, link);
 	space_watch_add(&taking->fs->space, &taking->watch);
-	int err = mode == FSDAX_DEFER ? check_path(taking) : try_locked(taking);
+	int err = mode == FSDAX_DEFER ? check(taking) : try_locked(taking);
 	if (!err && mode == FSDAX_DEFER)
 		err = change(taking);
 	if (err == -EINPROGRESS && mode == FSDAX_WAIT) {

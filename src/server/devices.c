@@ -89,6 +89,15 @@ static int parse_layout(const char *layout, uint64_t *chunk_pages)
 	return 0;
 }
 
+static unsigned find_granule(const struct devices *devices)
+{
+	unsigned order = devices->dev[0]->granule_order;
+	for (unsigned i = 1; i < devices->n; i++)
+		if (devices->dev[i]->granule_order < order)
+			order = devices->dev[i]->granule_order;
+	return devices->striped ? dax_granule_order(devices->dax) : order;
+}
+
 static int stack(struct devices *devices, uint64_t chunk_pages, char why[DEV_WHY_MAX])
 {
 	struct dax_part parts[PROTO_DEVICES_MAX];
@@ -105,8 +114,6 @@ static int stack(struct devices *devices, uint64_t chunk_pages, char why[DEV_WHY
 		return refuse(
 			why, err,
 			"devices of one size, a multiple of the chunk, and a chunk of whole pages of each are wanted");
-	if (err == -EINVAL)
-		return refuse(why, err, "each size must be a multiple of the largest page among them");
 	return err ? refuse(why, err, NULL) : 0;
 }
 
@@ -128,7 +135,11 @@ static int open_all(struct devices *devices, const char *const specs[], unsigned
 	do {
 		err = add_device(devices, n ? specs[*which] : only, why);
 	} while (!err && ++*which < n);
-	return err ? err : stack(devices, chunk_pages, why);
+	if (!err)
+		err = stack(devices, chunk_pages, why);
+	if (!err)
+		devices->granule_order = find_granule(devices);
+	return err;
 }
 
 int devices_open(struct devices *devices, const char *const specs[], unsigned n, const char *layout, unsigned *which,

@@ -35,7 +35,8 @@ struct devices {
 	uint64_t generation;                   /* raised whenever one has come or gone */
 	uint64_t bad_pages[PROTO_DEVICES_MAX]; /* that the system knew to have lost their data, when it was opened */
 	bool striped;                          /* they take turns: none can come or go */
-	struct dax_device *dax;                /* a stack of all; a single striped one has none: itself */
+	unsigned granule_order; /* of the pool: the smallest of them; the biggest, where they take turns */
+	struct dax_device *dax; /* a stack of all; a single striped one has none: itself */
 };
 
 /*

@@ -137,8 +137,8 @@ struct proto_piece {
 	uint64_t file_offset_bytes;
 	uint64_t device_offset_bytes;
 	uint64_t len_bytes;
-	uint32_t device; /* which of the pool's: as many as HELLO says */
-	uint32_t reserved;
+	uint32_t device;        /* which of the pool's: as many as HELLO says */
+	uint32_t granule_order; /* of that device: offsets, length and address are multiples of it */
 };
 
 /* Folio spans of one order, one after the other in the file: span i of the run begins at file_pgoff + (i << order), and

@@ -35,7 +35,7 @@ static uint8_t device_flags(const struct dev *dev)
 void request_say_devices(const struct devices *devices, struct service_reply *out)
 {
 	struct proto_hello *hello = &out->rep.u.hello;
-	hello->granule_order = dax_granule_order(devices->dax);
+	hello->granule_order = devices->granule_order;
 	hello->server_pid = (int32_t)getpid();
 	hello->generation = devices->generation;
 	hello->ndevices = devices->n;

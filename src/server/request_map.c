@@ -83,6 +83,7 @@ static struct proto_piece wire_piece(const struct session_map *map, uint64_t i)
 		.device_offset_bytes = piece.device_offset_bytes,
 		.len_bytes = piece.len_bytes,
 		.device = piece.device,
+		.granule_order = piece.granule_order,
 	};
 }
 

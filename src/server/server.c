@@ -168,7 +168,7 @@ static void say_ready(const struct server_options *options, struct loop *loop)
 		(void)fprintf(stderr, "pgmapd: ready: %s%s: %llu MiB, page %llu KiB, socket %s\n", names,
 			      options->ndevices ? "" : " (half of the memory that is free; --device says another)",
 			      (unsigned long long)(dax_npages(devices->dax) >> (20 - PGMAP_PAGE_SHIFT)),
-			      4ULL << dax_granule_order(devices->dax), loop->listener.addr.sun_path);
+			      4ULL << devices->granule_order, loop->listener.addr.sun_path);
 	}
 	if (options->ready_fd >= 0) {
 		(void)!write(options->ready_fd, "", 1);

@@ -103,29 +103,39 @@ static void bad_parts_are_refused_and_change_nothing(void **state)
 	assert_int_equal(dax_create_linear(&dead, 1, NULL, &dax), -ENXIO);
 }
 
-static void parts_are_whole_granules_of_the_largest(void **state)
+static void parts_are_whole_granules_of_what_they_lie_on(void **state)
 {
 	(void)state;
 	struct bottom big, odd;
-	struct dax_device *dax = NULL;
-	bottom_open(&big, 64, 3);
-	bottom_open_at(&odd, 4, 64, 0); /* its page 0 is page 4 of the memory: no multiple of 8 */
-	const struct dax_part good[] = {{a.dax, 8, 16}, {big.dax, 0, 0}};
-	const struct dax_part start[] = {{a.dax, 4, 16}, {big.dax, 0, 0}};
-	const struct dax_part len[] = {{a.dax, 8, 12}, {big.dax, 0, 0}};
-	const struct dax_part elsewhere[] = {{odd.dax, 8, 16}, {big.dax, 0, 0}};
-	const struct dax_part shifted[] = {{odd.dax, 4, 16}, {big.dax, 0, 0}};
+	struct dax_device *dax = NULL, *inner;
+	bottom_open_at(&big, 8, 64, 3);
+	bottom_open_at(&odd, 5, 64, 0);
+	const struct dax_part start[] = {{a.dax, 8, 16}, {big.dax, 4, 16}};
+	const struct dax_part len[] = {{a.dax, 8, 16}, {big.dax, 8, 12}};
+	const struct dax_part good[] = {{a.dax, 7, 9}, {big.dax, 8, 16}, {odd.dax, 1, 3}};
 	assert_int_equal(dax_create_linear(start, 2, NULL, &dax), -EINVAL);
 	assert_int_equal(dax_create_linear(len, 2, NULL, &dax), -EINVAL);
-	assert_int_equal(dax_create_linear(elsewhere, 2, NULL, &dax), -EINVAL);
-	assert_int_equal(dax_create_linear(shifted, 2, NULL, &dax), -EINVAL);
-	assert_int_equal(dax_create_linear(good, 2, NULL, &dax), 0);
+	assert_int_equal(dax_create_linear(good, 3, NULL, &dax), 0);
+	assert_int_equal(dax_npages(dax), 28);
 	assert_int_equal(dax_granule_order(dax), 3);
 	assert_int_equal(dax_granule_order_at(dax, 0), 0);
-	assert_int_equal(dax_granule_order_at(dax, 15), 0);
-	assert_int_equal(dax_granule_order_at(dax, 16), 3);
-	assert_int_equal(dax_granule_order_at(dax, 80), 3); /* beyond: the stack's */
+	assert_int_equal(dax_granule_order_at(dax, 8), 0);
+	assert_int_equal(dax_granule_order_at(dax, 9), 3);
+	assert_int_equal(dax_granule_order_at(dax, 24), 3);
+	assert_int_equal(dax_granule_order_at(dax, 25), 0);
+	assert_int_equal(dax_granule_order_at(dax, 28), 3); /* beyond: the stack's */
+	inner = dax;
+	/* A part of it: its own granules count, wherever they lie in the stack below. */
+	const struct dax_part cut[] = {{inner, 8, 9}, {b.dax, 0, 1}}, whole[] = {{inner, 8, 10}, {b.dax, 0, 1}};
+	const struct dax_part turns[] = {{inner, 9, 16}, {b.dax, 0, 16}}, apart[] = {{inner, 8, 16}, {b.dax, 0, 16}};
+	assert_int_equal(dax_create_linear(cut, 2, NULL, &dax), 0);
 	assert_int_equal(dax_destroy(dax), 0);
+	assert_int_equal(dax_create_linear(whole, 2, NULL, &dax), -EINVAL);
+	assert_int_equal(dax_create_stripe(turns, 2, 8, NULL, &dax), 0);
+	assert_int_equal(dax_destroy(dax), 0);
+	assert_int_equal(dax_create_stripe(turns, 2, 4, NULL, &dax), -EINVAL);
+	assert_int_equal(dax_create_stripe(apart, 2, 8, NULL, &dax), -EINVAL);
+	assert_int_equal(dax_destroy(inner), 0);
 	bottom_close(&big);
 	bottom_close(&odd);
 }
@@ -291,7 +301,7 @@ int main(void)
 		TEST(c6_4_a_span_ends_with_its_part),
 		TEST(c6_4_every_part_of_a_long_stack_is_found),
 		TEST(bad_parts_are_refused_and_change_nothing),
-		TEST(parts_are_whole_granules_of_the_largest),
+		TEST(parts_are_whole_granules_of_what_they_lie_on),
 		TEST(c6_2_the_holder_of_a_stack_holds_all_below),
 		TEST(c6_8_the_last_put_is_told_by_the_stacks_pages),
 		TEST(c6_3_a_dead_part_is_gone_and_the_others_go_on),

@@ -99,8 +99,8 @@ static void what_cannot_be_added_is_refused_and_changes_nothing(void **state)
 	const struct dax_part third = {c.dax, 8, 0}, none = {NULL, 0, 0}, twice = {b.dax, 0, 0}, self = {dax, 0, 0};
 	const struct dax_part beyond = {c.dax, 64, 0}, longer = {c.dax, 60, 5};
 	bottom_open(&big, 64, 3);
-	bottom_open(&odd, 12, 0);
-	const struct dax_part big_part = {big.dax, 0, 0}, odd_part = {odd.dax, 0, 0};
+	bottom_open(&odd, 12, 2);
+	const struct dax_part big_part = {big.dax, 0, 0}, odd_part = {odd.dax, 2, 4}; /* no whole granules of it */
 	assert_int_equal(dax_linear_add(NULL, &third), -EINVAL);
 	assert_int_equal(dax_linear_add(dax, NULL), -EINVAL);
 	assert_int_equal(dax_linear_add(dax, &none), -EINVAL);
@@ -122,7 +122,7 @@ static void what_cannot_be_added_is_refused_and_changes_nothing(void **state)
 	assert_int_equal(dax_release(dax, &h), 0);
 	assert_int_equal(dax_release(c.dax, &other), 0);
 	assert_int_equal(dax_npages(dax), 48);
-	assert_int_equal(dax_linear_add(dax, &big_part), 0); /* what there is, is whole granules of it */
+	assert_int_equal(dax_linear_add(dax, &big_part), 0);
 	assert_int_equal(dax_granule_order(dax), 3);
 	assert_int_equal(dax_linear_add(dax, &odd_part), -EINVAL);
 	assert_int_equal(dax_kill(c.dax), 0);

@@ -132,6 +132,21 @@ static inline void pool_open_stack(struct pool *pool, const uint64_t sizes[], ui
 	assert_int_equal(fsdax_create(pool->dax, gone, &pool->fs), 0);
 }
 
+/* One after the other, of these granules: memories of 4 KiB pages, but nobody is to see that. */
+static inline void pool_open_mixed(struct pool *pool, const uint64_t sizes[], const unsigned granules[],
+				   fsdax_gone_fn *gone)
+{
+	struct dax_part parts[POOL_PARTS] = {0};
+	*pool = (struct pool){0};
+	for (unsigned i = 0; sizes[i]; i++) {
+		pool_part_open(&pool->parts[i], sizes[i], 0, granules[i]);
+		parts[i].dax = pool->parts[i].dax;
+		pool->nparts++;
+	}
+	assert_int_equal(dax_create_linear(parts, pool->nparts, NULL, &pool->dax), 0);
+	assert_int_equal(fsdax_create(pool->dax, gone, &pool->fs), 0);
+}
+
 static inline void pool_close_stack(struct pool *pool)
 {
 	assert_int_equal(fsdax_destroy(pool->fs), 0);
