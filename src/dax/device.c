@@ -80,14 +80,15 @@ PGMAP_PUBLIC int dax_destroy(struct dax_device *dax)
 
 PGMAP_PUBLIC int64_t dax_direct_access(struct dax_device *dax, uint64_t pgoff, int64_t npages, struct dax_span *span)
 {
+	unsigned slot;
 	if (!dax || !span || npages <= 0)
 		return -EINVAL;
 	if (pgoff >= dax->npages)
 		return -ERANGE;
-	if (!gate_enter(&dax->access))
+	if (!gate_enter(&dax->access, &slot))
 		return -ENXIO;
 	int64_t n = device_access(dax, pgoff, (uint64_t)npages, span);
-	gate_leave(&dax->access);
+	gate_leave(&dax->access, slot);
 	return n;
 }
 
@@ -172,25 +173,27 @@ PGMAP_PUBLIC int dax_release(struct dax_device *dax, void *holder)
 
 void device_tell(struct dax_device *dax, enum dax_failure what, uint64_t pgoff, uint64_t npages)
 {
-	if (!gate_enter(&dax->held))
+	unsigned slot;
+	if (!gate_enter(&dax->held, &slot))
 		return;
 	if (dax->holder_ops.notify_failure)
 		dax->holder_ops.notify_failure(dax->holder, what, pgoff, npages);
-	gate_leave(&dax->held);
+	gate_leave(&dax->held, slot);
 }
 
 void device_die(struct dax_device *dax)
 {
+	unsigned slot;
 	/* Under the lock: who comes to hold it either finds it dead, or is told. */
 	(void)pthread_mutex_lock(&device_holders);
 	bool first = !atomic_exchange_explicit(&dax->dead, true, memory_order_acq_rel);
-	bool tell = first && gate_enter(&dax->held);
+	bool tell = first && gate_enter(&dax->held, &slot);
 	(void)pthread_mutex_unlock(&device_holders);
 	if (!tell)
 		return;
 	if (dax->holder_ops.notify_failure)
 		dax->holder_ops.notify_failure(dax->holder, DAX_FAILURE_DEAD, 0, dax->npages);
-	gate_leave(&dax->held);
+	gate_leave(&dax->held, slot);
 }
 
 /* Under device_tree: accesses of the stacks above may be on their way through here. */

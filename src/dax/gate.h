@@ -2,14 +2,23 @@
 /*
  * gate.h - a door that can be shut while people are inside: who enters is counted, shutting waits for those who run.
  *
- * One word: the top bit says shut, the next one paused, the rest counts who is inside. gate_enter() adds itself first and
- * looks at what it replaced: found shut, it leaves again. So once gate_shut() has set the bit, everybody who found the gate
- * open stands in the count, and the wait for 0 waits for exactly these (and, harmlessly, for some who are just turning
- * back). The leave that finds itself the last under a bit wakes the waiters. Leaving releases, shutting acquires: what was
- * done inside happens before gate_shut() returns.
+ * Who enters counts in a slot of the calling thread (port/slot.h), with a plain load and store, so that those who pass at the same time do not meet; threads beyond those share the
+ * last slot, with an atomic addition. Who leaves uncounts in the same slot, so no slot is ever below 0, and a sum of 0 says
+ * that each was 0 when it was read. Whoever shuts pays for that: one barrier in every thread of the process (port/barrier.h), and
+ * a look at all slots.
  *
- * gate_wait_out() waits in the same way for all who are inside, and leaves the gate open: who comes meanwhile waits at
- * the door. What its caller wrote before it, everybody who enters later sees: both change the same word.
+ * No insider is missed. Entering: count; light barrier; read the word. Shutting: set a bit of the word; heavy barrier; sum. Of
+ * "store one's own, barrier, read the other's" one sees the other: who read the word without the bit is in the sum; who comes
+ * later reads the bit, and turns back (which the sum may see for a moment: harmless).
+ *
+ * No wake-up is lost. Leaving: uncount; light barrier; read the word. So either the sum sees the uncount, or the leaver sees the
+ * bit; then it wakes under the lock, which the shutter has from its sum until it sleeps.
+ *
+ * The uncount releases, the sum acquires: what was done inside happens before gate_shut() and gate_wait_out() return. Opening
+ * releases, and entering acquires: what was written before gate_open(), or before gate_wait_out(), everybody sees who enters
+ * later; and who entered before that was waited for.
+ *
+ * gate_wait_out() waits in the same way for all who are inside, and leaves the gate open: who comes meanwhile waits at the door.
  *
  * Thread safety: any thread; gate_wait_out() one call at a time. It, and gate_shut(), must not be called from inside; who is
  * inside must not enter again.
@@ -22,63 +31,57 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define GATE_SHUT   (UINT64_C(1) << 63)
-#define GATE_PAUSED (UINT64_C(1) << 62)
-#define GATE_INSIDE (GATE_PAUSED - 1)
+#include "port/barrier.h"
+#include "port/compiler.h"
+#include "port/slot.h"
+
+enum { GATE_SHUT = 1, GATE_PAUSED = 2 };
+enum { GATE_SLOTS = PORT_SLOTS + 1, GATE_STRIDE = 64 / sizeof(uint64_t) };
 
 struct gate {
-	_Atomic uint64_t word;
+	_Atomic uint32_t word;
 	pthread_mutex_t lock; /* for the condition only */
 	pthread_cond_t changed;
+	_Atomic uint64_t inside[GATE_SLOTS * GATE_STRIDE]; /* one in each stride: no two in one cache line */
 };
 
-static inline void gate_init(struct gate *gate, bool shut)
+void gate_init(struct gate *gate, bool shut);
+void gate_exit(struct gate *gate);
+
+static inline void gate_count(struct gate *gate, unsigned slot, uint64_t n)
 {
-	atomic_init(&gate->word, shut ? GATE_SHUT : 0);
-	(void)pthread_mutex_init(&gate->lock, NULL);
-	(void)pthread_cond_init(&gate->changed, NULL);
+	_Atomic uint64_t *inside = &gate->inside[slot * GATE_STRIDE];
+	if (unlikely(slot == PORT_SLOTS))
+		(void)atomic_fetch_add_explicit(inside, n, memory_order_release);
+	else
+		atomic_store_explicit(inside, atomic_load_explicit(inside, memory_order_relaxed) + n,
+				      memory_order_release);
+	port_light();
 }
 
-static inline void gate_exit(struct gate *gate)
-{
-	(void)pthread_cond_destroy(&gate->changed);
-	(void)pthread_mutex_destroy(&gate->lock);
-}
+/* Both are rare; out of the way of who enters and leaves. */
+void gate_wake(struct gate *gate);
+bool gate_wait_to_enter(struct gate *gate, unsigned *slot);
 
-static inline void gate_wake(struct gate *gate)
+static inline void gate_leave(struct gate *gate, unsigned slot)
 {
-	(void)pthread_mutex_lock(&gate->lock);
-	(void)pthread_cond_broadcast(&gate->changed);
-	(void)pthread_mutex_unlock(&gate->lock);
-}
-
-static inline void gate_leave(struct gate *gate)
-{
-	uint64_t old = atomic_fetch_sub_explicit(&gate->word, 1, memory_order_release);
-	if ((old & (GATE_SHUT | GATE_PAUSED)) && (old & GATE_INSIDE) == 1)
+	gate_count(gate, slot, UINT64_MAX);
+	if (unlikely(atomic_load_explicit(&gate->word, memory_order_relaxed)))
 		gate_wake(gate);
 }
 
-/* Until the bit is no longer set, or, of all bits, until nobody is inside. */
-static inline void gate_await_clear(struct gate *gate, uint64_t bits)
+/* Counted, and found open? If not, gate_leave() is due. */
+static inline bool gate_try_enter(struct gate *gate, unsigned *slot)
 {
-	(void)pthread_mutex_lock(&gate->lock);
-	while (atomic_load_explicit(&gate->word, memory_order_acquire) & bits)
-		(void)pthread_cond_wait(&gate->changed, &gate->lock);
-	(void)pthread_mutex_unlock(&gate->lock);
+	*slot = port_slot();
+	gate_count(gate, *slot, 1);
+	return likely(!atomic_load_explicit(&gate->word, memory_order_acquire));
 }
 
-static inline bool gate_enter(struct gate *gate)
+/* gate_enter - false: it is shut. *slot is for gate_leave(). */
+static inline bool gate_enter(struct gate *gate, unsigned *slot)
 {
-	for (;;) {
-		uint64_t old = atomic_fetch_add_explicit(&gate->word, 1, memory_order_acquire);
-		if (__builtin_expect(!(old & (GATE_SHUT | GATE_PAUSED)), 1))
-			return true;
-		gate_leave(gate);
-		if (old & GATE_SHUT)
-			return false;
-		gate_await_clear(gate, GATE_PAUSED);
-	}
+	return likely(gate_try_enter(gate, slot)) || gate_wait_to_enter(gate, slot);
 }
 
 static inline bool gate_is_open(const struct gate *gate)
@@ -88,23 +91,12 @@ static inline bool gate_is_open(const struct gate *gate)
 
 static inline void gate_open(struct gate *gate)
 {
-	(void)atomic_fetch_and_explicit(&gate->word, ~GATE_SHUT, memory_order_release);
+	(void)atomic_fetch_and_explicit(&gate->word, ~(uint32_t)GATE_SHUT, memory_order_release);
 }
 
 /* Nobody enters any more; returns when nobody is inside. */
-static inline void gate_shut(struct gate *gate)
-{
-	(void)atomic_fetch_or_explicit(&gate->word, GATE_SHUT, memory_order_acq_rel);
-	gate_await_clear(gate, GATE_INSIDE);
-}
-
+void gate_shut(struct gate *gate);
 /* Returns when all have left who were inside. */
-static inline void gate_wait_out(struct gate *gate)
-{
-	(void)atomic_fetch_or_explicit(&gate->word, GATE_PAUSED, memory_order_acq_rel);
-	gate_await_clear(gate, GATE_INSIDE);
-	(void)atomic_fetch_and_explicit(&gate->word, ~GATE_PAUSED, memory_order_release);
-	gate_wake(gate);
-}
+void gate_wait_out(struct gate *gate);
 
 #endif

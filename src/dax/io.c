@@ -26,19 +26,21 @@ static int check_bytes(const struct dax_device *dax, uint64_t offset_bytes, cons
 
 static int64_t run(struct dax_device *dax, const struct io *io)
 {
-	if (!gate_enter(&dax->access))
+	unsigned slot;
+	if (!gate_enter(&dax->access, &slot))
 		return -ENXIO;
 	int64_t n = device_io(dax, io);
-	gate_leave(&dax->access);
+	gate_leave(&dax->access, slot);
 	return n;
 }
 
 /* What is done to a dead device, too. */
 static int64_t run_aside(struct dax_device *dax, const struct io *io)
 {
-	(void)gate_enter(&dax->aside); /* never shut */
+	unsigned aside;
+	(void)gate_enter(&dax->aside, &aside); /* never shut */
 	int64_t n = device_io(dax, io);
-	gate_leave(&dax->aside);
+	gate_leave(&dax->aside, aside);
 	return n;
 }
 

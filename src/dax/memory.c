@@ -77,18 +77,25 @@ void memory_span(const struct dax_device *dax, uint64_t pgoff, uint64_t npages, 
 	};
 }
 
-static int64_t memory_direct_access(struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct dax_span *span)
+/* Apart from the way of those who meet none. */
+__attribute__((noinline)) static int64_t access_among_bad(const struct dax_device *dax, uint64_t pgoff, uint64_t npages,
+							  struct dax_span *span)
 {
-	const struct memory_device *memory = memory_of(dax);
 	struct dax_span all;
 	memory_span(dax, pgoff, npages, &all);
-	if (!record_is_clean(memory->record)) {
-		int64_t good = cut_at_poison(memory, pgoff, &all);
-		if (good < 0)
-			return good;
-	}
+	int64_t good = cut_at_poison(memory_of(dax), pgoff, &all);
+	if (good < 0)
+		return good;
 	*span = all;
 	return (int64_t)all.npages;
+}
+
+static int64_t memory_direct_access(struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct dax_span *span)
+{
+	if (!record_is_clean(memory_of(dax)->record))
+		return access_among_bad(dax, pgoff, npages, span);
+	memory_span(dax, pgoff, npages, span);
+	return (int64_t)span->npages;
 }
 
 static uint64_t first_page(const struct memory_device *memory, uint64_t offset_bytes)
@@ -328,12 +335,13 @@ static int folio_freed(struct folio *folio, void *owner)
 	struct memory_device *memory = owner;
 	struct dax_device *dax = &memory->dax;
 	int answer = PGMAP_FREE_IDLE;
-	if (!gate_enter(&dax->held))
+	unsigned slot;
+	if (!gate_enter(&dax->held, &slot))
 		return answer;
 	if (dax->holder_ops.folio_free)
 		answer =
 			dax->holder_ops.folio_free(dax->holder, folio_pgoff(folio) - memory->first, folio_pages(folio));
-	gate_leave(&dax->held);
+	gate_leave(&dax->held, slot);
 	return answer;
 }
 

@@ -137,8 +137,9 @@ PGMAP_PUBLIC int dax_notify_failure(struct dax_device *dax, enum dax_failure wha
 		.offset_bytes = pgoff << PGMAP_PAGE_SHIFT,
 		.len_bytes = npages << PGMAP_PAGE_SHIFT,
 	};
-	(void)gate_enter(&dax->aside); /* never shut */
+	unsigned aside;
+	(void)gate_enter(&dax->aside, &aside); /* never shut */
 	int64_t n = device_io(dax, &io);
-	gate_leave(&dax->aside);
+	gate_leave(&dax->aside, aside);
 	return n < 0 ? (int)n : 0;
 }
