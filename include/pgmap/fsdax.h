@@ -312,7 +312,8 @@ int fsdax_device(const struct fsdax *fs, unsigned i, struct fsdax_device *out);
  * pool (struct fsdax_holder) is one there, too. *index (or null): its number. What fails has changed nothing.
  *   -EOPNOTSUPP  the pool lies on no linear stack
  *   -EINVAL      null argument; dax lies on several memories, or on one that cannot have folios (LIMITED); it is in the
- *                pool already, at any depth; its pages are not whole granules of the pool, or its granule is bigger
+ *                pool already, at any depth; its pages are not whole granules of the pool, whose granule stays what it
+ *                was at first (a device with a bigger one keeps its own)
  *   -EBUSY       somebody holds it    -ENXIO it is dead, or all of the pool is    -ENOMEM    -E2BIG as dax_linear_add() says
  */
 int fsdax_add_device(struct fsdax *fs, struct dax_device *dax, unsigned *index);

@@ -189,7 +189,7 @@ int space_take(struct space *space, uint64_t pgoff, unsigned order, uint64_t fil
 		space_wait_for_piece(space);
 	int err = shelf_take(&space->shelf, pgoff, order, &block);
 	if (!err) {
-		space->used += block_pages(block);
+		space_count_used(space, block, false);
 		stock_set(&space->stock, pgoff, block_pages(block), STOCK_ABSENT);
 		block->key = file_page;
 		STAILQ_INSERT_TAIL(out, block, list);

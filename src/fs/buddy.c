@@ -31,15 +31,14 @@ int buddy_init(struct buddy *buddy, uint64_t start, uint64_t n)
 	return buddy_add(buddy, start, n);
 }
 
-int buddy_add(struct buddy *buddy, uint64_t start, uint64_t n)
+int buddy_blocks(uint64_t start, uint64_t n, struct block_list *out)
 {
 	struct block_list blocks = STAILQ_HEAD_INITIALIZER(blocks);
-	struct block *block;
 	while (n) {
 		unsigned order = 63 - (unsigned)__builtin_clzll(n);
 		if (start && (unsigned)__builtin_ctzll(start) < order)
 			order = (unsigned)__builtin_ctzll(start);
-		block = block_alloc();
+		struct block *block = block_alloc();
 		if (!block) {
 			block_free_list(&blocks);
 			return -ENOMEM;
@@ -50,11 +49,20 @@ int buddy_add(struct buddy *buddy, uint64_t start, uint64_t n)
 		start += block_pages(block);
 		n -= block_pages(block);
 	}
+	STAILQ_CONCAT(out, &blocks);
+	return 0;
+}
+
+int buddy_add(struct buddy *buddy, uint64_t start, uint64_t n)
+{
+	struct block_list blocks = STAILQ_HEAD_INITIALIZER(blocks);
+	struct block *block;
+	int err = buddy_blocks(start, n, &blocks);
 	while ((block = STAILQ_FIRST(&blocks)) != NULL) {
 		STAILQ_REMOVE_HEAD(&blocks, list);
 		put_in(buddy, block);
 	}
-	return 0;
+	return err;
 }
 
 void buddy_exit(struct buddy *buddy)

@@ -39,6 +39,8 @@ void buddy_free(struct buddy *buddy, struct block *block);
 /* buddy_add - units that it did not know are free too. -ENOMEM: none of them. buddy_take_range - every free block that has some of
  * these units is free no more: appended to the list. */
 int buddy_add(struct buddy *buddy, uint64_t start, uint64_t n);
+/* buddy_blocks - units as blocks, appended: each of them is for buddy_free(). -ENOMEM, none. */
+int buddy_blocks(uint64_t start, uint64_t n, struct block_list *out);
 void buddy_take_range(struct buddy *buddy, uint64_t from, uint64_t end, struct block_list *out);
 
 /* buddy_fit - a free block of the smallest order that is big enough, at the lowest address, or null; block_next() gives

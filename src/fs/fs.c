@@ -15,6 +15,8 @@
 static int folio_freed(void *holder, uint64_t pgoff, uint64_t npages)
 {
 	struct fsdax *fs = holder;
+	if (!places_has(&fs->space.places, pgoff))
+		return PGMAP_FREE_IDLE; /* of a device that has just left, or is about to come */
 	space_folio_free(&fs->space, places_off(&fs->space.places, pgoff), npages);
 	return PGMAP_FREE_IDLE;
 }
@@ -39,6 +41,14 @@ static const struct dax_holder_ops holder_ops = {
 	.folio_free = folio_freed,
 };
 
+static void tear_down(struct fsdax *fs)
+{
+	space_exit(&fs->space);
+	if (fs->holder)
+		(void)fsdax_holder_end(fs->holder);
+	holders_exit(&fs->holders);
+}
+
 /* The parts of the pool that can fail. */
 static int set_up(struct fsdax *fs)
 {
@@ -47,16 +57,15 @@ static int set_up(struct fsdax *fs)
 	int err = space_init(&fs->space, fs->dax);
 	if (err)
 		return err;
+	holders_init(&fs->holders);
 	err = fsdax_holder_create(fs, "fsdax", &fs->holder);
-	if (err) {
-		space_exit(&fs->space);
-		return err;
+	if (!err) {
+		fs->root = inode_alloc(1, FSDAX_DIR);
+		err = fs->root ? 0 : -ENOMEM;
 	}
-	fs->root = inode_alloc(1, FSDAX_DIR);
-	if (!fs->root) {
-		(void)fsdax_holder_end(fs->holder);
-		space_exit(&fs->space);
-		return -ENOMEM;
+	if (err) {
+		tear_down(fs);
+		return err;
 	}
 	fs->root->nlink = 1;
 	fs->root->mtime_ns = file_now_ns();
@@ -95,8 +104,7 @@ PGMAP_PUBLIC int fsdax_create(struct dax_device *dax, fsdax_gone_fn *gone, struc
 	}
 	err = hold(fs);
 	if (err) {
-		(void)fsdax_holder_end(fs->holder);
-		space_exit(&fs->space);
+		tear_down(fs);
 		inode_free(fs->root);
 		(void)pthread_mutex_destroy(&fs->lock);
 		free(fs);
@@ -118,13 +126,16 @@ static void free_inode(struct fsdax *fs, struct inode *inode)
 /* A device that fails is no reason to leave old bytes on the others. */
 static void discard_all(struct fsdax *fs)
 {
-	uint64_t npages = dax_npages(fs->dax), n;
-	char *addr;
-	if (dax_discard(fs->dax, 0, npages) == 0)
-		return;
-	for (uint64_t page = 0; page < npages; page += n) {
-		n = places_run(&fs->space.places, places_off(&fs->space.places, page), npages - page, &addr);
-		(void)dax_discard(fs->dax, page, n);
+	const struct places_table *table = places_now(&fs->space.places);
+	for (size_t i = 0; i < table->nsegments; i++) {
+		uint64_t page = table->segments[i].page, end = page + table->segments[i].npages, n;
+		char *addr;
+		if (dax_discard(fs->dax, page, end - page) == 0)
+			continue;
+		for (; page < end; page += n) {
+			n = places_run(&fs->space.places, places_off(&fs->space.places, page), end - page, &addr);
+			(void)dax_discard(fs->dax, page, n);
+		}
 	}
 }
 
@@ -137,6 +148,7 @@ PGMAP_PUBLIC int fsdax_destroy(struct fsdax *fs)
 	(void)pthread_mutex_unlock(&fs->lock);
 	if (busy)
 		return -EBUSY;
+	leave_cancel_all(fs);
 	wiper_stop(&fs->wiper);
 	(void)dax_release(fs->dax, fs);
 	if (fs->space.used || fs->space.nwaiting || space_populated(&fs->space))
@@ -144,8 +156,7 @@ PGMAP_PUBLIC int fsdax_destroy(struct fsdax *fs)
 	struct inode *inode;
 	while ((inode = inode_first(&fs->inodes)) != NULL)
 		free_inode(fs, inode);
-	space_exit(&fs->space);
-	(void)fsdax_holder_end(fs->holder);
+	tear_down(fs);
 	(void)pthread_mutex_destroy(&fs->lock);
 	free(fs);
 	return 0;
@@ -440,11 +451,12 @@ PGMAP_PUBLIC unsigned fsdax_ndevices(const struct fsdax *fs)
 	return places_now(&fs->space.places)->ndevices;
 }
 
-PGMAP_PUBLIC int fsdax_device(const struct fsdax *fs, unsigned i, struct fsdax_device *out)
+static int say_device(const struct space *space, unsigned i, struct fsdax_device *out)
 {
-	if (!fs || !out || i >= places_now(&fs->space.places)->ndevices)
+	const struct places_table *table = places_now(&space->places);
+	if (i >= table->ndevices || !table->devices[i].memory)
 		return -EINVAL;
-	const struct places_device *device = &places_now(&fs->space.places)->devices[i];
+	const struct places_device *device = &table->devices[i];
 	*out = (struct fsdax_device){
 		.pgmap = device->span.pgmap,
 		.name = dax_name(device->memory),
@@ -452,8 +464,23 @@ PGMAP_PUBLIC int fsdax_device(const struct fsdax *fs, unsigned i, struct fsdax_d
 		.alive = dax_alive(device->memory),
 		.fd_offset_bytes = device->span.fd_offset_bytes,
 		.npages = device->span.npages,
+		.pool_npages = space->devices[i].npages,
+		.used = space_used_on(space, i),
+		.leaving = space->devices[i].leaving != NULL,
 	};
 	return 0;
+}
+
+/* Under the lock that a device leaves under, as it is asked. */
+PGMAP_PUBLIC int fsdax_device(const struct fsdax *fs, unsigned i, struct fsdax_device *out)
+{
+	if (!fs || !out)
+		return -EINVAL;
+	pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&fs->space.lock;
+	(void)pthread_mutex_lock(lock);
+	int err = say_device(&fs->space, i, out);
+	(void)pthread_mutex_unlock(lock);
+	return err;
 }
 
 PGMAP_PUBLIC void fsdax_statfs(struct fsdax *fs, struct fsdax_statfs *out)

@@ -3,6 +3,7 @@
  * fs.h - the pool's own structures, for the files of this floor only.
  *
  * Lock order:
+ *   0. fsdax.holders.lock, for writing: whom references are charged to, when they or devices come and go (holder.c).
  *   1. fsdax.lock, the namespace: names, inodes, extents, handles, maps. Taken by every public call.
  *   2. the core's calls (requests, puts, charges), which may run the folio_free callback:
  *   3. space.lock: free, waiting, the accounts. The callback takes no other lock, since it runs under any.
@@ -24,8 +25,14 @@
 #include "fs/space.h"
 #include "fs/wiper.h"
 
+struct holders {
+	pthread_rwlock_t lock;
+	LIST_HEAD(, fsdax_holder) all;
+};
+
 struct fsdax {
 	pthread_mutex_t lock;
+	struct holders holders;
 	struct dax_device *dax;
 	struct fsdax_holder *holder; /* the pool's own, for the moment of a split */
 	struct space space;
@@ -98,6 +105,17 @@ void map_split_folio_at(struct fsdax *fs, struct inode *inode, uint64_t off);
  * somebody of this pool: -EINVAL, -ESHUTDOWN it has been ended. */
 struct pgmap_holder *holder_on(struct charged holder, unsigned device);
 int holder_check(const struct fsdax *fs, struct charged holder);
+/* holders_lock - nobody else creates, ends or asks a holder; before the namespace lock. Under it: holders_add - each has a part on
+ * this device, or none, and -ENOMEM; holders_remove - none any more, where nobody holds a page of it. */
+void holders_init(struct holders *holders);
+void holders_exit(struct holders *holders);
+void holders_lock(struct fsdax *fs);
+void holders_unlock(struct fsdax *fs);
+int holders_add(struct fsdax *fs, struct pgmap *pgmap, unsigned device);
+void holders_remove(struct fsdax *fs, unsigned device);
+
+/* leave.c. leave_cancel_all - no device is leaving. */
+void leave_cancel_all(struct fsdax *fs);
 
 /* damage.c. damage_isolate - of pages [first, end) of a file, which shall be mapped: -ENODEV, -EHWPOISON some are lost;
  * where only others of their extents are, these are cut off (-ENOMEM). Under the namespace lock. */

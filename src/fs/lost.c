@@ -10,6 +10,7 @@
  */
 #include <stdbool.h>
 
+#include "fs/leaving.h"
 #include "fs/space.h"
 
 /* What of a block is lost: nothing, some of it, all, or all of it for good, as its device is dead. */
@@ -57,7 +58,10 @@ static void sort_out(struct space *space, struct block *block)
 
 void space_make_free(struct space *space, struct block *block)
 {
-	if (places_damaged(&space->places))
+	struct leaving *leaving = leaving_on(space, block->off);
+	if (leaving)
+		leaving_keep(space, leaving, block);
+	else if (places_damaged(&space->places))
 		sort_out(space, block);
 	else
 		shelf_free(&space->shelf, block);

@@ -56,7 +56,7 @@ void pick_count(struct space *space, const struct block *block, bool back)
 	struct stock_count count = stock_count(&space->stock, block->off, block_pages(block));
 	space->taken.clean += back ? -count.clean : count.clean;
 	space->taken.dirty += back ? -count.dirty : count.dirty;
-	space->used += back ? -block_pages(block) : block_pages(block);
+	space_count_used(space, block, back);
 }
 
 void pick_put_back(struct space *space, struct block_list *blocks)

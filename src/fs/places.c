@@ -314,6 +314,11 @@ int places_descriptor(const struct places *places, uint64_t off, uint64_t *offse
 	return span->fd;
 }
 
+int places_device(const struct places *places, uint64_t off)
+{
+	return segment_at(places_now(places), off)->device;
+}
+
 unsigned places_find_order(const struct places *places, uint64_t off, unsigned order)
 {
 	unsigned most = segment_at(places_now(places), off)->max_order;

@@ -110,6 +110,8 @@ bool places_has(const struct places *places, uint64_t page); /* or it is in a ga
 uint64_t places_run(const struct places *places, uint64_t off, uint64_t npages, char **addr);
 /* places_descriptor - where a page is to be mapped from: the descriptor, and the offset in it. */
 int places_descriptor(const struct places *places, uint64_t off, uint64_t *offset_bytes);
+/* places_device - the device that all of this page's segment lies on, or -1. */
+int places_device(const struct places *places, uint64_t off);
 /* places_order - the biggest block that may be handed out here, if it shall be of this order at most. */
 unsigned places_find_order(const struct places *places, uint64_t off, unsigned order);
 static inline unsigned places_order(const struct places *places, uint64_t off, unsigned order)

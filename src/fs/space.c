@@ -4,10 +4,13 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include <pgmap/folio.h>
+
+#include "fs/leaving.h"
 
 /* Whatever an earlier owner left is in what is resident. */
 static void find_resident(struct space *space)
@@ -29,6 +32,47 @@ static void find_resident(struct space *space)
 		}
 	}
 	space->keep = space->resident;
+}
+
+int space_room_for_devices(struct space *space, unsigned n)
+{
+	if (n <= space->ndevices)
+		return 0;
+	struct space_device *more = realloc(space->devices, n * sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	memset(more + space->ndevices, 0, (n - space->ndevices) * sizeof(*more));
+	space->devices = more;
+	space->ndevices = n;
+	return 0;
+}
+
+static int init_devices(struct space *space)
+{
+	const struct places_table *table = places_now(&space->places);
+	int err = space_room_for_devices(space, table->ndevices);
+	for (size_t i = 0; i < table->nsegments && !err; i++) {
+		if (table->segments[i].device >= 0)
+			space->devices[table->segments[i].device].npages += table->segments[i].npages;
+	}
+	return err;
+}
+
+uint64_t space_used_on(const struct space *space, unsigned index)
+{
+	bool only = atomic_load_explicit(&space->places.only, memory_order_relaxed) != NULL;
+	return only ? space->used : space->devices[index].used;
+}
+
+void space_count_used(struct space *space, const struct block *block, bool back)
+{
+	uint64_t npages = back ? -block_pages(block) : block_pages(block);
+	space->used += npages;
+	if (atomic_load_explicit(&space->places.only, memory_order_relaxed))
+		return;
+	int index = places_device(&space->places, block->off);
+	if (index >= 0)
+		space->devices[index].used += npages;
 }
 
 /* All pages are free. */
@@ -61,8 +105,11 @@ int space_init(struct space *space, struct dax_device *dax)
 	RB_INIT(&space->bad);
 	STAILQ_INIT(&space->unwiped);
 	LIST_INIT(&space->watches);
-	err = init_free(space);
+	err = init_devices(space);
+	if (!err)
+		err = init_free(space);
 	if (err) {
+		free(space->devices);
 		places_exit(&space->places);
 		return err;
 	}
@@ -88,6 +135,7 @@ static void free_tree(struct block_tree *tree)
 
 void space_exit(struct space *space)
 {
+	leaving_exit(space);
 	free_tree(&space->waiting);
 	free_tree(&space->gone);
 	free_tree(&space->bad);
@@ -147,6 +195,23 @@ static void release_dirty(struct space *space, struct block_list *blocks)
 	(void)pthread_mutex_unlock(&space->lock);
 }
 
+/* Under the lock: the device could not take them, and they are counted as waiting. */
+static void keep_unwiped(struct space *space, struct block_list *blocks)
+{
+	struct block *block;
+	while ((block = STAILQ_FIRST(blocks)) != NULL) {
+		struct leaving *leaving = leaving_on(space, block->off);
+		STAILQ_REMOVE_HEAD(blocks, list);
+		if (!leaving) {
+			STAILQ_INSERT_TAIL(&space->unwiped, block, list);
+			continue;
+		}
+		space->nwaiting -= block_pages(block);
+		stock_set(&space->stock, block->off, block_pages(block), STOCK_DIRTY);
+		leaving_keep(space, leaving, block);
+	}
+}
+
 /* Discarded and free; or kept aside if that failed. */
 static void release_discarded(struct space *space, struct block_list *blocks)
 {
@@ -158,7 +223,7 @@ static void release_discarded(struct space *space, struct block_list *blocks)
 		space->nwaiting -= block_pages(block);
 		space_make_free(space, block);
 	}
-	STAILQ_CONCAT(&space->unwiped, blocks);
+	keep_unwiped(space, blocks);
 	(void)pthread_mutex_unlock(&space->lock);
 }
 
@@ -201,7 +266,7 @@ void space_give_back(struct space *space, struct block_list *blocks)
 	struct block *block;
 	(void)pthread_mutex_lock(&space->lock);
 	STAILQ_FOREACH (block, blocks, list) {
-		space->used -= block_pages(block);
+		space_count_used(space, block, true);
 		space->nwaiting += block_pages(block);
 	}
 	(void)pthread_mutex_unlock(&space->lock);
@@ -312,7 +377,7 @@ void space_lose(struct space *space, struct block_list *blocks)
 		block->key = pgoff;
 		(void)pthread_mutex_lock(&space->lock);
 		block_insert(&space->waiting, block);
-		space->used -= block_pages(block);
+		space_count_used(space, block, true);
 		space->nwaiting += block_pages(block);
 		(void)pthread_mutex_unlock(&space->lock);
 		settle(space, pgoff, order);
@@ -395,6 +460,7 @@ void space_keep_to(struct space *space)
 void space_set_keep(struct space *space, uint64_t keep_pages)
 {
 	(void)pthread_mutex_lock(&space->lock);
+	space->keep_asked = keep_pages;
 	space->keep = keep_pages > space->resident ? keep_pages : space->resident;
 	(void)pthread_mutex_unlock(&space->lock);
 	space_keep_to(space);

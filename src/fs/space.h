@@ -16,7 +16,7 @@
  * its folio was cut first, or stays whole and covers the cut blocks (then they all wait for it).
  *
  * Pages have the numbers of places.h: a pgoff where there is one memory. What is lost (its device dead, its data gone) and would be
- * free waits; a block that is partly so is cut.
+ * free waits; a block that is partly so is cut. What would be free on a device that is leaving waits, too (leaving.h).
  *
  * What is free may be dirty (stock.h). It is wiped after its last put and before the next owner has it: by the wiper
  * (wiper.h), or else by space_get(), for which a page stays free, and counted so, until it is taken. Three rules make
@@ -56,6 +56,13 @@ struct space_watch {
 	void (*wake)(struct space_watch *watch);
 };
 
+/* One of the pool's devices, where segments lie on one device each. */
+struct space_device {
+	uint64_t npages;
+	uint64_t used;           /* of `used`, if the pool has more than this device */
+	struct leaving *leaving; /* leaving.h; null: it stays */
+};
+
 struct space {
 	pthread_mutex_t lock;
 	struct shelf shelf;        /* in the pool's numbers, so that alignment here is alignment of folios */
@@ -69,13 +76,16 @@ struct space {
 	uint64_t used;          /* pages */
 	uint64_t nwaiting;      /* pages: in `waiting`, `unwiped`, `gone` or `bad`, or being discarded */
 	uint64_t nlost;         /* of these: in `gone` or `bad` */
-	uint64_t pages;         /* of the device */
+	_Atomic uint64_t pages; /* of all devices; changes under the lock */
+	struct space_device *devices;
+	unsigned ndevices, nleaving;
 	uint64_t base;          /* the first page's number */
 	unsigned granule_order; /* of the memory that has the smallest */
 	struct dax_device *dax;
 	struct places places;
 	struct zero zero;
-	uint64_t keep;       /* pages: so many free ones may keep their memory for good */
+	uint64_t keep;       /* pages: so many free ones may keep their memory for good, */
+	uint64_t keep_asked; /* as it was asked for */
 	uint64_t resident;   /* pages whose memory is nobody else's: keep is never less, and they are dirty at first */
 	bool background;     /* there is a wiper */
 	pthread_cond_t done; /* the wiper has ended with its piece */
@@ -176,6 +186,12 @@ void space_unstock_lost(struct space *space, uint64_t from, uint64_t end);
 void space_look_for_lost(struct space *space, uint64_t off, uint64_t npages);
 void space_zero(struct space *space, uint64_t off, char *addr, uint64_t len_bytes);
 void space_retry_lost(struct space *space);
+
+/* space_count_used - a block becomes used, or (back) is it no more. space_used_on - the used pages of a
+ * device. space_room_for_devices - in the accounts: -ENOMEM. Under the lock. */
+uint64_t space_used_on(const struct space *space, unsigned index);
+void space_count_used(struct space *space, const struct block *block, bool back);
+int space_room_for_devices(struct space *space, unsigned n);
 
 /* Whole granules for so many bytes. */
 static inline uint64_t space_pages_for(const struct space *space, uint64_t bytes)

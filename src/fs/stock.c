@@ -28,36 +28,89 @@ static uint64_t groups(uint64_t n, unsigned shift)
 	return (n + (UINT64_C(1) << shift) - 1) >> shift;
 }
 
-int stock_init(struct stock *stock, uint64_t start, uint64_t npages, unsigned unit_order)
+static size_t whole_pages(uint64_t bytes)
+{
+	return (size_t)(bytes + 4095) / 4096 * 4096;
+}
+
+/* What so many units take. */
+static struct stock sized(uint64_t nunits)
+{
+	uint64_t ntops = groups(nunits, TOP_SHIFT);
+	return (struct stock){
+		.nunits = nunits,
+		.bits_bytes = whole_pages(groups(nunits, SUM_SHIFT) * (SUM / WORD) * sizeof(struct stock_bits)),
+		.sums_bytes = whole_pages(ntops * (TOP / SUM) * sizeof(struct stock_sum)),
+		.tops_bytes = whole_pages(ntops * sizeof(struct stock_sum)),
+	};
+}
+
+static void *reserve(size_t bytes)
 {
 	bool on_demand;
-	memset(stock, 0, sizeof(*stock));
-	stock->unit_order = unit_order;
-	/* Alignment of a page is alignment of its unit, up to what a top holds. */
-	stock->origin = start >> (unit_order + TOP_SHIFT) << (unit_order + TOP_SHIFT);
-	stock->nunits = groups(start + npages - stock->origin, unit_order);
-	uint64_t ntops = groups(stock->nunits, TOP_SHIFT);
-	size_t bits_bytes = (size_t)groups(stock->nunits, SUM_SHIFT) * (SUM / WORD) * sizeof(struct stock_bits);
-	size_t sums_bytes = (size_t)ntops * (TOP / SUM) * sizeof(struct stock_sum);
-	stock->map_bytes = bits_bytes + sums_bytes + (size_t)ntops * sizeof(struct stock_sum);
-	char *at = port_reserve(stock->map_bytes, 4096, &on_demand);
-	if (at && on_demand && port_commit(at, stock->map_bytes) != 0) {
-		port_unreserve(at, stock->map_bytes);
+	void *at = port_reserve(bytes, 4096, &on_demand);
+	if (at && on_demand && port_commit(at, bytes) != 0) {
+		port_unreserve(at, bytes);
 		at = NULL;
 	}
-	if (!at)
-		return -ENOMEM;
-	stock->bits = (void *)at;
-	stock->sums = (void *)(at + bits_bytes);
-	stock->tops = (void *)(at + bits_bytes + sums_bytes);
-	return 0;
+	return at;
+}
+
+int stock_init(struct stock *stock, uint64_t start, uint64_t npages, unsigned unit_order)
+{
+	/* Alignment of a page is alignment of its unit, up to what a top holds. */
+	uint64_t origin = start >> (unit_order + TOP_SHIFT) << (unit_order + TOP_SHIFT);
+	*stock = sized(groups(start + npages - origin, unit_order));
+	stock->origin = origin;
+	stock->unit_order = unit_order;
+	stock->bits = reserve(stock->bits_bytes);
+	stock->sums = reserve(stock->sums_bytes);
+	stock->tops = reserve(stock->tops_bytes);
+	if (stock->bits && stock->sums && stock->tops)
+		return 0;
+	stock_exit(stock);
+	return -ENOMEM;
+}
+
+static void unreserve(void *at, size_t bytes)
+{
+	if (at)
+		port_unreserve(at, bytes);
 }
 
 void stock_exit(struct stock *stock)
 {
-	if (stock->bits)
-		port_unreserve(stock->bits, stock->map_bytes);
+	unreserve(stock->bits, stock->bits_bytes);
+	unreserve(stock->sums, stock->sums_bytes);
+	unreserve(stock->tops, stock->tops_bytes);
 	stock->bits = NULL;
+	stock->sums = stock->tops = NULL;
+}
+
+static void *grow(void *at, size_t *bytes, size_t to_bytes)
+{
+	void *then = *bytes < to_bytes ? port_extend(at, *bytes, to_bytes) : at;
+	if (then && *bytes < to_bytes)
+		*bytes = to_bytes;
+	return then;
+}
+
+/* What has grown when another cannot is only longer than it needs to be. */
+int stock_grow(struct stock *stock, uint64_t end_pgoff)
+{
+	struct stock then = sized(groups(end_pgoff - stock->origin, stock->unit_order));
+	if (then.nunits <= stock->nunits)
+		return 0;
+	void *bits = grow(stock->bits, &stock->bits_bytes, then.bits_bytes);
+	stock->bits = bits ? bits : stock->bits;
+	void *sums = grow(stock->sums, &stock->sums_bytes, then.sums_bytes);
+	stock->sums = sums ? sums : stock->sums;
+	void *tops = grow(stock->tops, &stock->tops_bytes, then.tops_bytes);
+	stock->tops = tops ? tops : stock->tops;
+	if (!bits || !sums || !tops)
+		return -ENOMEM;
+	stock->nunits = then.nunits;
+	return 0;
 }
 
 static uint64_t unit_of(const struct stock *stock, uint64_t pgoff)

@@ -26,16 +26,18 @@ struct stock {
 	uint64_t origin; /* pgoff of unit 0 */
 	uint64_t nunits;
 	unsigned unit_order;
-	struct stock_bits *bits; /* of 64 units each */
-	struct stock_sum *sums;  /* of 512 units each */
-	struct stock_sum *tops;  /* of 2^18 units each */
-	size_t map_bytes;        /* of all three, which are one reservation from `bits` on */
-	uint64_t clean, dirty;   /* units in all */
+	struct stock_bits *bits;                   /* of 64 units each */
+	struct stock_sum *sums;                    /* of 512 units each */
+	struct stock_sum *tops;                    /* of 2^18 units each */
+	size_t bits_bytes, sums_bytes, tops_bytes; /* of their reservations */
+	uint64_t clean, dirty;                     /* units in all */
 };
 
 /* stock_init - pages [start, start + npages) are absent. -ENOMEM. */
 int stock_init(struct stock *stock, uint64_t start, uint64_t npages, unsigned unit_order);
 void stock_exit(struct stock *stock);
+/* stock_grow - up to this page; those that are new are absent. -ENOMEM. */
+int stock_grow(struct stock *stock, uint64_t end_pgoff);
 
 void stock_set(struct stock *stock, uint64_t pgoff, uint64_t npages, enum stock_state state);
 /* stock_count - how many pages of a range are clean, and dirty. */

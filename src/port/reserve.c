@@ -61,6 +61,12 @@ int port_commit(void *at, size_t bytes)
 	return mprotect((void *)from, (uintptr_t)at + bytes - from, PROT_READ | PROT_WRITE) == 0 ? 0 : -ENOMEM;
 }
 
+void *port_extend(void *at, size_t bytes, size_t to_bytes)
+{
+	void *then = mremap(at, bytes, to_bytes, MREMAP_MAYMOVE);
+	return then == MAP_FAILED ? NULL : then;
+}
+
 void *port_pages(size_t bytes)
 {
 	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -16,6 +16,9 @@
 void *port_reserve(size_t bytes, size_t align_bytes, bool *on_demand);
 /* 0 or -ENOMEM. Part of a reservation that is on demand, in pages; may be committed twice. */
 int port_commit(void *at, size_t bytes);
+/* port_extend - a reservation that may be touched, all of it, becomes longer, maybe elsewhere: its new address, or null, and nothing
+ * has changed. Whole pages. */
+void *port_extend(void *at, size_t bytes, size_t to_bytes);
 /* Zeroed memory, not from malloc (so that a signal handler may have it), or null. Given back by port_unreserve(). */
 void *port_pages(size_t bytes);
 void port_unreserve(void *at, size_t bytes);

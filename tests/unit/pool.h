@@ -147,6 +147,17 @@ static inline void pool_open_mixed(struct pool *pool, const uint64_t sizes[], co
 	assert_int_equal(fsdax_create(pool->dax, gone, &pool->fs), 0);
 }
 
+/* A pool on the first n of such memories, one after the other; the others are for it to come. */
+static inline void pool_open_first(struct pool *pool, const uint64_t sizes[], unsigned n, fsdax_gone_fn *gone)
+{
+	struct dax_part parts[POOL_PARTS] = {0};
+	pool_parts_open(pool, sizes);
+	for (unsigned i = 0; i < n; i++)
+		parts[i].dax = pool->parts[i].dax;
+	assert_int_equal(dax_create_linear(parts, n, NULL, &pool->dax), 0);
+	assert_int_equal(fsdax_create(pool->dax, gone, &pool->fs), 0);
+}
+
 static inline void pool_close_stack(struct pool *pool)
 {
 	assert_int_equal(fsdax_destroy(pool->fs), 0);
