@@ -97,6 +97,7 @@ static const struct why whys[] = {
 	{-ENXIO, "the pool's device is gone (look with: pgmap info; end it with: pgmap stop)"},
 	{-EPIPE, "the server has gone (start one with: pgmap serve)"},
 	{-ECONNRESET, "the server has gone (start one with: pgmap serve)"},
+	{-EHWPOISON, "some of it has lost its data (see: pgmap lost; zeros in its place: pgmap repair)"},
 	{-EAGAIN, "somebody waits to take it away (try again; see who holds it: pgmap who)"},
 	{-EBUSY, "in use (see by whom: pgmap who)"},
 	{-E2BIG, "more pieces than this process may map (raise vm.max_map_count)"},

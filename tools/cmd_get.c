@@ -30,30 +30,77 @@ struct get {
 	int code;
 };
 
-/* The whole file mapped to read; null for one that is empty. */
-static int map_whole(struct pgmap_client *client, const char *path, struct pgmap_mapping **out)
+/* A file of the pool, mapped to read. */
+struct source {
+	struct pgmap_mapping *mapping; /* null: there is nothing to read */
+	bool is_short;                 /* what lies behind it has lost its data */
+	uint64_t bytes;
+};
+
+static int find_first(void *arg, const struct pgmap_lost *lost)
+{
+	uint64_t *first = arg;
+	*first = lost->offset_bytes < *first ? lost->offset_bytes : *first;
+	return 0;
+}
+
+/* What lies before the first byte that is lost. */
+static int map_good(struct pgmap_client *client, const char *path, struct source *source)
+{
+	struct pgmap_file *file;
+	source->bytes = UINT64_MAX;
+	int err = pgmap_for_each_lost(client, path, find_first, &source->bytes);
+	if (err || source->bytes == UINT64_MAX)
+		return err ? err : -EHWPOISON;
+	source->is_short = true;
+	if (source->bytes == 0)
+		return 0;
+	err = pgmap_open(client, path, PGMAP_O_RDONLY, &file);
+	if (err)
+		return err;
+	err = pgmap_map(file, 0, source->bytes, PGMAP_MAP_READ, &source->mapping);
+	pgmap_close(file);
+	return err;
+}
+
+/* The whole file, or as much of it as can be read. */
+static int map_source(struct pgmap_client *client, const char *path, struct source *source)
 {
 	struct pgmap_stat st;
-	*out = NULL;
+	*source = (struct source){0};
 	int err = pgmap_stat(client, path, &st);
 	if (err || (!st.is_dir && st.size_bytes == 0))
 		return err;
-	return st.is_dir ? -EISDIR : pgmap_open_map(client, path, 0, 0, PGMAP_MAP_READ, out);
+	if (st.is_dir)
+		return -EISDIR;
+	err = pgmap_open_map(client, path, 0, 0, PGMAP_MAP_READ, &source->mapping);
+	return err == -EHWPOISON ? map_good(client, path, source) : err;
+}
+
+static int say_short(const struct get *get, const char *path, const struct source *source)
+{
+	if (!source->is_short)
+		return CLI_DONE;
+	return cli_fail(get->cli,
+			"%s: has lost its data from byte %llu on: only what lies before it was read (see: pgmap lost)",
+			path, (unsigned long long)source->bytes);
 }
 
 static int to_stream(struct get *get, const char *path)
 {
-	struct pgmap_mapping *mapping;
-	int err = map_whole(get->client, path, &mapping);
+	struct source source;
+	int err = map_source(get->client, path, &source);
 	if (err)
 		return cli_fail(get->cli, "%s: %s", path, cli_why(err));
-	if (!mapping)
-		return CLI_DONE;
-	err = transfer_stream_out(STDOUT_FILENO, pgmap_mapping_address(mapping), pgmap_mapping_bytes(mapping),
-				  &get->progress);
-	pgmap_unmap(mapping);
+	if (!source.mapping)
+		return say_short(get, path, &source);
+	err = transfer_stream_out(STDOUT_FILENO, pgmap_mapping_address(source.mapping),
+				  pgmap_mapping_bytes(source.mapping), &get->progress);
+	pgmap_unmap(source.mapping);
 	if (err == -EPIPE || err == 0)
-		return CLI_DONE; /* the reader has had enough */
+		return say_short(get, path, &source); /* or the reader has had enough */
+	if (err == -EFAULT)
+		return cli_fail(get->cli, "%s: some of it cannot be read (see: pgmap lost)", path);
 	if (err == -EINTR)
 		return cli_fail(get->cli, "%s: interrupted (fetch it again)", path);
 	return cli_fail(get->cli, "%s: standard output: %s (look at where it goes)", path, strerror(-err));
@@ -90,14 +137,16 @@ static int write_file(struct get *get, const struct pgmap_mapping *mapping, cons
 
 static int to_file(struct get *get, const char *path, const char *dst)
 {
-	struct pgmap_mapping *mapping;
-	int err = map_whole(get->client, path, &mapping);
+	struct source source;
+	int err = map_source(get->client, path, &source);
 	if (err)
 		return cli_fail(get->cli, "%s: %s", path, cli_why(err));
-	err = write_file(get, mapping, dst);
-	pgmap_unmap(mapping);
+	err = write_file(get, source.mapping, dst);
+	pgmap_unmap(source.mapping);
 	if (err == 0)
-		return CLI_DONE;
+		return say_short(get, path, &source);
+	if (err == -EFAULT)
+		return cli_fail(get->cli, "%s: some of it cannot be read (see: pgmap lost)", path);
 	if (err == -EINTR)
 		return cli_fail(get->cli, "%s: interrupted (nothing of it is left here: fetch it again)", path);
 	if (err == -EEXIST)
@@ -210,7 +259,9 @@ const struct cli_command cmd_get = {
 	.text = "SRC is a path in the pool, a directory with all that is in it; DST a file or directory here, or - for "
 		"standard "
 		"output. Sources go into DST when it is a directory.\n"
-		"A file gets its name when it is whole; an interrupted get leaves no half file.",
+		"A file gets its name when it is whole; an interrupted get leaves no half file. Of one that has lost "
+		"some of "
+		"its data (pgmap lost) what lies before that is fetched, and said to be short: that is a failure.",
 	.options = get_options,
 	.args = CLI_ARGS_POOL_HERE,
 	.min_args = 2,

@@ -57,6 +57,7 @@ static void print_json(const struct pgmap_info *info, int64_t off)
 	cli_json_u64(o, "free_clean", info->clean);
 	cli_json_u64(o, "free_dirty", info->dirty);
 	cli_json_u64(o, "free_absent", info->absent);
+	cli_json_u64(o, "lost", info->lost);
 	cli_json_u64(o, "keep", info->keep);
 	cli_json_u64(o, "wiped_ahead", info->wiped_ahead);
 	cli_json_u64(o, "wiped_late", info->wiped_late);
@@ -94,6 +95,7 @@ static void print_text(const struct pgmap_info *info, int64_t off)
 	print_pages("waiting", info->waiting);
 	print_pages("held", info->live_pages);
 	print_pages("quarantined", info->quarantined_pages);
+	print_pages("lost", info->lost);
 	print_pages("keep", info->keep);
 	printf("wiped        %" PRIu64 " pages ahead of their use, %" PRIu64 " when they were needed\n",
 	       info->wiped_ahead, info->wiped_late);
@@ -138,7 +140,8 @@ const struct cli_command cmd_info = {
 	.summary = "the pool's device, space and holders",
 	.text = "Says which device the pool is on, how many pages are used, free and waiting for their last holder, "
 		"how many are "
-		"held and quarantined, and whether the accounts add up: if not, that is a failure. Of the free pages, "
+		"held, quarantined and lost (pgmap lost), and whether the accounts add up: if not, that is a failure. "
+		"Of the free pages, "
 		"clean "
 		"ones have memory that reads as zero, dirty ones are yet to be wiped, absent ones have no memory; as "
 		"many "

@@ -18,6 +18,7 @@ extern const struct cli_command cmd_mv;
 extern const struct cli_command cmd_put;
 extern const struct cli_command cmd_get, cmd_cat;
 extern const struct cli_command cmd_who, cmd_fence;
+extern const struct cli_command cmd_lost, cmd_repair;
 extern const struct cli_command cmd_demo, cmd_demo_worker;
 extern const struct cli_command cmd_bench;
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "port/guard.h"
 
 const struct cli_option cli_global_options[] = {
 	{'s', "socket", "SOCKET", "the server's socket"},
@@ -32,9 +33,10 @@ static const struct cli_command cmd_help = {
 };
 
 const struct cli_command *const cli_commands[] = {
-	&cmd_serve, &cmd_stop,   &cmd_info, &cmd_ls,    &cmd_stat,     &cmd_put,         &cmd_get,   &cmd_cat,
-	&cmd_mkdir, &cmd_mv,     &cmd_cp,   &cmd_rm,    &cmd_truncate, &cmd_punch,       &cmd_order, &cmd_who,
-	&cmd_fence, &cmd_device, &cmd_demo, &cmd_bench, &cmd_help,     &cmd_demo_worker, NULL,
+	&cmd_serve, &cmd_stop,  &cmd_info,        &cmd_ls,   &cmd_stat,   &cmd_put,      &cmd_get,
+	&cmd_cat,   &cmd_mkdir, &cmd_mv,          &cmd_cp,   &cmd_rm,     &cmd_truncate, &cmd_punch,
+	&cmd_order, &cmd_who,   &cmd_fence,       &cmd_lost, &cmd_repair, &cmd_device,   &cmd_demo,
+	&cmd_bench, &cmd_help,  &cmd_demo_worker, NULL,
 };
 
 const struct cli_command *cli_find(const char *name)
@@ -198,6 +200,7 @@ int main(int argc, char **argv)
 	int first = 0;
 	/* A reader that goes away shows as EPIPE where it is written, once, and not as a silent death half-way. */
 	signal(SIGPIPE, SIG_IGN);
+	(void)guard_install(); /* of memory that is lost while it is copied */
 	int code = parse_global(&cli, argc, argv, &first);
 	if (code >= 0)
 		return code;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "port/guard.h"
 
 enum { CHUNK = 8 << 20, THREADS_MAX = 4 };
 
@@ -40,8 +41,10 @@ static ssize_t move_some(const struct job *job, uint64_t at, size_t n)
 {
 	void *addr = job->addr + at;
 	if (job->from) {
-		memcpy(addr, job->from + at, n);
-		return (ssize_t)n;
+		struct guard_fault fault;
+		size_t done = guard_read(addr, job->from + at, n, &fault);
+		errno = EFAULT;
+		return done ? (ssize_t)done : -1;
 	}
 	if (job->stream)
 		return job->out ? write(job->fd, addr, n) : read(job->fd, addr, n);

@@ -164,6 +164,7 @@ enum { PGMAP_PIN_LOCAL = 0, PGMAP_PIN_REMOTE = 1 };
  * pgmap_pin - pin every folio under [offset, offset + len) of the mapping, all or none. A mapping that is pinned cannot
  * be unmapped; LOCAL pins end with the process, REMOTE ones leave the pages quarantined if it dies (c7.5).
  *   -EINVAL  empty or outside of the mapping, unknown kind     -EUSERS  a folio has as many pins as it can
+ *   -EHWPOISON  some of it has lost its data (c6.5)
  *   -EAGAIN, -ENODEV, -ESTALE  the range is being taken away (c7.9)     -EPERM  memory of a PCI device (c5.5); or a forked child
  * pgmap_unpin takes back exactly such a pin: -EINVAL as above, or a folio in it has no pin of that kind (nothing changes).
  */
@@ -222,6 +223,8 @@ struct pgmap_info {
 	uint64_t wiped_ahead, wiped_late;
 	uint32_t access;      /* enum pgmap_access */
 	uint32_t persistence; /* enum pgmap_persistence: of the device; a pool is volatile on all of them yet */
+	uint64_t
+		lost; /* pages whose data is lost, or whose device is gone: files' used ones, and waiting ones (c6.5) */
 };
 /* pgmap_info - the pool's device, space, holders and state. -EINVAL null argument. */
 int pgmap_info(struct pgmap_client *client, struct pgmap_info *out);
@@ -248,6 +251,39 @@ struct pgmap_device {
  * other calls. -EINVAL null argument, -ENOMEM, -EMFILE. */
 int pgmap_for_each_device(struct pgmap_client *client, int (*fn)(void *arg, const struct pgmap_device *device),
 			  void *arg);
+
+enum pgmap_lost_what {
+	PGMAP_LOST_DEVICE = 1, /* their device is gone */
+	PGMAP_LOST_DATA = 2    /* the machine says that they have lost their data (c6.5) */
+};
+/* Pages of a file that are lost: whoever touches them gets SIGBUS, and mapping them anew answers -EHWPOISON, or -ENODEV. */
+struct pgmap_lost {
+	uint64_t offset_bytes,
+		len_bytes; /* in the file: whole pages, as many as follow one another; may go beyond its size */
+	uint32_t what;     /* enum pgmap_lost_what */
+	uint32_t holders;  /* who maps some of them: how many, */
+	char path[1024];   /* " (deleted)" appended once unlinked */
+	char held_by[256]; /* and their names, for people; cut */
+};
+/* pgmap_for_each_lost - what of a file, or (null) of the pool's files is lost now: fn once for each range; a non-zero answer ends the
+ * walk and is returned. fn may make other calls. -EINVAL, -ENOENT, -EISDIR, -ENOTDIR, -ENAMETOOLONG, -ENOMEM, -EMFILE. */
+int pgmap_for_each_lost(struct pgmap_client *client, const char *path,
+			int (*fn)(void *arg, const struct pgmap_lost *lost), void *arg);
+/*
+ * pgmap_repair - those pages of a range of a file that have lost their data become zeros, and are good again: they can be mapped,
+ * written and pinned. len 0: to the end. How many. Others stay as they are. A device gives other memory in their place, or writes
+ * over them; which is verified by reading. Who maps them sees it; who has met SIGBUS there, once it has called pgmap_remap(): until
+ * then the kernel remembers that for its mapping.
+ *   -EOPNOTSUPP  the device cannot: remove the file, the pool keeps out of use what was lost, or the system's own tools clear it
+ *   -EIO         it said that it had, and they are bad still     -EBUSY  somebody has pins on a mapping of the range
+ *   -EINVAL      offset and len are multiples of 4 KiB           -ENODEV  some are on a device that is gone
+ *   -ENOENT, -EISDIR, -ENOTDIR, -ENAMETOOLONG; -EACCES this user may only read
+ * pgmap_notify_failure - this process has met SIGBUS there: the server reads these bytes of the mapping (4 MiB at most), and answers how many
+ * pages of 4 KiB have lost their data. That is its own finding: what a client says is no more than a reason to look. Not from a
+ * signal handler. -EINVAL empty or outside of the mapping, -E2BIG; -EIO they cannot be read, and it is no memory error.
+ */
+int64_t pgmap_repair(struct pgmap_client *client, const char *path, uint64_t offset_bytes, uint64_t len_bytes);
+int64_t pgmap_notify_failure(struct pgmap_mapping *mapping, uint64_t offset_bytes, uint64_t len_bytes);
 
 enum pgmap_who_state {
 	PGMAP_WHO_CONNECTED = 1,

@@ -160,7 +160,8 @@ struct fsdax_lost {
 	uint64_t offset_bytes,
 		len_bytes; /* in the file: whole pages, of as many as follow one another; may go beyond its size */
 	enum dax_failure what;
-	uint64_t page; /* of the pool's device: the first of them, which follow one another there too */
+	uint64_t page;    /* of the pool's device: the first of them, which follow one another there too */
+	const char *path; /* as fsdax_file_path(); valid during the call */
 };
 /* fsdax_for_each_lost - what of a file (null: of every file, unlinked ones too) is lost now, by file and offset: fn under
  * the pool's lock; it may not call the pool. Non-zero ends and is returned. -ENOENT, -EISDIR, -ENOTDIR, -ENAMETOOLONG, -EINVAL. */

@@ -15,7 +15,7 @@ static_assert(sizeof(struct pgmap_info) == sizeof(struct proto_info) &&
 		      offsetof(struct pgmap_info, live_pages) == offsetof(struct proto_info, live_pages) &&
 		      offsetof(struct pgmap_info, device) == offsetof(struct proto_info, device) &&
 		      offsetof(struct pgmap_info, wiped_late) == offsetof(struct proto_info, wiped_late) &&
-		      offsetof(struct pgmap_info, persistence) == offsetof(struct proto_info, persistence),
+		      offsetof(struct pgmap_info, lost) == offsetof(struct proto_info, lost),
 	      "the wire's and the user's info are one layout");
 static_assert((int)PGMAP_ACCESS_MEMORY == (int)DEV_ACCESS_MEMORY &&
 		      (int)PGMAP_ACCESS_CACHED == (int)DEV_ACCESS_CACHED &&

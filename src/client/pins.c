@@ -60,10 +60,20 @@ static inline int unpin_word(struct pgmap_mapping *mapping, uint64_t span, int k
 	return rc < 0 ? rc : 0;
 }
 
+/* The server has a bit beside the reason for pages that have lost their data, in a word that is in use (segment_mark_lost()). */
+static inline int pin_word(struct pgmap_mapping *mapping, uint64_t span, int kind)
+{
+	int err = pinword_pin(&mapping->words[span], kind);
+	if (likely(err != -EINVAL))
+		return err;
+	unsigned reason = pinword_read(&mapping->words[span]).reason;
+	return (reason & PINWORD_UNUSED) && !(reason & PINWORD_CLOSING) ? -EHWPOISON : err;
+}
+
 static int pin_many(struct pgmap_mapping *mapping, uint64_t first, uint64_t last, int kind)
 {
 	for (uint64_t i = first + 1; i <= last; i++) {
-		int err = pinword_pin(&mapping->words[i], kind);
+		int err = pin_word(mapping, i, kind);
 		if (!err)
 			continue;
 		while (i-- > first)
@@ -82,7 +92,7 @@ static __attribute__((noinline)) int pin_range(struct pgmap_mapping *mapping, ui
 	if (err)
 		return err;
 	uint64_t first = span_of(mapping, offset_bytes), last = span_of(mapping, offset_bytes + len_bytes - 1);
-	err = pinword_pin(&mapping->words[first], kind);
+	err = pin_word(mapping, first, kind);
 	return err || first == last ? err : pin_many(mapping, first, last, kind);
 }
 

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <pgmap/folio.h>
 
@@ -209,6 +210,9 @@ static int repair(const struct memory_device *memory, const struct io *io)
 		int err = clear_poison(memory->params.ctx, at_bytes, (end - from) << PGMAP_PAGE_SHIFT);
 		if (err)
 			return err;
+		/* This process's entries for them still say that they are bad. */
+		char *at = (char *)memory->params.addr + at_bytes;
+		(void)madvise(at, (end - from) << PGMAP_PAGE_SHIFT, MADV_DONTNEED);
 	}
 	return 0;
 }

@@ -136,11 +136,26 @@ static int memory_flush(void *ctx, uint64_t offset_bytes, uint64_t len_bytes)
 	return persist_flush(&((const struct memory *)ctx)->persist, offset_bytes, len_bytes);
 }
 
+/* Whole pages of the system's are let go of with the hole, and others come in their place: who asks for this looks whether they are
+ * good. A file on a disk has lost the page already: the system has thrown it out of its cache. */
+static int memory_clear(void *ctx, uint64_t offset_bytes, uint64_t len_bytes)
+{
+	const struct memory *memory = ctx;
+	uint64_t page_bytes = page_of(&memory->dev);
+	if (memory->blocks)
+		return 0;
+	if (offset_bytes % page_bytes || len_bytes % page_bytes)
+		return -EOPNOTSUPP;
+	int err = alloc_punch(memory->dev.fd, offset_bytes, offset_bytes + len_bytes);
+	return err ? err : memory_populate(ctx, offset_bytes, len_bytes);
+}
+
 static const struct dax_device_ops memory_ops = {
 	.ops_bytes = sizeof(struct dax_device_ops),
 	.populate = memory_populate,
 	.discard = memory_discard,
 	.flush = memory_flush,
+	.clear_poison = memory_clear,
 };
 
 void memory_close(struct dev *dev)

@@ -21,6 +21,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -107,6 +108,35 @@ static int pmem_take(struct dev *dev, char why[DEV_WHY_MAX])
 	return err;
 }
 
+/* The driver has bad blocks cleared that are written past the page cache; what the cache held of them goes. */
+static int pmem_clear(void *ctx, uint64_t offset_bytes, uint64_t len_bytes)
+{
+	const struct resident *pmem = ctx;
+	char path[40];
+	int err = 0;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", pmem->dev.fd);
+	int fd = open(path, O_WRONLY | O_DIRECT | O_CLOEXEC);
+	if (fd < 0)
+		return -EOPNOTSUPP;
+	void *zeros = mmap(NULL, PGMAP_PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (zeros == MAP_FAILED)
+		err = -ENOMEM;
+	for (uint64_t done = 0; done < len_bytes && !err; done += PGMAP_PAGE_SIZE)
+		if (pwrite(fd, zeros, PGMAP_PAGE_SIZE, (off_t)(offset_bytes + done)) != (ssize_t)PGMAP_PAGE_SIZE)
+			err = -EIO;
+	if (zeros != MAP_FAILED)
+		(void)munmap(zeros, PGMAP_PAGE_SIZE);
+	(void)close(fd);
+	return err;
+}
+
+static const struct dax_device_ops pmem_ops = {
+	.ops_bytes = sizeof(struct dax_device_ops),
+	.discard = resident_discard,
+	.flush = resident_flush,
+	.clear_poison = pmem_clear,
+};
+
 static int pmem_init(struct resident *pmem, const char *root, const struct resident_request *req, char why[DEV_WHY_MAX])
 {
 	int at = open(req->path, O_PATH | O_CLOEXEC);
@@ -132,6 +162,7 @@ int pmem_open_under(const char *root, const char *args, struct dev **out, char w
 		return dev_refuse(why, -ENOMEM, "no memory");
 	pmem->dev.access = DEV_ACCESS_CACHED;
 	pmem->dev.take = pmem_take;
+	pmem->dev.ops = &pmem_ops;
 	err = pmem_init(pmem, root, &req, why);
 	if (err) {
 		resident_close(&pmem->dev);

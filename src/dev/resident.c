@@ -44,7 +44,7 @@ int resident_parse(const char *args, struct resident_request *req, char why[DEV_
 	return dev_parse_args(args + len + (args[len] == ','), keys, req, why);
 }
 
-static int resident_discard(void *ctx, uint64_t offset_bytes, uint64_t len_bytes)
+int resident_discard(void *ctx, uint64_t offset_bytes, uint64_t len_bytes)
 {
 	const struct resident *resident = ctx;
 	int err = 0;
@@ -61,7 +61,7 @@ static int resident_discard(void *ctx, uint64_t offset_bytes, uint64_t len_bytes
 	return err;
 }
 
-static int resident_flush(void *ctx, uint64_t offset_bytes, uint64_t len_bytes)
+int resident_flush(void *ctx, uint64_t offset_bytes, uint64_t len_bytes)
 {
 	return persist_flush(&((const struct resident *)ctx)->persist, offset_bytes, len_bytes);
 }

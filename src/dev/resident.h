@@ -46,6 +46,10 @@ int resident_parse(const char *args, struct resident_request *req, char why[DEV_
 struct resident *resident_create(size_t bytes, const struct dev_kind *kind);
 void resident_close(struct dev *dev);
 
+/* What they do (dax_device_ops): a kind that does more has a table of its own. */
+int resident_discard(void *ctx, uint64_t offset_bytes, uint64_t len_bytes);
+int resident_flush(void *ctx, uint64_t offset_bytes, uint64_t len_bytes);
+
 /* One line of a file of the device that begins so, without its end; false: there is none. A number, alone in its file. Where a
  * link leads to, its last part; "": nowhere. */
 bool resident_line(const struct resident *resident, const char *name, const char *begins, char *line,

@@ -76,6 +76,7 @@ struct walk {
 	struct fsdax_lost lost; /* len_bytes 0: none yet */
 	int (*fn)(void *arg, const struct fsdax_lost *lost);
 	void *arg;
+	char path[FSDAX_PATH_MAX + 16]; /* of the file; "": not asked for yet */
 };
 
 static int say(struct walk *walk)
@@ -107,12 +108,15 @@ static int walk_block(const struct places *places, const struct inode *inode, co
 	uint64_t at = block->off, end = at + block_pages(block);
 	int err = 0;
 	for (; !err && at < end && places_find_lost(places, at, end, &lost); at = lost.end) {
+		if (!walk->path[0])
+			(void)name_path(inode, walk->path, sizeof(walk->path));
 		const struct fsdax_lost more = {
 			.ino = inode->ino,
 			.offset_bytes = (block->key + (lost.from - block->off)) << PGMAP_PAGE_SHIFT,
 			.len_bytes = (lost.end - lost.from) << PGMAP_PAGE_SHIFT,
 			.what = lost.what,
 			.page = places_page(places, lost.from),
+			.path = walk->path,
 		};
 		err = add(walk, &more);
 	}
@@ -121,7 +125,8 @@ static int walk_block(const struct places *places, const struct inode *inode, co
 
 static int walk_inode(const struct fsdax *fs, struct inode *inode, struct walk *walk)
 {
-	int err = 0;
+	int err = say(walk); /* of the file before, while its path is there */
+	walk->path[0] = 0;
 	for (struct block *block = block_first(&inode->extents.tree); block && !err; block = block_next(block))
 		err = walk_block(&fs->space.places, inode, block, walk);
 	return err;

@@ -19,7 +19,7 @@
 #include "server/service.h"
 
 /* What an event of epoll is about. */
-enum watch_kind { WATCH_LISTENER, WATCH_SIGNAL, WATCH_ANSWERS, WATCH_CONN, WATCH_PINS, WATCH_REMOVAL };
+enum watch_kind { WATCH_LISTENER, WATCH_SIGNAL, WATCH_ANSWERS, WATCH_CONN, WATCH_PINS, WATCH_REMOVAL, WATCH_LOST };
 struct conn;
 struct watch {
 	enum watch_kind kind;
@@ -58,9 +58,9 @@ struct loop {
 	struct service *service;
 	struct polling polling;
 	struct listener listener;
-	struct watch listener_watch, signal_watch, answers_watch, removal_watch;
-	uint64_t round;                                            /* of events */
-	int epoll_fd, signal_fd, answers_fd, spare_fd, removal_fd; /* removal_fd: or -1 */
+	struct watch listener_watch, signal_watch, answers_watch, removal_watch, lost_watch;
+	uint64_t round;                                                     /* of events */
+	int epoll_fd, signal_fd, answers_fd, spare_fd, lost_fd, removal_fd; /* removal_fd: or -1 */
 	bool quiet, ended, said_full;
 	unsigned said_gone;         /* a bit of each device */
 	unsigned nconns, ngrowing;  /* ngrowing: threads at work */
@@ -108,6 +108,9 @@ void pacing_tick(struct loop *loop);
 int removal_open(const struct devices *devices);
 void removal_events(struct loop *loop);
 void removal_check(struct loop *loop);
+
+/* lost.c. lost_events - pages have lost their data: say so. */
+void lost_events(struct loop *loop);
 
 /* waiting.c */
 bool waiting_start_helper(void *(*fn)(void *), void *arg);       /* a detached thread, or false */

@@ -59,6 +59,9 @@ enum proto_type {
 	PROTO_ORDER,   /* path, len (the order) */
 	PROTO_AWAIT,   /* handle; the reply comes when the request that got this number has ended, and says how */
 	PROTO_DEVICES, /* -> count, memfd of proto_device */
+	PROTO_LOST,    /* path or "" -> count, memfd of proto_lost */
+	PROTO_REPAIR,  /* path, offset, len (0: to the end) -> count: pages made good */
+	PROTO_VERIFY,  /* handle of a mapping, offset, len: are they lost? -> count: pages that are */
 	PROTO_NTYPES
 };
 
@@ -129,8 +132,9 @@ struct proto_info {
 	uint64_t keep;
 	uint64_t wiped_ahead, wiped_late;
 	uint32_t access, persistence;
+	uint64_t lost;
 };
-static_assert(sizeof(struct proto_info) == 33 * sizeof(uint64_t) + 8 * sizeof(uint32_t) + 128, "no hidden padding");
+static_assert(sizeof(struct proto_info) == 34 * sizeof(uint64_t) + 8 * sizeof(uint32_t) + 128, "no hidden padding");
 
 /* A contiguous piece of a device, to be mapped at (file_offset - the mapping's offset). */
 struct proto_piece {
@@ -208,6 +212,18 @@ struct proto_dirent {
 	struct proto_stat stat;
 	char name[PROTO_NAME_MAX];
 };
+
+/* Pages of a file that are lost; and who maps some of them: how many, and as text, cut. As struct pgmap_lost of client.h. */
+enum proto_lost_what { PROTO_LOST_DEVICE = 1, PROTO_LOST_DATA = 2 };
+enum { PROTO_VERIFY_MAX_BYTES = 4 << 20, PROTO_HELD_BY_MAX = 256 };
+struct proto_lost {
+	uint64_t offset_bytes, len_bytes;
+	uint32_t what;
+	uint32_t holders;
+	char path[PROTO_PATH_MAX];
+	char held_by[PROTO_HELD_BY_MAX];
+};
+static_assert(sizeof(struct proto_lost) == 24 + PROTO_PATH_MAX + PROTO_HELD_BY_MAX, "no hidden padding");
 
 enum proto_who_state {
 	PROTO_WHO_CONNECTED = 1,

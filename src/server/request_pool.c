@@ -18,6 +18,12 @@ static int add_quarantined(const struct pgmap_held *held, void *arg)
 	return 0;
 }
 
+static int add_lost(void *arg, const struct fsdax_lost *lost)
+{
+	*(uint64_t *)arg += lost->len_bytes >> PGMAP_PAGE_SHIFT;
+	return 0;
+}
+
 int request_info(struct session *session, const struct proto_req *req, struct service_reply *out)
 {
 	struct service *service = session->service;
@@ -41,6 +47,8 @@ int request_info(struct session *session, const struct proto_req *req, struct se
 	info->keep = st.keep;
 	info->wiped_ahead = st.wiped_ahead;
 	info->wiped_late = st.wiped_late;
+	info->lost = st.lost;
+	(void)fsdax_for_each_lost(service->fs, NULL, add_lost, &info->lost);
 	info->connections = service->connections;
 	info->holders = service->holders;
 	info->granule_order = st.granule_order;

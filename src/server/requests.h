@@ -15,6 +15,7 @@ request_fn request_open, request_close, request_fstat, request_truncate; /* requ
 request_fn request_stat, request_unlink, request_rename, request_mkdir, request_rmdir, request_readdir;
 request_fn request_punch, request_order, request_await;
 request_fn request_map, request_open_map, request_unmap, request_lease; /* request_map.c */
+request_fn request_lost, request_repair, request_verify;                /* request_lost.c */
 request_fn request_info, request_who, request_fence;                    /* request_pool.c */
 request_fn request_devices;                                             /* request_device.c */
 request_fn request_drain, request_drain_cancel;                         /* drain.c */

@@ -85,6 +85,16 @@ int segment_get(struct segment *segment, uint64_t n, enum pinword_reason reason,
 	return 0;
 }
 
+void segment_mark_lost(struct segment *segment, uint64_t word, bool lost)
+{
+	const uint64_t bit = (uint64_t)PINWORD_UNUSED << PINWORD_REASON;
+	pinword_t *at = &segment->words[word];
+	if (lost)
+		(void)atomic_fetch_or_explicit(at, bit, memory_order_acq_rel);
+	else if (atomic_load_explicit(at, memory_order_relaxed) & bit)
+		(void)atomic_fetch_and_explicit(at, ~bit, memory_order_release);
+}
+
 void segment_put(struct segment *segment, uint64_t first, uint64_t n)
 {
 	for (uint64_t i = 0; i < n; i++)

@@ -70,9 +70,11 @@ static bool loop_init(struct loop *loop)
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	loop->signal_fd = open_signals();
 	loop->answers_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	loop->lost_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	service_tell_lost(loop->service, loop->lost_fd);
 	loop->removal_fd = removal_open(service_devices(loop->service));
 	loop->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	return loop->epoll_fd >= 0 &&
+	return loop->epoll_fd >= 0 && watch(loop, loop->lost_fd, &loop->lost_watch, WATCH_LOST) &&
 	       (loop->removal_fd < 0 || watch(loop, loop->removal_fd, &loop->removal_watch, WATCH_REMOVAL)) &&
 	       loop->spare_fd >= 0 && watch(loop, loop->listener.fd, &loop->listener_watch, WATCH_LISTENER) &&
 	       watch(loop, loop->signal_fd, &loop->signal_watch, WATCH_SIGNAL) &&
@@ -113,6 +115,9 @@ static void dispatch(struct loop *loop, struct watch *watch)
 		break;
 	case WATCH_REMOVAL:
 		removal_events(loop);
+		break;
+	case WATCH_LOST:
+		lost_events(loop);
 		break;
 	case WATCH_PINS:
 		break; /* what is waited for is looked at after every round */

@@ -51,7 +51,9 @@ static int open_pool(struct service *service)
 				       SERVICE_WIPE_PERCENT); /* without a thread, by those who need it */
 	if (!err)
 		fsdax_on_taking(service->fs, session_taking);
-	return err ? err : tell_all_bad(&service->devices);
+	if (!err)
+		err = tell_all_bad(&service->devices);
+	return err ? err : fsdax_on_lost(service->fs, lost_note, &service->lost); /* what is known is said otherwise */
 }
 
 int service_create_on(const char *const specs[], unsigned n, const char *layout, struct service **out, unsigned *which,
@@ -65,6 +67,7 @@ int service_create_on(const char *const specs[], unsigned n, const char *layout,
 	service->others = SERVICE_WRITER;
 	TAILQ_INIT(&service->sessions);
 	pending_init(service);
+	lost_init(&service->lost);
 	int err = devices_open(&service->devices, specs, n, layout, which, why);
 	if (!err)
 		err = open_pool(service);
@@ -99,6 +102,7 @@ int service_destroy(struct service *service)
 		return err;
 	(void)pthread_cond_destroy(&service->pending_cond);
 	(void)pthread_mutex_destroy(&service->lock);
+	lost_exit(&service->lost);
 	free(service);
 	return 0;
 }
@@ -183,6 +187,9 @@ static const struct {
 	[PROTO_PUNCH] = {request_punch, HOW_FLAGS, 0, NEEDS_HOLDER | NEEDS_WRITER},
 	[PROTO_ORDER] = {request_order, 0, 1, NEEDS_WRITER},
 	[PROTO_AWAIT] = {request_await, 0, 0, 0},
+	[PROTO_LOST] = {request_lost, 0, 1, 0},
+	[PROTO_REPAIR] = {request_repair, 0, 1, NEEDS_WRITER},
+	[PROTO_VERIFY] = {request_verify, 0, 0, NEEDS_HOLDER},
 	[PROTO_DEVICES] = {request_devices, 0, 0, 0},
 };
 
@@ -298,6 +305,7 @@ enum service_next service_handle(struct session *session, const void *msg, size_
 	int err = check(session, req);
 	if (!err) {
 		(void)pthread_mutex_lock(&session->service->lock);
+		lost_mark(session->service, false);
 		err = do_request(session, req, out);
 		/* Pages that cannot be wiped are none: ask why. */
 		if (err == -ENOSPC && removal_found(session->service) && devices_all_gone(&session->service->devices))

@@ -113,6 +113,11 @@ int service_await(struct service *service, uint64_t id);
  * what it has from now on (-ENODEV); what is held stays so until it is let go. True: one or more are gone. */
 bool service_check_devices(struct service *service);
 
+/* Pages that lose their data (c6.5). service_tell_lost - this eventfd is written when there is something to say of them (-1: none).
+ * service_take_lost - that, as a line, without a newline; false: nothing more. Whoever pins them is told from then on (-EHWPOISON). */
+void service_tell_lost(struct service *service, int event_fd);
+bool service_take_lost(struct service *service, char *text, size_t text_bytes);
+
 /* service_drain - no new folios, no new pins (c7.9). service_drained - then: 0 nothing is held any more, and it is final;
  * -ETIMEDOUT something is; -ECANCELED the drain was called off. */
 void service_drain(struct service *service);

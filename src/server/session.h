@@ -21,6 +21,7 @@
 #include "server/devices.h"
 #include "server/handles.h"
 #include "server/leases.h"
+#include "server/lost.h"
 #include "server/protocol.h"
 #include "server/segment.h"
 #include "server/service.h"
@@ -42,6 +43,7 @@ struct service {
 	pthread_cond_t pending_cond; /* of lock: some of them may have ended */
 	service_event_fn *on_event;  /* or null */
 	void *on_event_arg;
+	struct lost lost;
 };
 
 /* drain.c, under service.lock: something was let go of, or called off; whoever waits where there is no loop looks again. */

@@ -12,7 +12,7 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TYPES = ['', 'hello', 'open', 'close', 'fstat', 'truncate', 'map', 'open_map', 'unmap', 'stat', 'unlink', 'rename', 'mkdir', 'rmdir',
-         'readdir', 'info', 'who', 'fence', 'drain', 'drain_cancel', 'lease', 'punch', 'order', 'await', 'devices']
+         'readdir', 'info', 'who', 'fence', 'drain', 'drain_cancel', 'lease', 'punch', 'order', 'await', 'devices', 'lost', 'repair', 'verify']
 ACTS = {'request': 0, 'garbage': 131, 'lie': 132, 'write': 133, 'pin': 134, 'scribble': 135, 'leave': 136, 'die': 137,
         'close_fd': 128, 'poor': 129}
 NUMBERS = {'0': 0, '4K': 3, '64K': 7, '256K': 8, '1M': 11, 'max': 24}

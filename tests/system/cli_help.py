@@ -7,7 +7,7 @@ import subprocess
 
 import cli
 
-COMMANDS = 'serve stop info ls put get cat rm mkdir mv cp truncate punch order stat who fence device demo bench help'.split()
+COMMANDS = 'serve stop info ls put get cat rm mkdir mv cp truncate punch order stat who fence lost repair device demo bench help'.split()
 
 
 def plain(roff):

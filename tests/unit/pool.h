@@ -25,6 +25,7 @@ enum { KIB = 1024, MIB = 1024 * KIB, PAGE = 4096 };
 /* One memory of a stack. */
 struct pool_part {
 	struct dev *dev;
+	struct dax_device_ops ops;
 	uint64_t bytes;
 	char *mem;
 	struct dax_device *dax;
@@ -87,6 +88,8 @@ static inline void pool_part_open(struct pool_part *part, uint64_t bytes, uint64
 	part->bytes = bytes;
 	part->mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, part->dev->fd, 0);
 	assert_ptr_not_equal(part->mem, MAP_FAILED);
+	part->ops = *part->dev->ops;
+	part->ops.clear_poison = NULL; /* what is bad stays so, unless a fault device says otherwise */
 	const struct dax_params params = {
 		.params_bytes = sizeof(params),
 		.type = PGMAP_FSDAX,
@@ -95,7 +98,7 @@ static inline void pool_part_open(struct pool_part *part, uint64_t bytes, uint64
 		.addr = part->mem,
 		.fd = part->dev->fd,
 		.granule_order = granule_order,
-		.ops = part->dev->ops,
+		.ops = &part->ops,
 		.ctx = part->dev,
 		.name = "part",
 	};

@@ -110,6 +110,9 @@ static const struct {
 	{PROTO_ORDER, 0, 1, false, false},
 	{PROTO_AWAIT, 0, 0, false, false},
 	{PROTO_DEVICES, 0, 0, false, false},
+	{PROTO_LOST, 0, 1, false, false},
+	{PROTO_REPAIR, 0, 1, false, false},
+	{PROTO_VERIFY, 0, 0, true, false},
 };
 
 static void each_part_of_a_request_is_checked(void **state)

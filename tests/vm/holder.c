@@ -9,7 +9,9 @@
  *   pin, unpin  all of it: "ok", or the error's name
  *   fork        a child that has the mapping too, and ends with nothing but its death: its pid
  *   poison N    the kernel is told that page N of the mapping is broken: "ok", or the error's name
+ *   notify N    the server is told that page N cannot be read: how many it finds to be lost, or the error's name
  *   more        makes PATH.more, as big, and maps it: "ok", or the error's name
+ *   remap       pgmap_remap() of all of it: "ok", or the error's name
  *   unmap       "ok", or the error's name
  * At the end of its input it ends at once, and gives nothing back by itself.
  */
@@ -53,6 +55,16 @@ static void say(const char *word)
 static void say_error(int err)
 {
 	say(err ? strerrorname_np(-err) : "ok");
+}
+
+static void say_count(int64_t n)
+{
+	if (n < 0) {
+		say_error((int)n);
+		return;
+	}
+	(void)printf("%ld\n", (long)n);
+	(void)fflush(stdout);
 }
 
 static void say_sigbus(void)
@@ -144,6 +156,10 @@ static void obey(const char *word, const char *path)
 		leave_child();
 	else if (sscanf(word, "poison %lu", &page) == 1)
 		say_error(madvise((char *)at + page * PAGE, PAGE, MADV_HWPOISON) ? -errno : 0);
+	else if (sscanf(word, "notify %lu", &page) == 1)
+		say_count(pgmap_notify_failure(mapping, page * PAGE, PAGE));
+	else if (strcmp(word, "remap") == 0)
+		say_error(pgmap_remap(mapping, 0));
 	else if (strcmp(word, "unmap") == 0)
 		say_error(pgmap_unmap(mapping));
 	else

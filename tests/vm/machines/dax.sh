@@ -226,18 +226,3 @@ case_unbound_under_an_embedded_pool() {
 	expect unmap ok
 	bound dax0.0
 }
-
-# What the kernel does when memory is found to be broken: who has touched it is told, by a SIGBUS of its own kind. The server has
-# not, and goes on.
-case_poison() {
-	bound dax0.0
-	serve devdax:/dev/dax0.0
-	holder /f 8
-	expect fill filled
-	expect 'poison 600' 'SIGBUS poison'
-	pgmap info >/dev/null
-	expect unmap ok
-	pgmap rm /f
-	stop
-	[ ! -s /tmp/server.err ]
-}
