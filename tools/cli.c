@@ -309,6 +309,7 @@ struct json_object *cli_stat_json(const char *path, const char *name, const stru
 	cli_json_u64(object, "extents", st->extents);
 	cli_json_u64(object, "max_order", st->max_order);
 	cli_json_u64(object, "order", st->order);
+	cli_json_u64(object, "granule_order", st->granule_order);
 	cli_json_u64(object, "mappings", st->mappings);
 	cli_json_u64(object, "nlink", st->nlink);
 	cli_json_i64(object, "mtime_ns", st->mtime_ns);

@@ -102,17 +102,18 @@ static int run_ls(struct cli *cli)
 static void stat_print(const char *path, const struct pgmap_stat *st)
 {
 	char size[CLI_TEXT_MAX], largest[CLI_TEXT_MAX], when[CLI_TEXT_MAX], shown[TEXT_SHOWN_MAX * CLI_PATH_MAX];
-	char order[CLI_TEXT_MAX];
+	char order[CLI_TEXT_MAX], granule[CLI_TEXT_MAX];
 	printf("path      %s\ntype      %s\nino       %" PRIu64 "\nlinks     %" PRIu32 "\n",
 	       text_shown(shown, sizeof(shown), path), st->is_dir ? "directory" : "file", st->ino, st->nlink);
 	if (st->is_dir)
 		printf("entries   %" PRIu64 "\n", st->size_bytes);
 	else
 		printf("size      %" PRIu64 " bytes, %s\npages     %" PRIu64 " in %" PRIu64
-		       " extents, folios up to %s\n"
+		       " extents, folios up to %s, granules up to %s\n"
 		       "mappings  %" PRIu64 "\n",
 		       st->size_bytes, cli_bytes(size, st->size_bytes), st->blocks, st->extents,
-		       cli_bytes(largest, UINT64_C(4096) << st->max_order), st->mappings);
+		       cli_bytes(largest, UINT64_C(4096) << st->max_order),
+		       cli_bytes(granule, UINT64_C(4096) << st->granule_order), st->mappings);
 	printf("order     %s\nchanged   %s\n", cli_bytes(order, UINT64_C(4096) << st->order),
 	       time_text(when, st->mtime_ns));
 }

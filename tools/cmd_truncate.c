@@ -43,16 +43,19 @@ static int punch(struct cli *cli, struct pgmap_client *client, uint64_t offset, 
 	const char *path = cli->argv[0];
 	struct pgmap_file *file;
 	struct pgmap_info info;
+	struct pgmap_stat st;
 	char page[CLI_TEXT_MAX];
 	int err = pgmap_open(client, path, 0, &file);
 	if (err)
 		return how_answer(cli, client, path, err);
 	err = pgmap_punch(file, offset, len, how->mode, how_timeout_ms(how));
+	if (err == -EINVAL && pgmap_fstat(file, &st) == 0 && pgmap_info(client, &info) == 0) {
+		pgmap_close(file);
+		return cli_fail(cli, "%s %s: no range in whole pages of this %s, %s each (LEN is not 0)", cli->argv[1],
+				cli->argv[2], st.granule_order > info.granule_order ? "file" : "pool",
+				cli_bytes(page, (uint64_t)PGMAP_PAGE_SIZE << st.granule_order));
+	}
 	pgmap_close(file);
-	if (err == -EINVAL && pgmap_info(client, &info) == 0)
-		return cli_fail(cli, "%s %s: no range in whole pages of this pool, %s each (LEN is not 0)",
-				cli->argv[1], cli->argv[2],
-				cli_bytes(page, (uint64_t)PGMAP_PAGE_SIZE << info.granule_order));
 	return how_answer(cli, client, path, err);
 }
 

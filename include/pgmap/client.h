@@ -74,6 +74,9 @@ struct pgmap_stat {
 	uint32_t is_dir;
 	uint32_t max_order; /* of its folios: the biggest that it has */
 	uint32_t order;     /* pgmap_set_order() */
+	uint32_t
+		granule_order; /* at multiples of so many pages (2^granule_order) a mapping or a punch may begin: fsdax.h */
+	uint32_t reserved;     /* 0 */
 };
 /* pgmap_fstat, pgmap_truncate - what an open file is, and what size it shall have. -EINVAL; truncate: -ENOSPC, -EFBIG,
  * -ENOMEM, -EACCES opened for reading, -EAGAIN others kept changing its size while memory was made ready. */
@@ -93,7 +96,8 @@ enum {
  * While one waits, new mappings of the range answer -EAGAIN, and new pins too (c7.9). timeout_ms says something to WAIT
  * only: 0 looks once, below 0 waits for ever. The connection can be used meanwhile; what waits ends with it.
  * pgmap_punch leaves a hole: the file keeps its size, the hole has no pages, and reads as zero when it is mapped, which
- * gives it new ones. offset_bytes and len_bytes are multiples of the pool's granule; the range may go beyond the end.
+ * gives it new ones. offset_bytes and len_bytes are multiples of the pool's granule; the range may go beyond the end. -EINVAL
+ * also where it would cut a bigger granule, on a pool whose devices differ: multiples of pgmap_stat.granule_order never do.
  *   -EBUSY      FAIL: somebody holds some of it; an unlink: or has the file open; pgmap_who() says who
  *   -ETIMEDOUT  WAIT: somebody still does          -ENODEV  WAIT and FAIL: the pool is draining
  *   -ENOENT     unlink: no such file, or the path leads elsewhere since
@@ -109,7 +113,7 @@ int pgmap_unlink_how(struct pgmap_client *client, const char *path, int mode, in
 enum { PGMAP_MAP_READ = 1, PGMAP_MAP_WRITE = 2 };
 /*
  * pgmap_map - map [offset, offset + len) of a file at one contiguous address range; len 0: to the end. offset is a multiple
- * of the pool's granule. The range must lie within the file. Who never maps for writing never gets a descriptor of the
+ * of the pool's granule, and of that of the device on which this page of the file lies: a multiple of pgmap_stat.granule_order is both. The range must lie within the file. Who never maps for writing never gets a descriptor of the
  * device that could be written through. -EINVAL, -ERANGE; -EACCES WRITE of a file that was opened for reading, or by a user
  * who may only read; -E2BIG more pieces than this
  * process may map (vm.max_map_count; before any effect); -ENODEV the pool is draining; -EBUSY quarantined; -EAGAIN somebody waits to take

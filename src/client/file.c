@@ -14,7 +14,7 @@
 
 static_assert(sizeof(struct pgmap_stat) == sizeof(struct proto_stat) &&
 		      offsetof(struct pgmap_stat, mtime_ns) == offsetof(struct proto_stat, mtime_ns) &&
-		      offsetof(struct pgmap_stat, max_order) == offsetof(struct proto_stat, max_order),
+		      offsetof(struct pgmap_stat, granule_order) == offsetof(struct proto_stat, granule_order),
 	      "the wire's and the user's stat are one layout");
 static_assert((int)PGMAP_O_CREATE == (int)FSDAX_CREATE && (int)PGMAP_O_EXCL == (int)FSDAX_EXCL &&
 		      (int)PGMAP_O_TRUNC == (int)FSDAX_TRUNC,

@@ -111,9 +111,10 @@ static_assert(sizeof(struct proto_req) == 64 + 2 * PROTO_PATH_MAX, "no hidden pa
 struct proto_stat {
 	uint64_t ino, size_bytes, blocks, extents, mappings;
 	int64_t mtime_ns;
-	uint32_t nlink, is_dir, max_order, order;
+	uint32_t nlink, is_dir, max_order, order, granule_order;
+	uint32_t reserved; /* 0 */
 };
-static_assert(sizeof(struct proto_stat) == 64, "no hidden padding");
+static_assert(sizeof(struct proto_stat) == 72, "no hidden padding");
 
 struct proto_info {
 	uint64_t pages, used, free, waiting;
@@ -266,6 +267,6 @@ struct proto_device {
 };
 static_assert(sizeof(struct proto_device) == 6 * sizeof(uint32_t) + 3 * sizeof(uint64_t) + 128, "no hidden padding");
 static_assert(sizeof(struct proto_who) == 12 * sizeof(uint64_t), "no hidden padding");
-static_assert(sizeof(struct proto_dirent) == 64 + PROTO_NAME_MAX, "no hidden padding");
+static_assert(sizeof(struct proto_dirent) == sizeof(struct proto_stat) + PROTO_NAME_MAX, "no hidden padding");
 
 #endif

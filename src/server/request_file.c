@@ -24,6 +24,7 @@ static struct proto_stat wire_stat(const struct fsdax_stat *st)
 		.is_dir = st->type == FSDAX_DIR,
 		.max_order = st->max_order,
 		.order = st->order,
+		.granule_order = st->granule_order,
 	};
 	return out;
 }

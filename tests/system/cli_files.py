@@ -90,7 +90,7 @@ def test_listings_are_json_too(pool):
     pool.run('mkdir', '/d')
     rows = json.loads(pool.run('ls', '-j')[0])
     assert [(r['name'], r['type'], r['path']) for r in rows] == [('d', 'dir', '/d'), ('f', 'file', '/f')]
-    assert set(rows[0]) == {'path', 'name', 'type', 'ino', 'size_bytes', 'blocks', 'extents', 'max_order', 'order', 'mappings', 'nlink',
+    assert set(rows[0]) == {'path', 'name', 'type', 'ino', 'size_bytes', 'blocks', 'extents', 'max_order', 'order', 'granule_order', 'mappings', 'nlink',
                             'mtime_ns'}
     assert json.loads(pool.run('ls', '-j', '/f')[0])[0]['size_bytes'] == 5000
     stat = json.loads(pool.run('stat', '-j', '/f')[0])

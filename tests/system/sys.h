@@ -208,11 +208,11 @@ static inline void sys_stop(struct sys_server *server)
 static inline bool sys_has_two_devices(void)
 {
 	const char *kind = getenv("SYS_DEVICE");
-	return kind && (strcmp(kind, "linear") == 0 || strncmp(kind, "stripe:", 7) == 0);
+	return kind && (strcmp(kind, "linear") == 0 || strncmp(kind, "stripe:", 7) == 0 || strcmp(kind, "mixed") == 0);
 }
 
 /* A device of 64 MiB: as $SYS_DEVICE says, "file", one in the server's folder (in $SYS_DIR), "hugetlb", in pages of 2 MiB,
- * a layout, two of plain memory together, or a whole spec; without it plain memory. */
+ * a layout, two of plain memory together, "mixed", one of plain memory and one in pages of 2 MiB, or a whole spec; without it plain memory. */
 static inline void sys_device(const struct sys_server *server, char *spec, size_t spec_bytes)
 {
 	const char *kind = getenv("SYS_DEVICE");
@@ -220,6 +220,8 @@ static inline void sys_device(const struct sys_server *server, char *spec, size_
 		(void)snprintf(spec, spec_bytes, "memfd:size=64M,page=4K");
 	else if (strcmp(kind, "file") == 0)
 		(void)snprintf(spec, spec_bytes, "file:%s/pool,size=64M,create", server->dir);
+	else if (strcmp(kind, "mixed") == 0)
+		(void)snprintf(spec, spec_bytes, "memfd:size=32M,page=4K|hugetlb:size=32M,page=2M|linear");
 	else if (sys_has_two_devices())
 		(void)snprintf(spec, spec_bytes, "memfd:size=32M,page=4K|memfd:size=32M,page=4K|%s", kind);
 	else if (strchr(kind, ':'))
