@@ -79,10 +79,15 @@ struct dax_params {
 	/* Not 0: its memory is always there and nobody else's, with whatever bytes an earlier owner left. A file system hands none of
 	 * it out before it was wiped, and never discards it to save memory. 0: it reads as zero at first. */
 	int resident;
+	/* Where the memory behind contiguous offsets is not contiguous: the lengths of its pieces, in their order, which make up len_bytes,
+	 * each a multiple of the granule. Copied. Each is a range of the pgmap: no folio, and no span, lies on two. Null: one piece. */
+	const uint64_t *pieces_bytes;
+	size_t npieces;
 };
 
-/* dax_create - an alive device on memory, with a LIVE pgmap of its own over its one range. -EINVAL null, wrong params_bytes or
- * ops_bytes (those of earlier versions are right), no or unaligned length or start, unknown type; -ENOMEM. */
+/* dax_create - an alive device on memory, with a LIVE pgmap of its own over its pieces. -EINVAL null, wrong params_bytes or
+ * ops_bytes (those of earlier versions are right), no or unaligned length or start, pieces that do not make up the length, unknown
+ * type; -ENOMEM. */
 int dax_create(const struct dax_params *params, struct dax_device **out);
 /* dax_destroy - the end of a device; of a stack: not of its parts. -EBUSY while it is held (dax_hold), or a folio of its pgmap
  * is, or it is part of a stack: nothing changes. Null: 0. */
@@ -133,8 +138,8 @@ int dax_linear_remove(struct dax_device *linear, struct dax_device *lower);
  * dax_direct_access - translate, without taking any reference (c6.1). npages is signed, as callers compute it. Checked
  * in this order: -EINVAL npages <= 0 or null argument, -ERANGE pgoff beyond the end, -ENXIO the device is dead, or the one
  * below that has this page, -EOPNOTSUPP the device has no such operation, -EHWPOISON this page has lost its data (c6.5).
- * Otherwise the number of pages that *span covers (1 to npages): it ends at the boundaries of a stack (c6.4), and before a
- * page that has lost its data.
+ * Otherwise the number of pages that *span covers (1 to npages): it ends at the boundaries of a stack (c6.4) and of a
+ * piece of memory, and before a page that has lost its data.
  */
 int64_t dax_direct_access(struct dax_device *dax, uint64_t pgoff, int64_t npages, struct dax_span *span);
 

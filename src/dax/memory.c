@@ -2,6 +2,9 @@
 /*
  * memory.c - the device that lies directly on memory, and has a pgmap of its own. See memory.h, device.h.
  *
+ * Its memory may lie in several pieces behind contiguous offsets. Each is a range of the pgmap, so that no folio lies on two; their
+ * pgoffs follow on one another as the offsets do, so a page's pgoff is `first` more than its number, whichever piece it is in.
+ *
  * Its bytes are touched under guard (port/guard.h): what the machine says has lost its data is recorded and told like anything
  * that somebody reports, and what is not there at all is an error of that call alone.
  *
@@ -19,6 +22,7 @@
 
 #include "dax/caught.h"
 #include "dax/layout.h"
+#include "dax/pieces.h"
 #include "dax/record.h"
 #include "port/compiler.h"
 #include "port/guard.h"
@@ -29,6 +33,7 @@ struct memory_device {
 	struct pgmap *pgmap;  /* null: LIMITED */
 	struct pgmap *record; /* the same, or one that nobody else knows */
 	uint64_t first;       /* pgoff of page 0 in it */
+	struct pieces pieces;
 };
 
 static const struct dax_ops memory_ops;
@@ -51,6 +56,11 @@ uint64_t memory_first(const struct dax_device *dax)
 struct pgmap *memory_record(const struct dax_device *dax)
 {
 	return memory_of(dax)->record;
+}
+
+static uint64_t piece_end(const struct memory_device *memory, uint64_t pgoff)
+{
+	return pieces_end(&memory->pieces, pgoff, memory->dax.npages);
 }
 
 /* The span of pages that are good, from here on. */
@@ -93,6 +103,8 @@ __attribute__((noinline)) static int64_t access_among_bad(const struct dax_devic
 
 static int64_t memory_direct_access(struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct dax_span *span)
 {
+	uint64_t there = piece_end(memory_of(dax), pgoff) - pgoff;
+	npages = npages < there ? npages : there;
 	if (!record_is_clean(memory_of(dax)->record))
 		return access_among_bad(dax, pgoff, npages, span);
 	memory_span(dax, pgoff, npages, span);
@@ -124,10 +136,24 @@ static char *address(const struct memory_device *memory, const struct io *io)
 	return memory->params.addr ? (char *)memory->params.addr + memory->params.start_bytes + io->offset_bytes : NULL;
 }
 
+typedef int mark_fn(struct pgmap *pgmap, uint64_t pgoff, uint64_t npages);
+
+/* In the record, which takes pages of one range at a time. */
+static int mark(const struct memory_device *memory, uint64_t pgoff, uint64_t npages, mark_fn *fn)
+{
+	int err = 0;
+	for (uint64_t end = pgoff + npages; pgoff < end && !err;) {
+		uint64_t piece = piece_end(memory, pgoff), to = piece < end ? piece : end;
+		err = fn(memory->record, memory->first + pgoff, to - pgoff);
+		pgoff = to;
+	}
+	return err;
+}
+
 int memory_found_bad(struct dax_device *dax, uint64_t pgoff, uint64_t npages)
 {
 	const struct memory_device *memory = memory_of(dax);
-	int err = pgmap_poison(memory->record, memory->first + pgoff, npages);
+	int err = mark(memory, pgoff, npages, pgmap_poison);
 	if (!err)
 		device_tell(dax, DAX_FAILURE_POISON, pgoff, npages);
 	return err;
@@ -236,8 +262,8 @@ static int64_t overwrite(struct memory_device *memory, const struct io *io, bool
 	if (fault.code)
 		return met(memory, &fault);
 	if (bad)
-		err = pgmap_clear_poison(memory->record, first_page(memory, io->offset_bytes),
-					 io->len_bytes >> PGMAP_PAGE_SHIFT);
+		err = mark(memory, io->offset_bytes >> PGMAP_PAGE_SHIFT, io->len_bytes >> PGMAP_PAGE_SHIFT,
+			   pgmap_clear_poison);
 	return err ? err : (int64_t)io->len_bytes;
 }
 
@@ -312,7 +338,10 @@ static int end_pgmap(struct pgmap *pgmap)
 
 static int end_record(struct dax_device *dax)
 {
-	return end_pgmap(memory_of(dax)->record);
+	int err = end_pgmap(memory_of(dax)->record);
+	if (!err)
+		pieces_free(&memory_of(dax)->pieces);
+	return err;
 }
 
 static int memory_end(struct dax_device *dax)
@@ -322,8 +351,14 @@ static int memory_end(struct dax_device *dax)
 
 static int memory_lay_out(struct dax_device *dax, struct segments *out)
 {
-	const struct segment all = {0, dax->npages, memory_of(dax)->first, PGMAP_MAX_ORDER, dax->granule_order};
-	return segments_add(out, &all);
+	const struct memory_device *memory = memory_of(dax);
+	int err = 0;
+	for (uint64_t at = 0, end; at < dax->npages && !err; at = end) {
+		end = piece_end(memory, at);
+		const struct segment piece = {at, end - at, memory->first + at, PGMAP_MAX_ORDER, dax->granule_order};
+		err = segments_add(out, &piece);
+	}
+	return err;
 }
 
 static const struct dax_ops memory_ops = {
@@ -381,18 +416,17 @@ static int check_params(const struct dax_params *params)
 		return -EINVAL;
 	if (__builtin_add_overflow(params->start_bytes, params->len_bytes, &end) || end > INT64_MAX)
 		return -EINVAL;
-	return 0;
+	return pieces_check(params);
 }
 
-static int create_pgmap(struct memory_device *memory)
+static int create_pgmap(struct memory_device *memory, const struct pgmap_range ranges[], size_t nranges)
 {
 	const struct dax_params *given = &memory->params;
-	const struct pgmap_range range = {.start_bytes = given->start_bytes, .len_bytes = given->len_bytes};
 	const struct pgmap_params params = {
 		.params_bytes = sizeof(params),
 		.type = given->type ? given->type : PGMAP_GENERIC,
-		.ranges = &range,
-		.nranges = 1,
+		.ranges = ranges,
+		.nranges = nranges,
 		.ops = &pgmap_callbacks,
 		.owner = memory,
 		.base = given->addr,
@@ -403,6 +437,20 @@ static int create_pgmap(struct memory_device *memory)
 		return err;
 	memory->pgmap = given->type ? memory->record : NULL;
 	return pgmap_device_to_pgoff(memory->record, given->start_bytes, &memory->first);
+}
+
+static int create_on_pieces(struct memory_device *memory)
+{
+	struct pgmap_range *ranges;
+	size_t nranges;
+	int err = pieces_take(&memory->pieces, &memory->params, &ranges, &nranges);
+	memory->params.pieces_bytes = NULL; /* the caller's: not looked at again */
+	if (!err)
+		err = create_pgmap(memory, ranges, nranges);
+	if (err)
+		pieces_free(&memory->pieces);
+	free(ranges);
+	return err;
 }
 
 PGMAP_PUBLIC int dax_create(const struct dax_params *params, struct dax_device **out)
@@ -419,7 +467,7 @@ PGMAP_PUBLIC int dax_create(const struct dax_params *params, struct dax_device *
 		device_init(&memory->dax, &memory_ops, memory->params.name ? memory->params.name : "dax");
 		memory->dax.npages = memory->params.len_bytes >> PGMAP_PAGE_SHIFT;
 		memory->dax.granule_order = memory->params.granule_order;
-		err = create_pgmap(memory);
+		err = create_on_pieces(memory);
 		if (err)
 			device_exit(&memory->dax);
 	}

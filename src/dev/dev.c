@@ -11,9 +11,11 @@
 #include "dev/dev.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "dev/kind.h"
@@ -166,6 +168,18 @@ int dev_open_again(const char *spec, const struct dev_own *own, struct dev **out
 int dev_open(const char *spec, struct dev **out, char why[DEV_WHY_MAX])
 {
 	return dev_open_again(spec, NULL, out, why);
+}
+
+bool dev_is(const struct dev *dev, const char *spec)
+{
+	char path[PATH_MAX];
+	struct stat has, named;
+	const char *args = spec + strcspn(spec, ":");
+	size_t len = strcspn(spec, ",");
+	(void)snprintf(path, sizeof(path), "%.*s", (int)strcspn(args + (*args != 0), ","), args + (*args != 0));
+	if (stat(path, &named) == 0)
+		return fstat(dev->fd, &has) == 0 && has.st_dev == named.st_dev && has.st_ino == named.st_ino;
+	return strncmp(dev->spec, spec, len) == 0 && (!dev->spec[len] || dev->spec[len] == ',');
 }
 
 int dev_check(const struct dev *dev)

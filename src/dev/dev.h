@@ -12,9 +12,11 @@
  *                                          that size) if it is not there. A file that holds data is refused without
  *                                          overwrite: whatever it holds is dropped. One that is empty gets the size;
  *                                          another size than it has only with overwrite.
- *   devdax:/dev/daxX.Y[,node=N]            a DAX node of the kernel, all of it: its size and alignment from sysfs; what it holds
- *                                          is dropped. node: refused unless it is there. No lock: it is never swapped.
- *   pmem:/dev/pmemN[,node=N]             persistent memory as a block device, all of it, through the page cache; as devdax
+ *   devdax:/dev/daxX.Y[,size=SIZE][,align=SIZE][,uuid=UUID][,node=N]   a DAX node of the kernel, all of it: its size and alignment
+ *                                          from sysfs; what it holds is dropped. The keys are questions: refused if it is
+ *                                          another one than they say. No lock: it is never swapped.
+ *   pmem:/dev/pmemN[,size=SIZE][,uuid=UUID][,node=N]   persistent memory as a block device, all of it, through the page cache; as
+ *                                          devdax
  *   pci:DOMAIN:BUS:DEV.FN/BAR[,node=N]   a BAR of a PCI device that has no driver, mapped from sysfs; as devdax
  *   limited:SPEC                         the device of that spec as it is, read in place (c5.6): no pool can lie on it
  * The others: node=N, memory of that NUMA node only; lock, never swapped out (huge pages never are).
@@ -66,6 +68,8 @@ struct dev {
 	int fd;                           /* read and write, close-on-exec */
 	uint64_t size_bytes;
 	unsigned granule_order;
+	const uint64_t *pieces_bytes; /* as in dax_params: the kind's own, or null */
+	size_t npieces;
 	enum pgmap_type type;   /* what its pgmap is to be (c5); 0: LIMITED, none */
 	bool keep;              /* set before take: what it holds stays, and nothing of it is changed */
 	bool resident;          /* its memory is always there, with whatever bytes: see dax_params.resident */
@@ -98,6 +102,8 @@ struct dev_own {
 };
 int dev_open_again(const char *spec, const struct dev_own *own, struct dev **out, char why[DEV_WHY_MAX]);
 void dev_close(struct dev *dev);
+/* dev_is - whether this spec names that device, by its path or another one, or in the same words. */
+bool dev_is(const struct dev *dev, const char *spec);
 
 /* The kinds that this build knows, for --help: null past the last. */
 const struct dev_kind *dev_kind_at(size_t i);
@@ -106,7 +112,7 @@ const struct dev_kind *dev_kind_at(size_t i);
  * mapped of it is SIGBUS, and it must not be opened or mapped again. */
 int dev_check(const struct dev *dev);
 
-/* dev_for_each_bad - see dev.for_each_bad; -EIO its list cannot be understood. */
+/* dev_for_each_bad - see dev.for_each_bad; -EIO its list cannot be understood, -EACCES or where on the device they are cannot be read. */
 int dev_for_each_bad(const struct dev *dev, dev_bad_fn *fn, void *arg);
 
 /* dev_open_lease - the device opened anew, for reading or (write) for both, with the read lock on byte `byte` (1 to 2^62)

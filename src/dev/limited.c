@@ -85,6 +85,8 @@ static int limited_open(const char *args, struct dev **out, char why[DEV_WHY_MAX
 				    .fd = fd,
 				    .size_bytes = inner->size_bytes,
 				    .granule_order = inner->granule_order,
+				    .pieces_bytes = inner->pieces_bytes,
+				    .npieces = inner->npieces,
 				    .resident = true,
 				    .close = limited_close,
 				    .take = limited_take,

@@ -175,12 +175,17 @@ static void pci_close(struct dev *dev)
 	resident_close(dev);
 }
 
+static const struct dev_key keys[] = {
+	RESIDENT_NODE,
+	{NULL, false, NULL},
+};
+
 int pci_open_under(const char *root, const char *args, struct dev **out, char why[DEV_WHY_MAX])
 {
 	struct resident_request req;
 	char folder[16];
 	unsigned bar;
-	int err = resident_parse(args, &req, why);
+	int err = resident_parse(args, keys, &req, why);
 	if (!err && parse_address(req.path, folder, &bar) != 0)
 		err = dev_refuse(why, -EINVAL, "is not DOMAIN:BUS:DEV.FN/BAR, as in 0000:00:04.0/2 (lspci -D)");
 	if (err)

@@ -67,7 +67,8 @@ static int read_size(struct resident *pmem, char why[DEV_WHY_MAX])
 
 static const char *const node_files[] = {"device/numa_node", NULL};
 
-static int look_at(struct resident *pmem, const char *root, int at, int node, char why[DEV_WHY_MAX])
+static int look_at(struct resident *pmem, const char *root, int at, const struct resident_request *req,
+		   char why[DEV_WHY_MAX])
 {
 	struct stat st;
 	int err = fstat(at, &st) == 0 ? check_type(&st, why) : dev_refuse(why, -errno, "%s", strerror(errno));
@@ -79,7 +80,11 @@ static int look_at(struct resident *pmem, const char *root, int at, int node, ch
 	if (!err)
 		err = read_size(pmem, why);
 	if (!err)
-		err = resident_check_node(pmem, node, node_files, why);
+		err = resident_check_node(pmem, req->node, node_files, why);
+	if (!err)
+		err = resident_check_size(pmem, req, why);
+	if (!err)
+		err = resident_check_uuid(pmem, req, "device/uuid", why);
 	return err ? err : resident_check_twin(pmem, root, &st, why);
 }
 
@@ -142,7 +147,7 @@ static int pmem_init(struct resident *pmem, const char *root, const struct resid
 	int at = open(req->path, O_PATH | O_CLOEXEC);
 	if (at < 0)
 		return dev_refuse(why, -errno, "%s", strerror(errno));
-	int err = look_at(pmem, root, at, req->node, why);
+	int err = look_at(pmem, root, at, req, why);
 	if (!err) {
 		resident_watch(pmem, "uevent");
 		err = resident_open_at(pmem, at, O_EXCL, why);
@@ -151,10 +156,17 @@ static int pmem_init(struct resident *pmem, const char *root, const struct resid
 	return err;
 }
 
+static const struct dev_key keys[] = {
+	RESIDENT_NODE,
+	RESIDENT_SIZE,
+	RESIDENT_UUID,
+	{NULL, false, NULL},
+};
+
 int pmem_open_under(const char *root, const char *args, struct dev **out, char why[DEV_WHY_MAX])
 {
 	struct resident_request req;
-	int err = resident_parse(args, &req, why);
+	int err = resident_parse(args, keys, &req, why);
 	if (err)
 		return err;
 	struct resident *pmem = resident_create(sizeof(*pmem), &dev_pmem);
@@ -181,7 +193,8 @@ static int pmem_open(const char *args, struct dev **out, char why[DEV_WHY_MAX])
 const struct dev_kind dev_pmem = {
 	.kind_bytes = sizeof(struct dev_kind),
 	.name = "pmem",
-	.usage = "pmem:/dev/pmemN[,node=N]   persistent memory as a block device, through the page cache, whose bytes "
+	.usage = "pmem:/dev/pmemN[,size=SIZE][,uuid=UUID][,node=N]   persistent memory as a block device, through the "
+		 "page cache, whose bytes "
 		 "a pool "
 		 "drops",
 	.open = pmem_open,

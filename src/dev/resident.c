@@ -17,7 +17,7 @@
 enum { SECTOR_SHIFT = 9 };
 static const uint64_t MOST_MAPPED = UINT64_C(1) << 30; /* at once, by discard */
 
-static int set_node(void *request, const char *value, char why[DEV_WHY_MAX])
+int resident_set_node(void *request, const char *value, char why[DEV_WHY_MAX])
 {
 	uint64_t n;
 	if (dev_parse_size(value, &n) || n > NODE_MAX)
@@ -26,15 +26,36 @@ static int set_node(void *request, const char *value, char why[DEV_WHY_MAX])
 	return 0;
 }
 
-static const struct dev_key keys[] = {
-	{"node", false, set_node},
-	{NULL, false, NULL},
-};
+int resident_set_size(void *request, const char *value, char why[DEV_WHY_MAX])
+{
+	uint64_t *bytes = &((struct resident_request *)request)->size_bytes;
+	if (dev_parse_size(value, bytes) || !*bytes)
+		return dev_refuse(why, -EINVAL, "size=%s is no size", value);
+	return 0;
+}
 
-int resident_parse(const char *args, struct resident_request *req, char why[DEV_WHY_MAX])
+int resident_set_align(void *request, const char *value, char why[DEV_WHY_MAX])
+{
+	uint64_t *bytes = &((struct resident_request *)request)->align_bytes;
+	if (dev_parse_size(value, bytes) || !*bytes)
+		return dev_refuse(why, -EINVAL, "align=%s is no size", value);
+	return 0;
+}
+
+int resident_set_uuid(void *request, const char *value, char why[DEV_WHY_MAX])
+{
+	char *uuid = ((struct resident_request *)request)->uuid;
+	size_t len = sizeof(((struct resident_request *)request)->uuid) - 1;
+	if (strlen(value) != len || strspn(value, "0123456789abcdefABCDEF-") != len)
+		return dev_refuse(why, -EINVAL, "uuid=%s is no uuid (ndctl list -N has it)", value);
+	memcpy(uuid, value, len + 1);
+	return 0;
+}
+
+int resident_parse(const char *args, const struct dev_key *keys, struct resident_request *req, char why[DEV_WHY_MAX])
 {
 	size_t len = strcspn(args, ",");
-	req->node = NODE_ANY;
+	*req = (struct resident_request){.node = NODE_ANY};
 	if (!len)
 		return dev_refuse(why, -EINVAL, "no path given");
 	if (len >= sizeof(req->path))
@@ -102,6 +123,7 @@ void resident_close(struct dev *dev)
 	if (dev->fd >= 0)
 		(void)close(dev->fd);
 	zero_exit(&resident->zero);
+	free(resident->pieces_bytes);
 	free(resident);
 }
 
@@ -153,6 +175,30 @@ int resident_check_node(const struct resident *resident, int node, const char *c
 		      : dev_refuse(why, -EINVAL, "node=%d: it belongs to node %" PRId64, node, is);
 }
 
+int resident_check_size(const struct resident *resident, const struct resident_request *req, char why[DEV_WHY_MAX])
+{
+	uint64_t has = resident->dev.size_bytes;
+	if (!req->size_bytes || req->size_bytes == has)
+		return 0;
+	return dev_refuse(why, -EINVAL,
+			  "size=%" PRIu64 ": it has %" PRIu64 " bytes: it is not as it was, or another one",
+			  req->size_bytes, has);
+}
+
+int resident_check_uuid(const struct resident *resident, const struct resident_request *req, const char *file,
+			char why[DEV_WHY_MAX])
+{
+	char line[64];
+	if (!*req->uuid)
+		return 0;
+	if (!resident_line(resident, file, "", line, sizeof(line)) || !*line)
+		return dev_refuse(why, -EINVAL, "uuid=%s: it has none that the system knows of", req->uuid);
+	if (strcasecmp(line, req->uuid) != 0)
+		return dev_refuse(why, -EINVAL, "uuid=%s: it is %.40s: made anew since, or another one", req->uuid,
+				  line);
+	return 0;
+}
+
 int resident_check_twin(const struct resident *resident, const char *root, const struct stat *st, char why[DEV_WHY_MAX])
 {
 	char line[256], path[PATH_MAX];
@@ -191,7 +237,9 @@ void resident_watch(struct resident *resident, const char *name)
 static int tell_bad(const struct resident *resident, uint64_t sector, uint64_t nsectors, dev_bad_fn *fn, void *arg)
 {
 	uint64_t from = sector << SECTOR_SHIFT, to = from + (nsectors << SECTOR_SHIFT);
-	uint64_t begin = resident->bad_begins_bytes, end = begin + resident->dev.size_bytes;
+	if (resident->bad_begins_bytes < 0)
+		return -EACCES;
+	uint64_t begin = (uint64_t)resident->bad_begins_bytes, end = begin + resident->dev.size_bytes;
 	if (sector > INT64_MAX >> SECTOR_SHIFT || nsectors > INT64_MAX >> SECTOR_SHIFT)
 		return -EIO;
 	from = from > begin ? from - begin : 0;
@@ -221,7 +269,7 @@ static int for_each_bad(const struct dev *dev, dev_bad_fn *fn, void *arg)
 	return err;
 }
 
-void resident_list_bad(struct resident *resident, const char *file, uint64_t begins_bytes)
+void resident_list_bad(struct resident *resident, const char *file, int64_t begins_bytes)
 {
 	resident->bad_file = file;
 	resident->bad_begins_bytes = begins_bytes;

@@ -20,10 +20,35 @@
 #include "dev/persist.h"
 #include "dev/zero.h"
 
+/* The last three are questions: the device is refused if it is another one than they say. */
 struct resident_request {
 	char path[PATH_MAX];
 	int node;
+	uint64_t size_bytes, align_bytes; /* 0: any */
+	char uuid[37];                    /* "": any */
 };
+
+/* What a kind's table of keys is made of. */
+int resident_set_node(void *request, const char *value, char why[DEV_WHY_MAX]);
+int resident_set_size(void *request, const char *value, char why[DEV_WHY_MAX]);
+int resident_set_align(void *request, const char *value, char why[DEV_WHY_MAX]);
+int resident_set_uuid(void *request, const char *value, char why[DEV_WHY_MAX]);
+#define RESIDENT_NODE                                                                                                  \
+	{                                                                                                              \
+		"node", false, resident_set_node                                                                       \
+	}
+#define RESIDENT_SIZE                                                                                                  \
+	{                                                                                                              \
+		"size", false, resident_set_size                                                                       \
+	}
+#define RESIDENT_ALIGN                                                                                                 \
+	{                                                                                                              \
+		"align", false, resident_set_align                                                                     \
+	}
+#define RESIDENT_UUID                                                                                                  \
+	{                                                                                                              \
+		"uuid", false, resident_set_uuid                                                                       \
+	}
 
 /* Each kind's device begins with it, so that one free() ends both. */
 struct resident {
@@ -35,11 +60,12 @@ struct resident {
 		watched; /* a name in it, whose inode is another each time that the device appears, or gets its driver */
 	ino_t watched_ino;
 	const char *bad_file;
-	uint64_t bad_begins_bytes;
+	int64_t bad_begins_bytes;
+	uint64_t *pieces_bytes; /* dev.pieces_bytes */
 };
 
-/* resident_parse - PATH[,node=N]. -EINVAL, -ENAMETOOLONG, with why. */
-int resident_parse(const char *args, struct resident_request *req, char why[DEV_WHY_MAX]);
+/* resident_parse - PATH[,KEY=VALUE]..., of these keys. -EINVAL, -ENAMETOOLONG, with why. */
+int resident_parse(const char *args, const struct dev_key *keys, struct resident_request *req, char why[DEV_WHY_MAX]);
 
 /* resident_create - a device without a descriptor yet, of so many bytes as the kind's struct has; null: no memory.
  * resident_close - dev.close: of what was opened as well. */
@@ -63,6 +89,12 @@ const char *resident_link(const struct resident *resident, const char *name, str
 /* resident_check_node - NODE_ANY, or it belongs to this node by the first of these files (the last is null) that says. */
 int resident_check_node(const struct resident *resident, int node, const char *const *files, char why[DEV_WHY_MAX]);
 
+/* resident_check_size, resident_check_uuid - it has what was asked for, if it was; `file` has the namespace's uuid, new each
+ * time that it is made. -EINVAL. */
+int resident_check_size(const struct resident *resident, const struct resident_request *req, char why[DEV_WHY_MAX]);
+int resident_check_uuid(const struct resident *resident, const struct resident_request *req, const char *file,
+			char why[DEV_WHY_MAX]);
+
 /* resident_check_twin - it is the node that the system made for this device, as far as it can be seen: a second one, made by
  * mknod, has an inode of its own, and so locks of its own. -EINVAL. */
 int resident_check_twin(const struct resident *resident, const char *root, const struct stat *st,
@@ -73,8 +105,9 @@ int resident_check_twin(const struct resident *resident, const char *root, const
 void resident_watch(struct resident *resident, const char *name);
 
 /* resident_list_bad - this file (a path from the device's folder; not copied) has its bad blocks, by numbers of which one is where
- * the device begins: dev.for_each_bad. They are in sectors, as the kernel's lists of bad blocks are, whatever the device's are. */
-void resident_list_bad(struct resident *resident, const char *file, uint64_t begins_bytes);
+ * the device begins (less than 0: it is not known which): dev.for_each_bad. They are in sectors, as the kernel's lists of bad blocks
+ * are, whatever the device's are. */
+void resident_list_bad(struct resident *resident, const char *file, int64_t begins_bytes);
 
 /* resident_open_at - what the O_PATH descriptor at names becomes dev.fd, with these flags besides. -errno with why. */
 int resident_open_at(struct resident *resident, int at, int flags, char why[DEV_WHY_MAX]);

@@ -3,6 +3,7 @@
 #include "server/devices.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -57,14 +58,26 @@ static int add_memory(struct devices *devices, unsigned i)
 		.ctx = dev,
 		.name = dev->kind->name,
 		.resident = dev->resident,
+		.pieces_bytes = dev->pieces_bytes,
+		.npieces = dev->npieces,
 	};
 	return dax_create(&params, &devices->memory[i]);
+}
+
+/* Somebody has it: this pool? */
+static void look_for_twice(const struct devices *devices, const char *spec, char why[DEV_WHY_MAX])
+{
+	for (unsigned i = 0; i < devices->n; i++)
+		if (devices->dev[i] && dev_is(devices->dev[i], spec))
+			(void)snprintf(why, DEV_WHY_MAX, "this pool has it already, as %s", devices->dev[i]->spec);
 }
 
 static int add_device(struct devices *devices, const char *spec, char why[DEV_WHY_MAX])
 {
 	unsigned i = devices->n;
 	int err = dev_open(spec, &devices->dev[i], why);
+	if (err == -EBUSY)
+		look_for_twice(devices, spec, why);
 	if (err)
 		return why[0] ? err : refuse(why, err, NULL);
 	devices->n++;
@@ -98,6 +111,32 @@ static unsigned find_granule(const struct devices *devices)
 	return devices->striped ? dax_granule_order(devices->dax) : order;
 }
 
+/* Why the devices cannot take turns, in chunks of so many pages. */
+static int refuse_stripe(const struct devices *devices, uint64_t chunk_pages, char why[DEV_WHY_MAX])
+{
+	uint64_t chunk_bytes = chunk_pages << PGMAP_PAGE_SHIFT, first_bytes = devices->dev[0]->size_bytes;
+	for (unsigned i = 0; i < devices->n; i++) {
+		const struct dev *dev = devices->dev[i];
+		uint64_t granule_bytes = PGMAP_PAGE_SIZE << dev->granule_order;
+		int n = 0;
+		if (chunk_bytes % granule_bytes)
+			n = snprintf(why, DEV_WHY_MAX,
+				     "a chunk of %" PRIu64 " bytes is not whole pages of %.120s, %" PRIu64, chunk_bytes,
+				     dev->spec, granule_bytes);
+		else if (dev->size_bytes != first_bytes)
+			n = snprintf(why, DEV_WHY_MAX,
+				     "a stripe's devices have one size: %.80s has %" PRIu64 " bytes, %.80s %" PRIu64,
+				     devices->dev[0]->spec, first_bytes, dev->spec, dev->size_bytes);
+		else if (dev->size_bytes % chunk_bytes)
+			n = snprintf(why, DEV_WHY_MAX,
+				     "%.120s has %" PRIu64 " bytes, which is not whole chunks of %" PRIu64, dev->spec,
+				     dev->size_bytes, chunk_bytes);
+		if (n)
+			return -EINVAL;
+	}
+	return refuse(why, -EINVAL, "they cannot be striped");
+}
+
 static int stack(struct devices *devices, uint64_t chunk_pages, char why[DEV_WHY_MAX])
 {
 	struct dax_part parts[PROTO_DEVICES_MAX];
@@ -111,9 +150,7 @@ static int stack(struct devices *devices, uint64_t chunk_pages, char why[DEV_WHY
 	int err = chunk_pages ? dax_create_stripe(parts, devices->n, chunk_pages, "pool", &devices->dax)
 			      : dax_create_linear(parts, devices->n, "pool", &devices->dax);
 	if (err == -EINVAL && chunk_pages)
-		return refuse(
-			why, err,
-			"devices of one size, a multiple of the chunk, and a chunk of whole pages of each are wanted");
+		return refuse_stripe(devices, chunk_pages, why);
 	return err ? refuse(why, err, NULL) : 0;
 }
 

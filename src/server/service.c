@@ -31,19 +31,24 @@ static int tell_bad(uint64_t offset_bytes, uint64_t len_bytes, void *arg)
 				  len_bytes >> PGMAP_PAGE_SHIFT);
 }
 
-static int tell_all_bad(struct devices *devices)
+static int tell_all_bad(struct devices *devices, unsigned *which, char why[DEV_WHY_MAX])
 {
-	int err = 0;
-	for (unsigned i = 0; i < devices->n && !err; i++) {
+	for (unsigned i = 0; i < devices->n; i++) {
 		if (!devices->dev[i])
 			continue;
 		struct bad bad = {devices->memory[i], &devices->bad_pages[i]};
-		err = dev_for_each_bad(devices->dev[i], tell_bad, &bad);
+		int err = dev_for_each_bad(devices->dev[i], tell_bad, &bad);
+		if (err) {
+			*which = i;
+			(void)snprintf(why, DEV_WHY_MAX, "has bad blocks, and which pages these are cannot be read: %s",
+				       strerror(-err));
+			return err;
+		}
 	}
-	return err;
+	return 0;
 }
 
-static int open_pool(struct service *service)
+static int open_pool(struct service *service, unsigned *which, char why[DEV_WHY_MAX])
 {
 	int err = fsdax_create(service->devices.dax, session_gone, &service->fs);
 	if (!err)
@@ -52,7 +57,7 @@ static int open_pool(struct service *service)
 	if (!err)
 		fsdax_on_taking(service->fs, session_taking);
 	if (!err)
-		err = tell_all_bad(&service->devices);
+		err = tell_all_bad(&service->devices, which, why);
 	return err ? err : fsdax_on_lost(service->fs, lost_note, &service->lost); /* what is known is said otherwise */
 }
 
@@ -70,7 +75,7 @@ int service_create_on(const char *const specs[], unsigned n, const char *layout,
 	lost_init(&service->lost);
 	int err = devices_open(&service->devices, specs, n, layout, which, why);
 	if (!err)
-		err = open_pool(service);
+		err = open_pool(service, which, why);
 	if (err) {
 		if (!why[0])
 			(void)snprintf(why, DEV_WHY_MAX, "%s", strerror(-err));

@@ -101,6 +101,16 @@ static void bad_parameters_are_refused(void **state)
 	BAD(granule_order, 19);
 	BAD(ops, &short_ops);
 	BAD(ops, &no_discard);
+	static const uint64_t less[] = {PAGE, PAGE}, odd[] = {(uint64_t)PAGES * PAGE - 1, 1},
+			      none[] = {(uint64_t)PAGES * PAGE, 0};
+	static const uint64_t huge[] = {UINT64_MAX - PAGE + 1, (uint64_t)(PAGES + 1) * PAGE};
+	good.npieces = 2;
+	BAD(pieces_bytes, less);
+	BAD(pieces_bytes, odd);
+	BAD(pieces_bytes, none);
+	BAD(pieces_bytes, huge);
+	good.npieces = 0;
+	BAD(pieces_bytes, less);
 	assert_int_equal(dax_destroy(NULL), 0);
 }
 

@@ -18,6 +18,7 @@ static int as_it_should_be(void **state)
 	write_at("align", "2097152\n");
 	write_at("target_node", "1\n");
 	write_at("numa_node", "0\n");
+	write_at("../uuid", "c083707c-0081-49af-bfba-ff284e7e3f9e\n");
 	write_at("uevent", "MAJOR=1\nMINOR=5\nDEVNAME=dax0.0\nDRIVER=device_dax\n");
 	return 0;
 }
@@ -83,7 +84,7 @@ static void what_is_no_dax_node_is_refused(void **state)
 	refused("/dev/null", -EINVAL, "no DAX node"); /* not in this sysfs at all */
 	link_at("subsystem", "../../../../class/mem");
 	refused("/dev/zero", -EINVAL, "no DAX node");
-	refused("/dev/zero,size=1M", -EINVAL, "unknown key 'size' (known: node)");
+	refused("/dev/zero,page=1M", -EINVAL, "unknown key 'page' (known: node, size, align, uuid)");
 }
 
 static void one_without_the_right_driver_is_refused(void **state)
@@ -123,6 +124,94 @@ static void the_node_that_is_asked_for_must_be_its_own(void **state)
 	dev_close(opened("/dev/zero,node=0"));
 	write_at("numa_node", "-1\n");
 	refused("/dev/zero,node=0", -EINVAL, "does not say");
+}
+
+static void one_that_is_not_as_it_was_is_refused(void **state)
+{
+	(void)state;
+	dev_close(opened("/dev/zero,size=64M,align=2M,uuid=c083707c-0081-49af-bfba-ff284e7e3f9e"));
+	refused("/dev/zero,size=1M", -EINVAL, "size=1048576: it has 67108864 bytes");
+	refused("/dev/zero,align=4K", -EINVAL, "align=4096: its alignment is 2097152");
+	refused("/dev/zero,uuid=c083707c-0081-49af-bfba-ff284e7e3f9f", -EINVAL,
+		"it is c083707c-0081-49af-bfba-ff284e7e3f9e");
+}
+
+/* Piece number i of the node: where it begins in memory, and where on the node, and its size; of 0: none. */
+static void set_piece(unsigned i, uint64_t start, uint64_t offset, uint64_t bytes)
+{
+	char name[32], text[32];
+	char path[PATH_MAX];
+	(void)snprintf(path, sizeof(path), "%s/mapping%u", device, i);
+	if (!bytes) {
+		static const char *const files[] = {"start", "end", "page_offset"};
+		for (int f = 0; f < 3; f++) {
+			(void)snprintf(name, sizeof(name), "mapping%u/%s", i, files[f]);
+			remove_at(name);
+		}
+		(void)rmdir(path);
+		return;
+	}
+	(void)mkdir(path, 0755);
+	(void)snprintf(name, sizeof(name), "mapping%u/start", i);
+	(void)snprintf(text, sizeof(text), "%#llx\n", (unsigned long long)start);
+	write_at(name, text);
+	(void)snprintf(name, sizeof(name), "mapping%u/end", i);
+	(void)snprintf(text, sizeof(text), "%#llx\n", (unsigned long long)(start + bytes - 1));
+	write_at(name, text);
+	(void)snprintf(name, sizeof(name), "mapping%u/page_offset", i);
+	(void)snprintf(text, sizeof(text), "%#llx\n", (unsigned long long)offset >> 12);
+	write_at(name, text);
+}
+
+static int no_pieces(void **state)
+{
+	for (unsigned i = 0; i < 4; i++)
+		set_piece(i, 0, 0, 0);
+	return as_it_should_be(state);
+}
+
+static void each_mapping_is_a_piece(void **state)
+{
+	(void)state;
+	set_piece(0, 0x100000000, 0, 64 * MIB);
+	struct dev *dev = opened("/dev/zero");
+	assert_null(dev->pieces_bytes);
+	dev_close(dev);
+	set_piece(0, 0x100000000, 0, 16 * MIB);
+	set_piece(1, 0x200000000, 16 * MIB, 32 * MIB);
+	set_piece(2, 0x100000000 + 16 * MIB, 48 * MIB, 16 * MIB);
+	dev = opened("/dev/zero");
+	assert_int_equal(dev->npieces, 3);
+	assert_int_equal(dev->pieces_bytes[0], 16 * MIB);
+	assert_int_equal(dev->pieces_bytes[1], 32 * MIB);
+	assert_int_equal(dev->pieces_bytes[2], 16 * MIB);
+	dev_close(dev);
+	set_piece(2, 0x200000000 + 32 * MIB, 48 * MIB, 16 * MIB); /* next to the second */
+	dev = opened("/dev/zero");
+	assert_int_equal(dev->npieces, 2);
+	assert_int_equal(dev->pieces_bytes[1], 48 * MIB);
+	dev_close(dev);
+}
+
+static void pieces_that_do_not_make_up_the_node_are_refused(void **state)
+{
+	(void)state;
+	set_piece(0, 0x100000000, 0, 16 * MIB);
+	set_piece(1, 0x200000000, 16 * MIB, 32 * MIB);
+	refused("/dev/zero", -EIO, "its 2 pieces of memory"); /* too few */
+	set_piece(2, 0x300000000, 48 * MIB, 32 * MIB);
+	refused("/dev/zero", -EIO, "do not make up its size"); /* too many */
+	set_piece(2, 0x300000000, 50 * MIB, 16 * MIB);
+	refused("/dev/zero", -EIO, "do not make up its size"); /* not where the last one ends */
+	set_piece(2, 0x300000000, 48 * MIB, 15 * MIB);
+	set_piece(3, 0x400000000, 63 * MIB, 1 * MIB);
+	refused("/dev/zero", -EIO, "do not make up its size"); /* not granules */
+	set_piece(3, 0, 0, 0);
+	set_piece(2, 0x300000000, 48 * MIB, 16 * MIB);
+	write_at("mapping2/end", "0\n");
+	refused("/dev/zero", -EIO, "do not make up its size");
+	write_at("mapping2/end", "much\n");
+	refused("/dev/zero", -EIO, "do not make up its size");
 }
 
 /* Two nodes have two inodes, and so their own locks. */
@@ -238,6 +327,9 @@ int main(void)
 		cmocka_unit_test_setup(one_without_the_right_driver_is_refused, as_it_should_be),
 		cmocka_unit_test_setup(odd_sizes_and_alignments_are_refused, as_it_should_be),
 		cmocka_unit_test_setup(the_node_that_is_asked_for_must_be_its_own, as_it_should_be),
+		cmocka_unit_test_setup(one_that_is_not_as_it_was_is_refused, as_it_should_be),
+		cmocka_unit_test_setup_teardown(each_mapping_is_a_piece, no_pieces, no_pieces),
+		cmocka_unit_test_setup_teardown(pieces_that_do_not_make_up_the_node_are_refused, no_pieces, no_pieces),
 		cmocka_unit_test_setup(a_second_node_of_the_device_is_refused, as_it_should_be),
 		cmocka_unit_test_setup(what_changed_before_it_was_taken_is_refused, as_it_should_be),
 		cmocka_unit_test_setup(one_that_was_unbound_stays_gone, as_it_should_be),

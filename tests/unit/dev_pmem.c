@@ -78,7 +78,20 @@ static void what_is_no_persistent_memory_is_refused(void **state)
 	refused("/dev/zero", -EINVAL, "not of persistent memory");
 	said_to_be = S_IFCHR;
 	refused("/dev/zero", -EINVAL, "is a character device");
-	refused("/dev/zero,size=1M", -EINVAL, "unknown key 'size' (known: node)");
+	refused("/dev/zero,align=2M", -EINVAL, "unknown key 'align' (known: node, size, uuid)");
+}
+
+/* A namespace that was made anew is another one, whatever its name. */
+static void one_that_is_not_as_it_was_is_refused(void **state)
+{
+	(void)state;
+	refused("/dev/zero,size=32M", -EINVAL, "size=33554432: it has 67108864 bytes");
+	refused("/dev/zero,uuid=c083707c-0081-49af-bfba-ff284e7e3f9e", -EINVAL, "it has none");
+	write_at("device/uuid", "c083707c-0081-49af-bfba-ff284e7e3f9f\n");
+	refused("/dev/zero,uuid=c083707c-0081-49af-bfba-ff284e7e3f9e", -EINVAL,
+		"it is c083707c-0081-49af-bfba-ff284e7e3f9f");
+	dev_close(opened("/dev/zero,size=64M,uuid=c083707c-0081-49af-bfba-ff284e7e3f9f"));
+	remove_at("device/uuid");
 }
 
 static void parts_and_what_cannot_be_written_are_refused(void **state)
@@ -137,6 +150,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(size_is_what_sysfs_says_and_the_granule_a_page, as_it_should_be),
 		cmocka_unit_test_setup(what_is_no_persistent_memory_is_refused, as_it_should_be),
+		cmocka_unit_test_setup(one_that_is_not_as_it_was_is_refused, as_it_should_be),
 		cmocka_unit_test_setup(parts_and_what_cannot_be_written_are_refused, as_it_should_be),
 		cmocka_unit_test_setup(odd_sizes_are_refused, as_it_should_be),
 		cmocka_unit_test_setup(the_node_that_is_asked_for_must_be_its_own, as_it_should_be),

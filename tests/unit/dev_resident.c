@@ -24,22 +24,77 @@ static int tear_down(void **state)
 	return remove_system(state);
 }
 
+static const struct dev_key keys[] = {
+	RESIDENT_NODE, RESIDENT_SIZE, RESIDENT_ALIGN, RESIDENT_UUID, {NULL, false, NULL},
+};
+
 static void a_spec_is_a_path_and_a_node(void **state)
 {
 	(void)state;
 	struct resident_request req;
 	char why[DEV_WHY_MAX] = "", path[PATH_MAX + 8];
-	assert_int_equal(resident_parse("/dev/x", &req, why), 0);
+	assert_int_equal(resident_parse("/dev/x", keys, &req, why), 0);
 	assert_string_equal(req.path, "/dev/x");
 	assert_int_equal(req.node, NODE_ANY);
-	assert_int_equal(resident_parse("/dev/x,node=3", &req, why), 0);
+	assert_int_equal(resident_parse("/dev/x,node=3", keys, &req, why), 0);
 	assert_int_equal(req.node, 3);
 	resident_write_spec(resident, &req);
 	assert_string_equal(resident->dev.spec, "pmem:/dev/x,node=3");
 	memset(path, 'x', sizeof(path));
 	path[sizeof(path) - 1] = 0;
-	assert_int_equal(resident_parse(path, &req, why), -ENAMETOOLONG);
-	assert_int_equal(resident_parse(",node=3", &req, why), -EINVAL);
+	assert_int_equal(resident_parse(path, keys, &req, why), -ENAMETOOLONG);
+	assert_int_equal(resident_parse(",node=3", keys, &req, why), -EINVAL);
+}
+
+#define UUID "c083707c-0081-49af-bfba-ff284e7e3f9e"
+
+static void what_is_expected_can_be_said(void **state)
+{
+	(void)state;
+	static const char *const wrong[] = {"size=0",
+					    "size=x",
+					    "align=0",
+					    "align=4X",
+					    "uuid=" UUID "0",
+					    "uuid=c083707c",
+					    "uuid="
+					    "g083707c-0081-49af-bfba-ff284e7e3f9e"};
+	struct resident_request req;
+	char why[DEV_WHY_MAX] = "", args[96];
+	assert_int_equal(resident_parse("/dev/x", keys, &req, why), 0);
+	assert_true(!req.size_bytes && !req.align_bytes && !*req.uuid);
+	assert_int_equal(resident_parse("/dev/x,size=64K,align=2M,uuid=" UUID, keys, &req, why), 0);
+	assert_int_equal(req.size_bytes, 65536);
+	assert_int_equal(req.align_bytes, 2 << 20);
+	assert_string_equal(req.uuid, UUID);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		(void)snprintf(args, sizeof(args), "/dev/x,%s", wrong[i]);
+		assert_int_equal(resident_parse(args, keys, &req, why), -EINVAL);
+		assert_int_equal(strncmp(why, wrong[i], strlen(wrong[i])), 0);
+	}
+}
+
+static void another_one_than_was_expected_is_refused(void **state)
+{
+	(void)state;
+	struct resident_request req;
+	char why[DEV_WHY_MAX] = "";
+	assert_int_equal(resident_parse("/dev/x", keys, &req, why), 0);
+	assert_int_equal(resident_check_size(resident, &req, why), 0);
+	assert_int_equal(resident_check_uuid(resident, &req, "uuid", why),
+			 0); /* there is none, and none is asked for */
+	assert_int_equal(resident_parse("/dev/x,size=64K,uuid=" UUID, keys, &req, why), 0);
+	assert_int_equal(resident_check_size(resident, &req, why), 0);
+	assert_int_equal(resident_check_uuid(resident, &req, "uuid", why), -EINVAL);
+	assert_non_null(strstr(why, "it has none"));
+	write_at("uuid", "C083707C-0081-49AF-BFBA-FF284E7E3F9E\n");
+	assert_int_equal(resident_check_uuid(resident, &req, "uuid", why), 0);
+	write_at("uuid", "00000000-0081-49af-bfba-ff284e7e3f9e\n");
+	assert_int_equal(resident_check_uuid(resident, &req, "uuid", why), -EINVAL);
+	assert_non_null(strstr(why, "uuid=" UUID ": it is 00000000-0081"));
+	req.size_bytes = 131072;
+	assert_int_equal(resident_check_size(resident, &req, why), -EINVAL);
+	assert_non_null(strstr(why, "size=131072: it has 65536 bytes"));
 }
 
 static void sysfs_is_read_and_nothing_is_made_up(void **state)
@@ -76,7 +131,7 @@ static int note(uint64_t offset_bytes, uint64_t len_bytes, void *arg)
 	return bad->answer;
 }
 
-static struct bad bad_of(const char *list, uint64_t begins_bytes, int want)
+static struct bad bad_of(const char *list, int64_t begins_bytes, int want)
 {
 	struct bad bad = {0};
 	write_at("../badblocks", list);
@@ -128,6 +183,14 @@ static void a_list_that_cannot_be_understood_is_no_empty_one(void **state)
 	assert_int_equal(dev_for_each_bad(&resident->dev, note, &(struct bad){0}), 0);
 }
 
+/* Bad blocks that nobody can place are a reason to stop; none are none, wherever the device begins. */
+static void c6_5_where_the_device_begins_must_be_known(void **state)
+{
+	(void)state;
+	assert_int_equal(bad_of("", -1, 0).n, 0);
+	assert_int_equal(bad_of("8 1\n", -1, -EACCES).n, 0);
+}
+
 static void what_has_gone_is_noticed(void **state)
 {
 	(void)state;
@@ -156,10 +219,13 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_spec_is_a_path_and_a_node, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_is_expected_can_be_said, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(another_one_than_was_expected_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(sysfs_is_read_and_nothing_is_made_up, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(c6_5_bad_blocks_are_told_as_pages_of_the_device, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(c6_5_who_is_told_may_end_it, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_list_that_cannot_be_understood_is_no_empty_one, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(c6_5_where_the_device_begins_must_be_known, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_has_gone_is_noticed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(volatile_memory_is_flushed_by_nothing, set_up, tear_down),
 	};
