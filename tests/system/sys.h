@@ -237,8 +237,8 @@ static inline bool sys_is_device(int fd)
 	struct stat st, node;
 	if (fstat(fd, &st) != 0)
 		return false;
-	if (path && stat(path + 1, &node) == 0 && S_ISCHR(node.st_mode))
-		return S_ISCHR(st.st_mode) && st.st_rdev == node.st_rdev;
+	if (path && stat(path + 1, &node) == 0 && (S_ISCHR(node.st_mode) || S_ISBLK(node.st_mode)))
+		return (st.st_mode & S_IFMT) == (node.st_mode & S_IFMT) && st.st_rdev == node.st_rdev;
 	return S_ISREG(st.st_mode) && st.st_size == (sys_has_two_devices() ? 32 << 20 : 64 << 20);
 }
 

@@ -22,23 +22,32 @@ says() {
 	grep -q -- "$2" "$1" || { echo "no '$2' in:"; cat "$1"; exit 1; }
 }
 
-# serve SPEC: a server on it, ready. $server is its pid, /tmp/server.err what it says.
+# serve SPEC [OPTION]...: a server on it, ready. $server is its pid, /tmp/server.err what it says.
 serve() {
+	spec=$1
+	shift
 	export PGMAP_SOCKET=/tmp/pgmap.sock
 	rm -f /tmp/ready
 	mkfifo /tmp/ready
-	pgmap serve --quiet --device "$1" --ready-fd 4 4>/tmp/ready >/tmp/server.err 2>&1 &
+	pgmap serve --quiet --device "$spec" "$@" --ready-fd 4 4>/tmp/ready >/tmp/server.err 2>&1 &
 	server=$!
-	[ "$(head -c 1 /tmp/ready | wc -c)" = 1 ] || { cat /tmp/server.err; fail "no server on $1"; }
+	[ "$(head -c 1 /tmp/ready | wc -c)" = 1 ] || { cat /tmp/server.err; fail "no server on $spec"; }
 }
 
-# refused SPEC WORDS: no server on it, and one line that has these words.
+# refused SPEC WORDS [OPTION]...: no server on it, and one line that has these words.
 refused() {
-	if pgmap serve --quiet --device "$1" --socket /tmp/refused.sock </dev/null >/tmp/refused.log 2>&1; then
-		fail "a server on $1"
+	spec=$1 words=$2
+	shift 2
+	if pgmap serve --quiet --device "$spec" "$@" --socket /tmp/refused.sock </dev/null >/tmp/refused.log 2>&1; then
+		fail "a server on $spec"
 	fi
 	[ "$(wc -l </tmp/refused.log)" = 1 ] || { cat /tmp/refused.log; fail "not one line"; }
-	says /tmp/refused.log "$2"
+	says /tmp/refused.log "$words"
+}
+
+# nobody COMMAND...: by a user who has no rights. By its path: the shell has a setpriv of its own.
+nobody() {
+	/usr/sbin/setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
 }
 
 # The pool is drained, and its server ends well.

@@ -80,8 +80,88 @@ case_a_file_over_all_pieces() {
 	done
 }
 
+case_demo_one_piece() {
+	demo devdax:/tmp/one
+}
+
+case_demo_two_pieces() {
+	demo devdax:/tmp/two
+}
+
 case_demo_three_pieces() {
 	demo devdax:/tmp/three
+}
+
+# What is one folio is contiguous memory: of 64 MiB that lie in pieces, the largest is as big as the biggest piece.
+case_c2_14_no_folio_lies_on_two_pieces() {
+	for node in 'one 1 64' 'two 2 32' 'three 3 32'; do
+		set -- $node
+		serve "devdax:/tmp/$1"
+		holder /f 64
+		pgmap stat /f >stat
+		says stat "$2 extents, folios up to $3"
+		kill -KILL "$holder"
+		stop
+	done
+}
+
+# Which pieces these are is for root to read.
+case_a_server_without_rights() {
+	chmod 777 /tmp
+	chmod 666 /dev/dax0.*
+	if nobody pgmap serve --device devdax:/tmp/two --socket /tmp/n.sock >log 2>&1; then fail 'nobody may know'; fi
+	says log 'lies in 2 pieces, and which these are is for root to read'
+	export PGMAP_SOCKET=/tmp/n.sock
+	nobody pgmap serve --quiet --device devdax:/tmp/one &
+	server=$!
+	until_true pgmap info
+	stop
+	chmod 600 /dev/dax0.*
+}
+
+# Two nodes are one pool, of which the files lie on both, and one node is gone.
+case_a_pool_on_two_nodes() {
+	refused devdax:/tmp/one 'has it already' --device devdax:/tmp/one
+	refused devdax:/tmp/one 'has it already' --device "devdax:$(readlink -f /tmp/one)"
+	for layout in linear stripe:2M stripe:16M; do
+		serve devdax:/tmp/one --device devdax:/tmp/two --layout $layout
+		refused devdax:/tmp/two 'another server has it'
+		holder /f 96
+		expect fill filled
+		expect check same
+		expect faults 48
+		kill -KILL "$holder"
+		until_true [ ! -d "/proc/$holder" ]
+		until_true pgmap rm /f
+		stop
+	done
+	serve devdax:/tmp/one --device devdax:/tmp/two
+	holder /f 96
+	expect fill filled
+	two=$(readlink -f /tmp/two)
+	daxctl disable-device "${two##*/}"
+	until_true grep -q 'is gone' /tmp/server.err
+	says /tmp/server.err "devdax:/tmp/two is gone .*lost: all bytes that lay on it.*the pool goes on"
+	expect check SIGBUS
+	pgmap info | grep -q 'devdax:/tmp/two (gone)'
+	expect unmap ok
+	pgmap rm /f
+	random a 8
+	pgmap put a /a
+	pgmap cat /a | cmp - a
+	pgmap rm /a
+	stop
+	daxctl enable-device "${two##*/}"
+}
+
+# A stripe is of devices of one size.
+case_an_uneven_stripe_is_refused() {
+	for node in $(ls /sys/bus/dax/devices); do
+		[ "$(cat /sys/bus/dax/devices/$node/size)" = "$(bytes 16)" ] && small=$node
+	done
+	refused devdax:/tmp/one 'one size' --device "devdax:/dev/$small" --layout stripe:2M
+	refused devdax:/tmp/one 'chunk' --device devdax:/tmp/two --layout stripe:4K
+	refused devdax:/tmp/one 'stripe:SIZE' --device devdax:/tmp/two --layout stripe:3K
 }
 
 # A node that was made smaller while no pool was on it has that size; one of no size at all is refused.
@@ -92,7 +172,8 @@ case_another_size() {
 	refused devdax:/tmp/one 'is disabled'
 	echo "$(bytes 32)" >"/sys/bus/dax/devices/${node##*/}/size"
 	daxctl enable-device "${node##*/}"
-	serve devdax:/tmp/one
+	refused devdax:/tmp/one,size=64M 'size=67108864: it has 33554432 bytes: it is not as it was, or another one'
+	serve devdax:/tmp/one,size=32M,align=2M
 	pgmap info | grep -q '32 MiB'
 	stop
 }

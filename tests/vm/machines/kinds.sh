@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # shellcheck shell=sh
 #
-# kinds - the other kinds of device memory: a raw /dev/pmem0 of 32 MiB, and a BAR of 4 MiB of a PCI device (ivshmem, at 00:04.0).
+# kinds - the other kinds of device memory: a raw /dev/pmem0 of 32 MiB, a /dev/pmem1 of 64 MiB for the suite, and a BAR of 4 MiB of a PCI device (ivshmem, at 00:04.0).
 # qemu: -m 1G
 # qemu: -object memory-backend-ram,size=4M,share=on,id=bar -device ivshmem-plain,memdev=bar,addr=4
-# kernel: memmap=32M!512M
-# programs: tools/pgmap tests/vm/vm_holder
+# kernel: memmap=32M!512M memmap=64M!640M
+# programs: tools/pgmap tools/pgmapd tests/system/system_client_suite tests/system/system_lease_end tests/vm/vm_holder
 
 pci=0000:00:04.0
 bar=/sys/bus/pci/devices/$pci
@@ -30,12 +30,34 @@ case_pmem_files_are_in_the_page_cache() {
 	stop
 }
 
+case_pmem_demo() {
+	demo pmem:/dev/pmem0
+}
+
+case_pmem_suite() {
+	suite client_suite pmem:/dev/pmem1 SUITE_TARGET=socket
+}
+
+case_pmem_lease_end() {
+	suite lease_end pmem:/dev/pmem0
+}
+
+case_pmem_others_need_permission() {
+	chmod 777 /tmp
+	if nobody pgmap serve --device pmem:/dev/pmem0 --socket /tmp/n.sock >log 2>&1; then fail 'nobody may open it'; fi
+	says log 'cannot be opened for reading and writing: Permission denied'
+	if nobody pgmap serve --device pci:$pci/2 --socket /tmp/n.sock >log 2>&1; then fail 'nobody may open it'; fi
+	says log 'BAR 2 cannot be opened for reading and writing .*Permission denied'
+	[ "$(cat $bar/enable)" = 0 ]
+}
+
 case_pmem_is_had_by_one() {
 	serve pmem:/dev/pmem0
 	refused pmem:/dev/pmem0 'pmem0: is in use'
 	refused devdax:/dev/pmem0 'is a block device'
 	if mount -t ext4 /dev/pmem0 /mnt 2>/tmp/mount.log; then fail mounted; fi
 	stop
+	refused pmem:/dev/pmem0 'has it already' --device pmem:/dev/pmem0
 	mknod /dev/twin b $((0x$(stat -c %t /dev/pmem0))) $((0x$(stat -c %T /dev/pmem0)))
 	refused pmem:/dev/twin 'a second node of'
 	blockdev --setro /dev/pmem0
@@ -68,10 +90,12 @@ mapped_after_the_servers_death() {
 	stop
 }
 
-# The list of bad blocks is one of ours, put over the kernel's.
+# The list of bad blocks is one of ours, put over the kernel's. ndctl counts sectors, the server pages.
 case_pmem_c6_5_bad_blocks_are_not_handed_out() {
 	printf '40960 8\n57351 2\n' >list
 	mount --bind list /sys/block/pmem0/badblocks
+	ndctl list -NM >ndctl.out
+	says ndctl.out '"badblock_count":10'
 	serve pmem:/dev/pmem0
 	says /tmp/server.err 'has bad blocks: 3 pages of 4 KiB are not handed out'
 	head -c 32505856 /dev/zero >a # 31 MiB: it has to lie around them
@@ -110,6 +134,10 @@ case_pci_files() {
 	refused pci:$pci/2 'another server has it'
 	stop
 	[ "$(cat $bar/enable)" = 0 ]
+}
+
+case_pci_demo() {
+	demo pci:$pci/2
 }
 
 case_pci_c7_12_mapped_after_the_servers_death() {

@@ -53,6 +53,12 @@ case_devdax_of_an_nvdimm() {
 	before=$(($(cat /sys/bus/dax/devices/dax0.0/resource) - $(cat $region/resource)))
 	printf '0 8\n%d 1\n' $((before / 512 + 80)) >list
 	mount --bind list $region/badblocks
+	ndctl list -NM >ndctl.out
+	says ndctl.out '"badblock_count":1,'
+	chmod 777 /tmp
+	chmod 666 /dev/dax0.0
+	if nobody pgmap serve --device devdax:/dev/dax0.0 --socket /tmp/n.sock >log 2>&1; then fail 'nobody may know'; fi
+	says log 'has bad blocks, and which pages these are cannot be read: Permission denied'
 	serve devdax:/dev/dax0.0
 	says /tmp/server.err 'has bad blocks: 1 pages of 4 KiB'
 	pgmap info >info
@@ -62,4 +68,9 @@ case_devdax_of_an_nvdimm() {
 	pgmap put a /a
 	pgmap cat /a | cmp - a
 	stop
+}
+
+case_demo_on_an_nvdimm() {
+	umount /sys/bus/nd/devices/region0/badblocks || true
+	demo devdax:/dev/dax0.0
 }
