@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # shellcheck shell=sh
 #
-# kinds - the other kinds of device memory: a raw /dev/pmem0 of 32 MiB, a /dev/pmem1 of 64 MiB for the suite, and a BAR of 4 MiB of a PCI device (ivshmem, at 00:04.0).
+# kinds - the other kinds of device memory: a raw /dev/pmem0 of 32 MiB, a /dev/pmem1 of 64 MiB for the suite, and a BAR of 4 MiB of a
+# PCI device (ivshmem, at 00:04.0).
 # qemu: -m 1G
 # qemu: -object memory-backend-ram,size=4M,share=on,id=bar -device ivshmem-plain,memdev=bar,addr=4
 # kernel: memmap=32M!512M memmap=64M!640M
