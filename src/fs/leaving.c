@@ -132,6 +132,9 @@ static void take_free(struct space *space, uint64_t from, uint64_t end, void *ar
 {
 	struct block_list blocks = STAILQ_HEAD_INITIALIZER(blocks);
 	struct block *block;
+#ifdef PGMAP_FAULT_LEAVE /* the planted bug: what is free there is handed out to others */
+	end = from;
+#endif
 	shelf_take_range(&space->shelf, from, end, &blocks);
 	while ((block = STAILQ_FIRST(&blocks)) != NULL) {
 		STAILQ_REMOVE_HEAD(&blocks, list);
@@ -226,9 +229,7 @@ int leaving_begin(struct space *space, unsigned index, uint64_t *used)
 	if (!*used) {
 		space->devices[index].leaving = leaving;
 		space->nleaving++;
-#ifndef PGMAP_FAULT_LEAVE /* the planted bug: what is free there is handed out to others */
 		each_range(space, index, take_all, leaving);
-#endif
 		uint64_t there = space_populated(space);
 		space->low = there < space->low ? there : space->low;
 	}

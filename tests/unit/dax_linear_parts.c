@@ -2,6 +2,10 @@
 /* A linear stack that gets parts and loses them: where its pages are then, its holder, what is refused. */
 #include "stack_util.h"
 
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+
 static struct bottom a, b, c;
 
 static int open_all(void **state)
@@ -237,6 +241,72 @@ static void a_part_that_is_needed_stays(void **state)
 	assert_int_equal(dax_destroy(dax), 0);
 }
 
+/* c6.3 of a part that goes: accesses run through the stack while parts come, go, and end. */
+static struct dax_device *changing;
+static atomic_int stop;
+
+static void *access_all(void *arg)
+{
+	(void)arg;
+	while (!atomic_load(&stop)) {
+		struct dax_span span;
+		char byte = 1;
+		uint64_t last = dax_npages(changing) - 1;
+		int64_t n = dax_direct_access(changing, last, 1, &span);
+		assert_true(n == 1 || n == -ENXIO);
+		n = dax_copy_from(changing, last * PAGE, &byte, 1);
+		assert_true((n == 1 && byte == 0) || n == -ENXIO);
+		int err = dax_discard(changing, last, 1);
+		assert_true(err == 0 || err == -ENXIO);
+		assert_int_equal(dax_direct_access(changing, 15, 9, &span),
+				 1); /* the first part stays, and where it was */
+		assert_ptr_equal(span.pgmap, dax_pgmap(a.dax));
+		assert_true(dax_alive(changing));
+	}
+	return NULL;
+}
+
+static void c6_4_accesses_race_parts_that_come_and_go(void **state)
+{
+	(void)state;
+	pthread_t threads[2];
+	struct holder *h = calloc(1, sizeof(*h));
+	assert_non_null(h);
+	atomic_store(&stop, 0);
+	changing = linear(&(struct dax_part){a.dax, 16, 16}, 1);
+	assert_int_equal(dax_hold(changing, h, &holder_ops), 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, access_all, NULL), 0);
+	for (int round = 0; round < 300; round++) {
+		struct bottom bottom;
+		bottom_open(&bottom, 3, 0);
+		assert_int_equal(dax_linear_add(changing, &(struct dax_part){bottom.dax, 0, 0}), 0);
+		(void)sched_yield();
+		assert_int_equal(dax_linear_remove(changing, bottom.dax), 0);
+		bottom_close(&bottom); /* who still had it would touch what is freed */
+	}
+	atomic_store(&stop, 1);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	assert_int_equal(dax_release(changing, h), 0);
+	assert_int_equal(dax_destroy(changing), 0);
+	free(h);
+}
+
+static void parts_that_come_are_counted(void **state)
+{
+	(void)state;
+	struct dax_device *dax = linear(&(struct dax_part){a.dax, 0, 0}, 1);
+	for (int i = 0; i < 4096; i++) {
+		assert_int_equal(dax_linear_add(dax, &(struct dax_part){b.dax, 0, 1}), 0);
+		assert_int_equal(dax_linear_remove(dax, b.dax), 0);
+	}
+	assert_int_equal(dax_linear_add(dax, &(struct dax_part){b.dax, 0, 1}), -E2BIG);
+	assert_int_equal(dax_npages(dax), 64 + 4096);
+	assert_lies(dax, 63, 9, &a, 63, 1);
+	assert_int_equal(dax_destroy(dax), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_all, close_all)
@@ -248,6 +318,8 @@ int main(void)
 		TEST(a_removed_part_leaves_a_gap),
 		TEST(what_has_lost_parts_can_be_held_but_not_built_on),
 		TEST(a_part_that_is_needed_stays),
+		TEST(c6_4_accesses_race_parts_that_come_and_go),
+		TEST(parts_that_come_are_counted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

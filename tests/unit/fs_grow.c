@@ -261,6 +261,37 @@ static void the_state_of_what_was_free_is_kept(void **state)
 	pool_close_stack(&other);
 }
 
+/* Memory that is always there is dirty at first, is kept, and goes with its device. */
+static void the_watermark_follows_what_is_resident(void **state)
+{
+	(void)state;
+	struct dax_device *dax;
+	const struct dax_params params = {.params_bytes = sizeof(params),
+					  .type = PGMAP_FSDAX,
+					  .len_bytes = (uint64_t)C * PAGE,
+					  .addr = pool.parts[2].mem,
+					  .fd = pool.parts[2].dev->fd,
+					  .ops = pool.parts[2].dev->ops,
+					  .ctx = pool.parts[2].dev,
+					  .resident = 1};
+	assert_int_equal(dax_create(&params, &dax), 0);
+	memset(pool.parts[2].mem, 9, (uint64_t)C * PAGE);
+	assert_int_equal(fsdax_set_wiping(pool.fs, (uint64_t)20 * PAGE, 0), 0);
+	assert_int_equal(fsdax_add_device(pool.fs, dax, NULL), 0);
+	struct fsdax_statfs st = pool_statfs(&pool);
+	assert_true(st.keep == C && st.dirty == C);
+	struct fsdax_file *file = make_file(&pool, "f", (uint64_t)(A + C) * PAGE);
+	struct fsdax_map *map = map_range(file, 0, (uint64_t)(A + C) * PAGE, NULL);
+	assert_true(map_is_all(&pool, map, 0)); /* c6.9 */
+	fsdax_unmap(map);
+	fsdax_close(file);
+	assert_int_equal(fsdax_unlink(pool.fs, "f"), 0);
+	assert_int_equal(fsdax_leave_begin(pool.fs, 1, NULL), 0);
+	assert_int_equal(fsdax_leave_end(pool.fs, 1, NULL), 0);
+	assert_int_equal(pool_statfs(&pool).keep, 20);
+	assert_int_equal(dax_destroy(dax), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_one, close_it)
@@ -273,6 +304,7 @@ int main(void)
 		TEST(c6_5_what_is_bad_there_is_not_handed_out),
 		TEST(a_device_that_dies_takes_what_it_brought),
 		TEST(without_memory_nothing_has_changed),
+		TEST(the_watermark_follows_what_is_resident),
 		TEST(the_state_of_what_was_free_is_kept),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

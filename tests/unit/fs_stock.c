@@ -108,6 +108,32 @@ static void far_apart_is_found_and_counted(void **state)
 	stock_exit(&stock);
 }
 
+/* From some units to many, over the edge of a word, a sum and a top. */
+static void what_grows_keeps_what_it_says(void **state)
+{
+	(void)state;
+	static const uint64_t ends[] = {41, 64, 65, 700, 70000, (UINT64_C(1) << 18) + 1, UINT64_C(5) << 30};
+	struct stock stock;
+	assert_int_equal(stock_init(&stock, 9, 31, 0), 0);
+	stock_set(&stock, 9, 31, STOCK_DIRTY);
+	uint64_t dirty = 31;
+	for (int i = 0; i < 7; i++) {
+		uint64_t end = ends[i];
+		assert_int_equal(stock_grow(&stock, end), 0);
+		struct stock_count count = stock_count(&stock, 9, end - 9);
+		assert_true(count.dirty == dirty && count.clean == 0 && stock.dirty == dirty);
+		stock_set(&stock, end - 1, 1, STOCK_DIRTY);
+		assert_int_equal(stock_next(&stock, end - 1, STOCK_DIRTY), end - 1);
+		dirty++;
+	}
+	assert_int_equal(stock_grow(&stock, 50), 0); /* never shorter */
+	assert_int_equal(stock_next(&stock, ends[6] - 1, STOCK_DIRTY), ends[6] - 1);
+	assert_int_equal(stock_grow(&stock, UINT64_C(1) << 55), -ENOMEM);
+	assert_int_equal(stock.dirty, dirty);
+	assert_int_equal(stock_next(&stock, 41, STOCK_DIRTY), 63);
+	stock_exit(&stock);
+}
+
 /* The best part of a block for each order, in a block of three sizes: within a sum, within a top, beyond. */
 static void the_part_that_takes_the_least_work_is_found(void **state)
 {
@@ -149,6 +175,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_changes_agree_with_a_model),
 		cmocka_unit_test(far_apart_is_found_and_counted),
+		cmocka_unit_test(what_grows_keeps_what_it_says),
 		cmocka_unit_test(the_part_that_takes_the_least_work_is_found),
 		cmocka_unit_test(a_device_too_big_for_the_address_space_is_refused),
 	};

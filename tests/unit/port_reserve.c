@@ -98,6 +98,28 @@ static void c3_21_a_reservation_reads_as_zero_and_is_left_out_of_dumps_and_huge_
 	port_unreserve(at, 8 * MIB);
 }
 
+static void one_that_becomes_longer_keeps_what_is_in_it(void **state)
+{
+	(void)state;
+	bool on_demand;
+	char flags[512];
+	char *at = port_reserve(2 * PAGE, PAGE, &on_demand);
+	assert_non_null(at);
+	assert_false(on_demand);
+	at[0] = 1;
+	at[2 * PAGE - 1] = 2;
+	assert_null(port_extend(at, 2 * PAGE, (size_t)1 << 52));
+	assert_true(at[0] == 1 && at[2 * PAGE - 1] == 2);
+	at = port_extend(at, 2 * PAGE, 8 * MIB);
+	assert_non_null(at);
+	assert_true(at[0] == 1 && at[2 * PAGE - 1] == 2 && at[2 * PAGE] == 0 && at[8 * MIB - 1] == 0);
+	at[8 * MIB - 1] = 3;
+	vm_flags(at + 4 * MIB, flags);
+	assert_non_null(strstr(flags, " dd"));
+	assert_non_null(strstr(flags, " nh"));
+	port_unreserve(at, 8 * MIB);
+}
+
 static void too_much_is_refused(void **state)
 {
 	(void)state;
@@ -177,6 +199,7 @@ int main(void)
 		cmocka_unit_test(a_reservation_is_aligned_whatever_its_size),
 		cmocka_unit_test(a_reservation_is_aligned_where_its_place_is_taken),
 		cmocka_unit_test(c3_21_a_reservation_reads_as_zero_and_is_left_out_of_dumps_and_huge_pages),
+		cmocka_unit_test(one_that_becomes_longer_keeps_what_is_in_it),
 		cmocka_unit_test(too_much_is_refused),
 		cmocka_unit_test(without_address_space_nothing_is_kept),
 		cmocka_unit_test(where_memory_must_be_committed_it_is_said_and_can_be),
