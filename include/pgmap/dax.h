@@ -215,7 +215,7 @@ int dax_for_each_poisoned(struct dax_device *dax, int (*fn)(uint64_t pgoff, uint
  *    system's way, which ends it. Of memory errors that thread is told first. A program that wants to live on jumps out of its
  *    own handler; it sets that before it calls this, as one that is set later takes ours away.
  * fn, which may be null, is called by that thread for each such error, after it was recorded; it may neither wait nor call
- * dax_destroy() or this. Again: another fn. -EAGAIN no thread can be had; or what the system says of a descriptor.
+ * dax_create(), dax_destroy() or this. Again: another fn. -EAGAIN no thread can be had; or what the system says of a descriptor.
  */
 struct dax_caught {
 	struct dax_device *dax; /* on memory, no stack; or null: none is mapped there */

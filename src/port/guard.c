@@ -88,7 +88,9 @@ static void on_sigbus(int signal, siginfo_t *info, void *context)
 		siglongjmp(guarded->back, 1);
 	}
 	tell(&fault);
+	current = NULL; /* who jumps out of it does not come back to what was guarded */
 	pass_on(signal, info, context);
+	current = guarded;
 	errno = saved;
 }
 

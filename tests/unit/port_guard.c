@@ -166,6 +166,28 @@ static void c7_10_what_is_not_guarded_is_the_programs(void **state)
 	assert_int_equal(close(fds[0]) | close(fds[1]), 0);
 }
 
+/* The other side of a copy is the program's own memory. */
+static void c7_10_who_jumps_out_of_a_copy_is_not_brought_back(void **state)
+{
+	struct guard_fault fault;
+	volatile int passes = 0;
+	int fd = memfd_create("empty", MFD_CLOEXEC);
+	(void)state;
+	broken_arm();
+	char *nothing = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(nothing, MAP_FAILED);
+	if (!sigsetjmp(back, 1))
+		(void)guard_read(nothing, memory, PAGE, &fault);
+	assert_int_equal(++passes, 1);
+	assert_int_equal(own_calls, 1);
+	broken_make(memory, PAGE, 12);
+	if (!sigsetjmp(back, 1))
+		(void)*(volatile char *)memory;
+	assert_int_equal(own_calls, 2);
+	assert_int_equal(guard_read(buf, memory, PAGE, &fault), 0);
+	assert_int_equal(munmap(nothing, PAGE) | close(fd), 0);
+}
+
 /* How a child ends that touches broken memory, or (sent) is sent the signal. */
 static int end_of_child(int sent)
 {
@@ -219,6 +241,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(c6_5_all_that_the_machine_names_is_lost, open_memory, close_memory),
 		cmocka_unit_test_setup_teardown(a_file_that_was_cut_is_no_memory_error, open_memory, close_memory),
 		cmocka_unit_test_setup_teardown(c7_10_what_is_not_guarded_is_the_programs, open_memory, close_memory),
+		cmocka_unit_test_setup_teardown(c7_10_who_jumps_out_of_a_copy_is_not_brought_back, open_memory,
+						close_memory),
 		cmocka_unit_test(what_has_no_handler_ends_the_systems_way),
 	};
 	if (argc > 1 && strcmp(argv[1], "default") == 0)
