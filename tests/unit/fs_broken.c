@@ -147,6 +147,23 @@ static void c6_5_the_tail_of_a_truncate_finds_out_and_wipes_the_rest(void **stat
 	fsdax_close(file);
 }
 
+static void what_has_no_memory_behind_it_ends_nothing(void **state)
+{
+	(void)state;
+	struct fsdax_file *file = make_file(&pool, "a", 4 * PAGE);
+	fill(file, 'x');
+	char *at = pool.mem + page_under(file, 0) * PAGE;
+	broken_make(at + 2 * PAGE, PAGE, 12);
+	broken.code = BUS_ADRERR; /* as of a hole, when no huge page is left to fill it */
+	assert_int_equal(fsdax_truncate(file, PAGE + 5), 0);
+	assert_int_equal(told, 0);
+	for (int i = PAGE + 5; i < 4 * PAGE; i++)
+		assert_true(i / PAGE == 2 || at[i] == 0);
+	assert_int_equal(fsdax_verify(file, 0, 2 * PAGE), 0);
+	assert_int_equal(fsdax_verify(file, 0, 4 * PAGE), -EIO);
+	fsdax_close(file);
+}
+
 static void c6_5_a_file_is_read_to_find_out_what_is_lost(void **state)
 {
 	(void)state;
@@ -175,6 +192,8 @@ int main(void)
 						close_pool),
 		cmocka_unit_test_setup_teardown(c6_5_the_tail_of_a_truncate_finds_out_and_wipes_the_rest,
 						open_pool_of_16k, close_pool),
+		cmocka_unit_test_setup_teardown(what_has_no_memory_behind_it_ends_nothing, open_pool_of_16k,
+						close_pool),
 		cmocka_unit_test_setup_teardown(c6_5_a_file_is_read_to_find_out_what_is_lost, open_pool, close_pool),
 	};
 	return cmocka_run_group_tests(tests, catch, NULL);
