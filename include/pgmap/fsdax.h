@@ -100,7 +100,9 @@ void fsdax_close(struct fsdax_file *file);
 
 /* fsdax_truncate - pages for all of the new size are allocated and have memory behind them when it returns (c7.11);
  * they read as zero (c6.9). Pages lost are free at once if nobody holds them, else after their last put (c6.7 defer).
- * A kept last page is zeroed beyond the new size. -ENOSPC, -EFBIG (beyond the pool's size), -ENOMEM, -ENXIO all of the device is
+ * A kept last page is zeroed beyond the new size, a kept last granule too. On memory of several granules a file gets of the
+ * biggest what is as big and aligned, and the rest from smaller ones; where these have no room, its end is a granule that goes
+ * beyond its size: blocks of fsdax_stat says so. It cannot grow over the middle of a bigger granule than has room. -ENOSPC, -EFBIG (beyond the pool's size), -ENOMEM, -ENXIO all of the device is
  * dead, and more pages are wanted. */
 int fsdax_truncate(struct fsdax_file *file, uint64_t size_bytes);
 
@@ -118,7 +120,9 @@ enum fsdax_mode {
  * While one waits, a new mapping of the range, or of the rest of a folio in it, answers -EAGAIN, and those who map it are
  * told (fsdax_on_taking). Nobody who defers is kept from it. Several may wait for one range. deadline_ns: of
  * CLOCK_MONOTONIC, 0 looks once, PGMAP_NO_DEADLINE waits for ever; it says something to WAIT only.
- * A punch leaves a hole: offset and len are multiples of the granule (len not 0; it may go beyond the end), the size stays.
+ * A punch leaves a hole: offset and len are multiples of the granule (len not 0; it may go beyond the end), the size stays. On
+ * memory of several granules: of the pool's, and -EINVAL if it cuts a bigger one (fsdax_stat.granule_order); what goes to the
+ * file's end takes the last one along.
  * The hole has no pages; a mapping of it gets new ones, that read as zero.
  *   -EBUSY      FAIL: somebody holds some of it
  *   -ETIMEDOUT  WAIT: somebody still did at the deadline
@@ -187,7 +191,8 @@ int fsdax_file_path(struct fsdax_file *file, char *buf, size_t buf_bytes);
 
 /* fsdax_set_order - the biggest folio that what this file gets from now on has; a directory's: that of the files and directories
  * that are made in it from now on. Small folios can be taken away one by one; big ones need fewer words, pieces and calls.
- * Without it the biggest that there is (PGMAP_MAX_ORDER). What a file has stays as it is. -EINVAL more than the biggest, or less
+ * Without it the biggest that there is (PGMAP_MAX_ORDER). Memory whose granule is bigger is not for such a file: -ENOSPC where no
+ * other is left. What a file has stays as it is. -EINVAL more than the biggest, or less
  * than the pool's granule; -ENOENT, -ENOTDIR, -ENAMETOOLONG. */
 int fsdax_set_order(struct fsdax *fs, const char *path, unsigned order);
 
@@ -236,7 +241,7 @@ void fsdax_holder_charge(const struct fsdax_holder *holder, struct pgmap_charge 
 
 /*
  * fsdax_map - references, charged to holder (null: to nobody), on every folio of the extents under [offset, offset +
- * len). offset is a multiple of the granule; len is not 0 and may end inside a page; the range ends at the file's size
+ * len). offset is a multiple of the granule, and not inside of a bigger one where memories differ (fsdax_stat.granule_order); len is not 0 and may end inside a page; the range ends at the file's size
  * rounded up to a page, at most. A hole in it gets pages: -ENOSPC. -EINVAL, -ERANGE beyond the end, -EBUSY quarantined
  * pages, -EAGAIN somebody waits to take it away, -ENODEV dying, or some of it is on a device that is dead, -EHWPOISON
  * some of it has lost its data, -ENOMEM, -EUSERS a folio has a million references already. The file may be closed while mapped.

@@ -290,7 +290,7 @@ static int map_what_comes(struct inode *inode, uint64_t keep, struct block_list 
 
 /* Memory for what is to be mapped of pages that stay, where they are a hole; ascending. It may fill more of a hole than is
  * wanted, and go beyond the pages that stay where nothing else comes there. */
-static int fill_holes(struct fsdax *fs, struct inode *inode, uint64_t keep, bool grows, const struct wanted_map *want,
+static int fill_holes(struct fsdax *fs, struct inode *inode, uint64_t keep, const struct wanted_map *want,
 		      struct block_list *blocks)
 {
 	uint64_t from = want->first_page, to = want->end_page < keep ? want->end_page : keep, end;
@@ -300,9 +300,7 @@ static int fill_holes(struct fsdax *fs, struct inode *inode, uint64_t keep, bool
 		const struct space_wish wish = {
 			.file_page = from,
 			.npages = end - from,
-			.reach = next    ? next->key
-				 : grows ? keep
-					 : UINT64_MAX,
+			.reach = next ? next->key : UINT64_MAX,
 			.max_order = inode->order,
 		};
 		err = supply_get(fs, &wish, blocks);
@@ -316,7 +314,7 @@ static int change_size(struct fsdax *fs, struct inode *inode, struct fs_record *
 {
 	uint64_t keep = record->keep_pages, pages = space_pages_for(&fs->space, record->size_bytes);
 	const struct space_wish more = {keep, pages - keep, UINT64_MAX, inode->order};
-	int err = want ? fill_holes(fs, inode, keep, pages > keep, want, blocks) : 0;
+	int err = want ? fill_holes(fs, inode, keep, want, blocks) : 0;
 	if (!err && pages > keep)
 		err = supply_get(fs, &more, blocks);
 	if (!err)

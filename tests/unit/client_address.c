@@ -129,6 +129,35 @@ static void the_first_big_piece_decides(void **state)
 	assert_int_equal(address_unmap(&address), 0);
 }
 
+/* What is as large, but of small pages that lie otherwise on their device, does not keep a huge page from its place. */
+static void each_piece_is_congruent_modulo_its_own_granule(void **state)
+{
+	(void)state;
+	const struct proto_piece pieces[] = {
+		{6 * MIB, 3 * MIB + PAGE, 4 * MIB, 0, 0},
+		{10 * MIB, 64 * MIB, 2 * MIB, 0, 9},
+		{12 * MIB, 9 * PAGE, 100, 0, 0},
+	};
+	for (unsigned first = 0; first < 2; first++) {
+		struct address_plan plan =
+			plan_of(pieces + first, 3 - first, 12 * MIB + 100 - pieces[first].file_offset_bytes);
+		struct address address;
+		assert_int_equal(address_map(&plan, &address), 0);
+		uintptr_t huge = (uintptr_t)address.start + 10 * MIB - pieces[first].file_offset_bytes;
+		assert_int_equal(huge % (2 * MIB), 0);
+		assert_int_equal(address.bytes, 12 * MIB + PAGE - pieces[first].file_offset_bytes);
+		assert_int_equal(address_unmap(&address), 0);
+	}
+	/* It ends in one: all of it is mapped. */
+	const struct proto_piece end = {2 * MIB, 6 * MIB, MIB, 0, 9};
+	struct address_plan plan = plan_of(&end, 1, MIB);
+	struct address address;
+	assert_int_equal(address_map(&plan, &address), 0);
+	assert_int_equal(address.bytes, 2 * MIB);
+	assert_int_equal((uintptr_t)address.start % (2 * MIB), 0);
+	assert_int_equal(address_unmap(&address), 0);
+}
+
 static void pieces_that_make_no_range_are_refused(void **state)
 {
 	(void)state;
@@ -138,6 +167,10 @@ static void pieces_that_make_no_range_are_refused(void **state)
 		{{0, 0, 100, 0, 0}, {100, PAGE, PAGE, 0, 0}},         /* not whole granules */
 		{{0, 1, PAGE, 0, 0}, {PAGE, PAGE, PAGE, 0, 0}},       /* unaligned on the device */
 		{{0, 0, 0, 0, 0}, {0, PAGE, PAGE, 0, 0}},             /* empty */
+		{{0, PAGE, 2 * MIB, 0, 9}, {2 * MIB, 0, PAGE, 0, 0}}, /* not at a granule of its device, */
+		{{0, 0, PAGE, 0, 0}, {PAGE, 0, 2 * MIB, 0, 9}},       /* nor of the file, */
+		{{0, 0, MIB, 0, 9}, {MIB, 0, PAGE, 0, 0}},            /* and not whole ones */
+		{{0, 0, PAGE, 0, 19}, {PAGE, 0, PAGE, 0, 0}},         /* no granule at all */
 		{{0, 0, PAGE, 0, 0}, {PAGE, PAGE, UINT64_MAX, 0, 0}}, /* beyond everything */
 	};
 	struct address address = {.bytes = 77};
@@ -222,6 +255,7 @@ int main(void)
 		cmocka_unit_test(what_is_to_be_in_step_with_a_file_system_is_mapped_so),
 		cmocka_unit_test(addresses_are_congruent_to_the_device),
 		cmocka_unit_test(the_first_big_piece_decides),
+		cmocka_unit_test(each_piece_is_congruent_modulo_its_own_granule),
 		cmocka_unit_test(pieces_that_make_no_range_are_refused),
 		cmocka_unit_test(ranges_lie_one_behind_the_other),
 		cmocka_unit_test(more_pieces_than_the_process_may_map_are_e2big),

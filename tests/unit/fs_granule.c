@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "fs/fs.h"
+#include "fs/supply.h"
 
 #include "pool.h"
 
@@ -228,6 +229,26 @@ static void a_hole_is_filled_no_further_than_it_goes(void **state)
 	fsdax_close(file);
 }
 
+/* As many pages as the hole lacks lie beyond the end. */
+static void a_hole_is_seen_beside_a_rounded_end(void **state)
+{
+	(void)state;
+	struct fsdax_map *map;
+	struct fsdax_file *file = make_file(&pool, "f", 3 * MIB);
+	assert_int_equal(fsdax_truncate(file, 4 * MIB), 0);
+	assert_int_equal(fsdax_punch(file, 2 * MIB, MIB, FSDAX_DEFER, 0), 0);
+	struct fsdax_file *small = fill_small();
+	assert_int_equal(fsdax_truncate(file, 5 * MIB), 0);
+	assert_int_equal(stat_of(file).blocks, 5 * 256);
+	assert_int_equal(fsdax_map(file, 0, 5 * MIB, NULL, NULL, &map), -ENOSPC);
+	fsdax_close(small);
+	assert_int_equal(fsdax_unlink(pool.fs, "small"), 0);
+	map = map_range(file, 0, 5 * MIB, NULL);
+	assert_int_equal(stat_of(file).blocks, 6 * 256);
+	fsdax_unmap(map);
+	fsdax_close(file);
+}
+
 static void a_mapping_begins_at_a_granule(void **state)
 {
 	(void)state;
@@ -260,6 +281,34 @@ static void c6_7_what_a_kept_granule_holds_is_not_waited_for(void **state)
 	assert_int_equal(fsdax_truncate_how(file, 2 * MIB, FSDAX_FAIL, 0), -EBUSY);
 	fsdax_unmap(map);
 	assert_int_equal(fsdax_truncate_how(file, 2 * MIB, FSDAX_WAIT, 0), 0);
+	fsdax_close(file);
+}
+
+/* A granule is made ready for one page: long, so not under the lock. */
+static void a_rounded_end_is_made_ready_beforehand(void **state)
+{
+	(void)state;
+	struct supply supply;
+	struct fsdax_file *file = make_file(&pool, "f", PAGE), *small = fill_small();
+	assert_int_equal(fsdax_truncate(file, 0), 0);
+	supply_init(&supply, pool.fs);
+	supply_use(pool.fs, &supply);
+	assert_int_equal(fsdax_truncate(file, PAGE), 0); /* the one that is left */
+	assert_int_equal(fsdax_truncate(file, 0), 0);
+	fsdax_close(small);
+	assert_int_equal(fsdax_open(pool.fs, "small", 0, &small), 0);
+	supply_use(pool.fs, NULL);
+	assert_int_equal(fsdax_truncate(small, 4 * MIB), 0);
+	supply_use(pool.fs, &supply);
+	assert_int_equal(fsdax_truncate(file, PAGE), -ERESTART);
+	assert_int_equal(stat_of(file).blocks, 0);
+	supply_make(&supply);
+	supply_use(pool.fs, &supply);
+	assert_int_equal(fsdax_truncate(file, PAGE), 0);
+	assert_int_equal(stat_of(file).blocks, 512);
+	supply_end(&supply);
+	supply_use(pool.fs, NULL);
+	fsdax_close(small);
 	fsdax_close(file);
 }
 
@@ -300,8 +349,10 @@ int main(void)
 		T(c6_9_what_a_rounded_end_hides_reads_as_zero),
 		T(c6_7_a_punch_takes_whole_granules),
 		T(a_hole_is_filled_no_further_than_it_goes),
+		T(a_hole_is_seen_beside_a_rounded_end),
 		T(a_mapping_begins_at_a_granule),
 		T(c6_7_what_a_kept_granule_holds_is_not_waited_for),
+		T(a_rounded_end_is_made_ready_beforehand),
 		cmocka_unit_test(each_granule_takes_what_fits_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
