@@ -313,7 +313,6 @@ int fsdax_device(const struct fsdax *fs, unsigned i, struct fsdax_device *out);
  * Devices that come and go. The pool has to lie on a linear stack (dax_create_linear(), of one part or more): its parts are what
  * can be added and removed. The size of the pool changes with them; used + free + waiting is the size at every moment (c6.10).
  * All these calls: any thread; no file, map or holder is touched, and nobody else waits longer than for any other call.
- *
  * fsdax_add_device - dax becomes the stack's last part (dax_linear_add()), all of it; its pages are free, and every holder of the
  * pool (struct fsdax_holder) is one there, too. *index (or null): its number. What fails has changed nothing.
  *   -EOPNOTSUPP  the pool lies on no linear stack
@@ -326,16 +325,16 @@ int fsdax_add_device(struct fsdax *fs, struct dax_device *dax, unsigned *index);
 
 /* Pages that keep a device from leaving. */
 struct fsdax_owned {
-	uint64_t bytes;                /* that files own there, or calls that run get ready for some */
-	uint64_t files;                /* that own some of these; unlinked ones too */
+	uint64_t bytes;                /* that files with a name own there, or calls that run get ready for some */
+	uint64_t files;                /* that own some of these */
 	char path[FSDAX_PATH_MAX + 1]; /* of one of them, as fsdax_file_path() says it; "" if there is none */
 };
 /*
  * A device leaves in three calls. fsdax_leave_begin(): nothing new begins there. Then whoever asks waits until nobody holds a page
  * there any more (pins, quarantines, what files have lost while it was mapped): pgmap_drain() wakes at once, or fsdax_leave_held()
  * says how many there are. Then fsdax_leave_end(); or fsdax_leave_cancel(), and all is as before. Nothing is moved from one device to
- * another, and nobody is asked to give anything up: what files own has to be deleted first.
- *
+ * another, and nobody is asked to give anything up: files that own pages there have to be unlinked first. Those that are, and that
+ * somebody has open or maps, are waited for like all that is held.
  * fsdax_leave_begin - the free pages of this device are handed out no more (they count as waiting), and its pgmap is DYING
  * (pgmap_kill()): no new references, those that are held stay. A device that is dead can leave as any other.
  *   -EINVAL      null argument, no such device

@@ -71,11 +71,20 @@ static uint64_t owned_by(const struct fsdax *fs, struct inode *inode, unsigned i
 	return pages;
 }
 
+/* Of files that have no name any more: somebody has them open, or maps them. */
+static uint64_t owned_unlinked(struct fsdax *fs, unsigned index)
+{
+	uint64_t pages = 0;
+	for (struct inode *inode = inode_first(&fs->inodes); inode; inode = inode_next(inode))
+		pages += inode->nlink ? 0 : owned_by(fs, inode, index);
+	return pages;
+}
+
 static void say_owned(struct fsdax *fs, unsigned index, uint64_t used, struct fsdax_owned *owned)
 {
 	owned->bytes = used << PGMAP_PAGE_SHIFT;
 	for (struct inode *inode = inode_first(&fs->inodes); inode; inode = inode_next(inode)) {
-		if (!owned_by(fs, inode, index))
+		if (!inode->nlink || !owned_by(fs, inode, index))
 			continue;
 		if (!owned->files++)
 			(void)name_path(inode, owned->path, sizeof(owned->path));
@@ -94,9 +103,10 @@ static int begin(struct fsdax *fs, unsigned index, struct fsdax_owned *owned)
 		return -EOPNOTSUPP;
 	if (!others_stay(fs, index))
 		return -EBUSY;
-	int err = leaving_begin(&fs->space, index, &used);
+	uint64_t unlinked = owned_unlinked(fs, index);
+	int err = leaving_begin(&fs->space, index, unlinked, &used);
 	if (err == -EBUSY)
-		say_owned(fs, index, used, owned);
+		say_owned(fs, index, used - unlinked, owned);
 	if (!err)
 		(void)pgmap_kill(device->span.pgmap);
 	return err;

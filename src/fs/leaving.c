@@ -218,7 +218,7 @@ static void leaving_free_all(struct leaving *leaving)
 	free(leaving);
 }
 
-int leaving_begin(struct space *space, unsigned index, uint64_t *used)
+int leaving_begin(struct space *space, unsigned index, uint64_t unlinked, uint64_t *used)
 {
 	struct leaving *leaving = leaving_alloc(space, index);
 	if (!leaving)
@@ -226,7 +226,8 @@ int leaving_begin(struct space *space, unsigned index, uint64_t *used)
 	(void)pthread_mutex_lock(&space->lock);
 	space_wait_for_piece(space);
 	*used = space_used_on(space, index);
-	if (!*used) {
+	bool owned = *used > unlinked;
+	if (!owned) {
 		space->devices[index].leaving = leaving;
 		space->nleaving++;
 		each_range(space, index, take_all, leaving);
@@ -234,9 +235,9 @@ int leaving_begin(struct space *space, unsigned index, uint64_t *used)
 		space->low = there < space->low ? there : space->low;
 	}
 	(void)pthread_mutex_unlock(&space->lock);
-	if (*used)
+	if (owned)
 		leaving_free_all(leaving);
-	return *used ? -EBUSY : 0;
+	return owned ? -EBUSY : 0;
 }
 
 uint64_t leaving_rest(struct space *space, unsigned index)

@@ -7,7 +7,8 @@
  * free + waiting is the size of the pool at every moment (c6.10).
  *
  * Why no page slips through: a page is used, free, or on its way to free. leaving_begin() refuses while one is used: whether a
- * file has it, or a call that makes it ready for one. In the same step it takes what is free, and what is kept aside because it is
+ * file has it, or a call that makes it ready for one. Only those of files that have lost their name may be: they have them until
+ * nobody has the file open or maps it any more, and then they become free as any other. In the same step it takes what is free, and what is kept aside because it is
  * bad or could not be wiped. From then on no page there can be taken, as none is free; and whatever is on its way comes past
  * space_make_free(), which looks here. The piece that is being wiped is waited for before, as its state is not known.
  *
@@ -34,8 +35,8 @@ struct leaving {
 int leaving_prepare(struct space *space, const struct places_table *table, unsigned index, struct block_list *blocks);
 void leaving_add(struct space *space, struct places_table *table, unsigned index, struct block_list *blocks);
 
-/* leaving_begin - 0; -EBUSY *used pages there are used; -ENOMEM. */
-int leaving_begin(struct space *space, unsigned index, uint64_t *used);
+/* leaving_begin - 0; -EBUSY *used pages there are used, which is more than those of unlinked files; -ENOMEM. */
+int leaving_begin(struct space *space, unsigned index, uint64_t unlinked, uint64_t *used);
 /* leaving_rest - pages of it that are yet to come. leaving_cancel - it stays. leaving_end - all have come: it is gone, and this is
  * the table without it. */
 uint64_t leaving_rest(struct space *space, unsigned index);
