@@ -5,13 +5,10 @@
 #include "commands.h"
 
 #include <errno.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "dev/dev.h"
+#include "hold.h"
 #include "server/server.h"
-#include "text.h"
-#include "who.h"
 
 enum { SERVE_DEVICE, SERVE_LAYOUT, SERVE_OTHERS, SERVE_QUIET, SERVE_READY, SERVE_KEEP, SERVE_WIPE };
 
@@ -39,45 +36,9 @@ static int run_serve(struct cli *cli)
 
 enum { STOP_DEADLINE, STOP_CANCEL };
 
-static void holders(struct cli *cli, char *buf, size_t buf_bytes)
+static int drain(void *arg, int64_t timeout_ms)
 {
-	struct who_list list = {0};
-	struct pgmap_client *client = NULL;
-	snprintf(buf, buf_bytes, "the holders cannot be asked for");
-	if (pgmap_connect(cli->socket, &client) == 0) {
-		if (who_read(client, NULL, &list) == 0)
-			who_summary(&list, buf, buf_bytes);
-		who_free(&list);
-		pgmap_disconnect(client);
-	}
-}
-
-static int64_t min_ms(int64_t a, int64_t b)
-{
-	return a >= 0 && a < b ? a : b;
-}
-
-/* On a terminal the wait is cut into pieces, to say in between whom it is for. Not a clock's decision: each piece ends at
- * once when the drain does. */
-static int drain(struct cli *cli, struct pgmap_client *client, int64_t deadline_ms)
-{
-	char text[1024], shown[TEXT_SHOWN_MAX * sizeof(text)];
-	bool shows = isatty(STDERR_FILENO);
-	int64_t start = cli_now_ns();
-	if (!shows)
-		return pgmap_drain_pool(client, deadline_ms);
-	for (;;) {
-		int64_t left = deadline_ms < 0 ? -1 : deadline_ms - (cli_now_ns() - start) / 1000000;
-		int64_t piece = left < 0 && deadline_ms >= 0 ? 0 : min_ms(left, 500);
-		int err = pgmap_drain_pool(client, piece);
-		if (err != -ETIMEDOUT || (deadline_ms >= 0 && left <= piece)) {
-			fputs("\r\033[K", stderr);
-			return err;
-		}
-		holders(cli, text, sizeof(text));
-		fprintf(stderr, "\r\033[Kdraining: %.*s", 100, text_shown(shown, sizeof(shown), text));
-		fflush(stderr);
-	}
+	return pgmap_drain_pool(arg, timeout_ms);
 }
 
 static int run_stop(struct cli *cli)
@@ -89,13 +50,14 @@ static int run_stop(struct cli *cli)
 	struct pgmap_client *client = cli_connect(cli);
 	if (!client)
 		return CLI_FAILED;
-	int err = cli->option[STOP_CANCEL] ? pgmap_drain_cancel(client) : drain(cli, client, deadline_ns / 1000000);
+	const struct hold hold = {cli, "draining", -1, drain, client};
+	int err = cli->option[STOP_CANCEL] ? pgmap_drain_cancel(client) : hold_wait(&hold, deadline_ns);
 	pgmap_disconnect(client);
 	const char *pool = cli->socket ? cli->socket : "the pool";
 	if (err == 0)
 		return CLI_DONE;
 	if (err == -ETIMEDOUT) {
-		holders(cli, text, sizeof(text));
+		hold_whom(&hold, text, sizeof(text));
 		return cli_fail(
 			cli, "%s; still held after %s (the pool goes on draining: wait again, or pgmap stop --cancel)",
 			text, cli_duration(waited, deadline_ns));

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include <pgmap/pgmap.h>
+#include "device_list.h"
 #include "text.h"
 #include "watch.h"
 #include "who.h"
@@ -31,6 +32,12 @@ int who_read(struct pgmap_client *client, const char *path, struct who_list *lis
 {
 	*list = (struct who_list){0};
 	return pgmap_who(client, path, add_row, list);
+}
+
+int who_read_device(struct pgmap_client *client, uint32_t number, struct who_list *list)
+{
+	*list = (struct who_list){0};
+	return pgmap_who_device(client, number, add_row, list);
 }
 
 void who_free(struct who_list *list)
@@ -124,32 +131,39 @@ static void print_lines(const struct who_lines *lines, unsigned most)
 		printf("... and %zu more\n", lines->n - shown);
 }
 
+struct who {
+	struct cli *cli;
+	struct pgmap_client *client;
+	const char *path;
+	int64_t device; /* its number, or -1 */
+};
+
+static int ask(const struct who *who, int (*fn)(void *arg, const struct pgmap_who *row), void *arg)
+{
+	return who->device < 0 ? pgmap_who(who->client, who->path, fn, arg)
+			       : pgmap_who_device(who->client, (uint32_t)who->device, fn, arg);
+}
+
 /* Nothing is printed before all of it is there: an answer that breaks off is an error and no half table. */
-static int print_table(struct pgmap_client *client, const char *path, unsigned most)
+static int print_table(const struct who *who, unsigned most)
 {
 	struct who_lines lines;
 	int err = who_lines_begin(&lines);
 	if (err == 0)
-		err = pgmap_who(client, path, add_line, &lines);
+		err = ask(who, add_line, &lines);
 	if (err == 0)
 		print_lines(&lines, most);
 	who_lines_free(&lines);
 	return err;
 }
 
-enum { WHO_JSON, WHO_WATCH, WHO_COUNT };
-
-struct who {
-	struct cli *cli;
-	struct pgmap_client *client;
-	const char *path;
-};
+enum { WHO_JSON, WHO_WATCH, WHO_COUNT, WHO_DEVICE };
 
 /* One of several answers is a line. */
 static int print_json(const struct who *who)
 {
-	struct who_list list;
-	int err = who_read(who->client, who->path, &list);
+	struct who_list list = {0};
+	int err = ask(who, add_row, &list);
 	if (err == 0 && who->cli->option[WHO_WATCH]) {
 		struct json_object *json = rows_json(&list);
 		puts(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
@@ -164,8 +178,13 @@ static int print_json(const struct who *who)
 static int show_who(void *arg, unsigned lines)
 {
 	const struct who *who = arg;
-	int err = who->cli->option[WHO_JSON] ? print_json(who) : print_table(who->client, who->path, lines);
-	return err ? cli_fail(who->cli, "%s: %s", who->path ? who->path : "the pool", cli_why(err)) : CLI_DONE;
+	int err = who->cli->option[WHO_JSON] ? print_json(who) : print_table(who, lines);
+	return err ? cli_fail(who->cli, "%s: %s",
+			      who->path                      ? who->path
+			      : who->cli->option[WHO_DEVICE] ? who->cli->option[WHO_DEVICE]
+							     : "the pool",
+			      cli_why(err))
+		   : CLI_DONE;
 }
 
 /* How often, and how many times. */
@@ -184,20 +203,41 @@ static int parse_watch(const struct cli *cli, struct watch *watch)
 	return CLI_DONE;
 }
 
+/* The device that is meant, if one is. */
+static int find_device(struct who *who)
+{
+	const char *name = who->cli->option[WHO_DEVICE];
+	struct device_list list;
+	if (!name)
+		return CLI_DONE;
+	int err = device_list_read(who->client, &list);
+	const struct pgmap_device *device = err ? NULL : device_list_find(who->cli, &list, name);
+	if (err)
+		cli_fail(who->cli, "%s: %s", name, cli_why(err));
+	if (device)
+		who->device = device->number;
+	device_list_free(&list);
+	return device ? CLI_DONE : CLI_FAILED;
+}
+
 static int run_who(struct cli *cli)
 {
-	struct who who = {.cli = cli, .path = cli->argc ? cli->argv[0] : NULL};
+	struct who who = {.cli = cli, .path = cli->argc ? cli->argv[0] : NULL, .device = -1};
 	struct watch watch = {.interval_ns = 2000000000,
 			      .title = cli->option[WHO_JSON] ? NULL : "who holds which pages"};
 	int code = cli->option[WHO_WATCH] ? parse_watch(cli, &watch) : CLI_DONE;
 	if (cli->option[WHO_COUNT] && !cli->option[WHO_WATCH])
 		code = cli_usage(cli, "--count: only with --watch");
+	if (who.path && cli->option[WHO_DEVICE])
+		code = cli_usage(cli, "%s: a path or --device, not both", who.path);
 	if (code != CLI_DONE)
 		return code;
 	who.client = cli_connect(cli);
 	if (!who.client)
 		return CLI_FAILED;
-	code = cli->option[WHO_WATCH] ? watch_run(cli, &watch, show_who, &who) : show_who(&who, 0);
+	code = find_device(&who);
+	if (code == CLI_DONE)
+		code = cli->option[WHO_WATCH] ? watch_run(cli, &watch, show_who, &who) : show_who(&who, 0);
 	pgmap_disconnect(who.client);
 	return code == CLI_DONE ? cli_flush(cli) : code;
 }
@@ -233,13 +273,14 @@ static const struct cli_option who_options[] = {
 	{'j', "json", NULL, "as JSON: an array; with --watch one a line"},
 	{'w', "watch", "[=SECONDS]", "again and again, every 2 s or as often as said"},
 	{0, "count", "N", "with --watch: as many times"},
+	{0, "device", "NAME", "of one device: its number, or a part of its spec (pgmap device list)"},
 	{0, NULL, NULL, NULL},
 };
 
 const struct cli_command cmd_who = {
 	.name = "who",
-	.synopsis = "[-j] [--watch[=SECONDS] [--count N]] [PATH]",
-	.summary = "who holds which pages, of one file or of the whole pool",
+	.synopsis = "[-j] [--watch[=SECONDS] [--count N]] [PATH | --device NAME]",
+	.summary = "who holds which pages, of one file, one device or the whole pool",
 	.text = "One line for each mapping: the holder's number, process and command; whether it is connected, "
 		"\"mapping\" "
 		"(disconnected, but a child or a descriptor that was sent on still maps), or quarantined (dead, with "

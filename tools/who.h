@@ -14,6 +14,7 @@ struct who_list {
 
 /* path null: the whole pool. 0 or -errno; ends with who_free() in both cases. */
 int who_read(struct pgmap_client *client, const char *path, struct who_list *list);
+int who_read_device(struct pgmap_client *client, uint32_t number, struct who_list *list); /* what lies on it */
 void who_free(struct who_list *list);
 const char *who_state(uint32_t state);
 /* "pid 12 (worker) holds /a (3.0 MiB), pid 14 (x) holds /b (8.0 MiB), and 3 more"; at most three. */

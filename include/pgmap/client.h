@@ -289,6 +289,33 @@ int pgmap_for_each_lost(struct pgmap_client *client, const char *path,
 int64_t pgmap_repair(struct pgmap_client *client, const char *path, uint64_t offset_bytes, uint64_t len_bytes);
 int64_t pgmap_notify_failure(struct pgmap_mapping *mapping, uint64_t offset_bytes, uint64_t len_bytes);
 
+/*
+ * pgmap_device_add, pgmap_device_remove, pgmap_device_cancel - devices come to a pool and leave it while it is used. Only to one
+ * that is not striped, and by the server's user and root. why (or null): a clause for people, why it failed; "" where there is none.
+ * pgmap_device_add - the device of this spec becomes a part of the pool, all of it; *number (or null) is its own. What it held is
+ * dropped. What is refused has changed nothing but what opening a device changes. Returns when it is there: that can take a
+ * while, and keeps nobody else.
+ *   -EEXIST      it is in this pool already                -E2BIG  the pool has as many devices as can be
+ *   -EOPNOTSUPP  the pool is striped; no pool can lie on such a device, or its file system will not do
+ *   -EINVAL      the spec, or its size or page does not suit the pool      -ENODEV  the pool is draining
+ *   -EBUSY       another server has it, or processes that are no clients of this one map it     -EPERM, -EACCES no right to do that
+ *   and what pgmap_connect() says of a spec
+ * pgmap_device_remove - it leaves: nothing new is put there, and no new pins (c7.9); wait until nobody holds a page there, then it is
+ * the pool's no more. Nobody is asked to give anything up, and no data is moved: files must own nothing there. spec: what the device of
+ * this number is called, as pgmap_for_each_device() says; null: whatever it is called. timeout_ms: 0 looks once, below 0 waits
+ * for ever. May be called again, by others too, while it leaves: all of them wait for it. Who is gone while he waits does not
+ * call it off. The caller's own mappings count.
+ *   -ETIMEDOUT   pages are still held, and it is still leaving: wait again, or call it off     -ECANCELED  somebody called it off
+ *   -ENOTEMPTY   files own pages there     -EBUSY  it is the last that the pool has, and that is alive     -ENOENT  no such device
+ *   -EOPNOTSUPP  the pool is striped     -ENODEV  the pool is draining     -ENOMEM, -EPERM, -EACCES
+ * pgmap_device_cancel - it stays. -EINVAL it is not leaving; -ENODEV it is too late; -ENOENT, -EPERM, -EACCES.
+ */
+enum { PGMAP_WHY_MAX = 256 };
+int pgmap_device_add(struct pgmap_client *client, const char *spec, uint32_t *number, char why[PGMAP_WHY_MAX]);
+int pgmap_device_remove(struct pgmap_client *client, uint32_t number, const char *spec, int64_t timeout_ms,
+			char why[PGMAP_WHY_MAX]);
+int pgmap_device_cancel(struct pgmap_client *client, uint32_t number, const char *spec, char why[PGMAP_WHY_MAX]);
+
 enum pgmap_who_state {
 	PGMAP_WHO_CONNECTED = 1,
 	PGMAP_WHO_MAPPING = 2,     /* disconnected, still mapping (c7.3) */
@@ -312,6 +339,10 @@ struct pgmap_who {
 /* pgmap_who - who holds which pages, of one file or (null) of the pool; fn as for readdir. Includes this connection. */
 int pgmap_who(struct pgmap_client *client, const char *path, int (*fn)(void *arg, const struct pgmap_who *who),
 	      void *arg);
+
+/* pgmap_who_device - the same of one device, by its number: pages are those that lie there. -ENODEV there is none. */
+int pgmap_who_device(struct pgmap_client *client, uint32_t number, int (*fn)(void *arg, const struct pgmap_who *who),
+		     void *arg);
 
 /* pgmap_fence - the operator's word that nothing moves data any more for this quarantined holder (c7.5).
  * -ENOENT no such holder, -EBUSY it is not dead, -EPERM neither the server's user nor root. */

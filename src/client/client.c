@@ -102,19 +102,12 @@ static int tell_row(const struct proto_who *row, const char *strings, uint64_t l
 	return fn(arg, &who);
 }
 
-PGMAP_PUBLIC int pgmap_who(struct pgmap_client *client, const char *path,
-			   int (*fn)(void *arg, const struct pgmap_who *who), void *arg)
+static int ask_who(struct pgmap_client *client, struct proto_req *req,
+		   int (*fn)(void *arg, const struct pgmap_who *who), void *arg)
 {
-	struct proto_req req = {.type = PROTO_WHO};
 	struct connection_bytes bytes;
 	uint64_t count = 0;
-	if (!client || !fn)
-		return -EINVAL;
-	int err = path ? connection_set_path(req.path, path) : 0;
-	if (!err && path && !*path)
-		err = -EINVAL;
-	if (!err)
-		err = connection_list(client, &req, sizeof(struct proto_who), &count, &bytes);
+	int err = connection_list(client, req, sizeof(struct proto_who), &count, &bytes);
 	if (err || count == 0)
 		return err;
 	const struct proto_who *rows = bytes.at;
@@ -123,6 +116,25 @@ PGMAP_PUBLIC int pgmap_who(struct pgmap_client *client, const char *path,
 		err = tell_row(&rows[i], strings, bytes.len - count * sizeof(*rows), fn, arg);
 	connection_bytes_exit(&bytes);
 	return err;
+}
+
+PGMAP_PUBLIC int pgmap_who(struct pgmap_client *client, const char *path,
+			   int (*fn)(void *arg, const struct pgmap_who *who), void *arg)
+{
+	struct proto_req req = {.type = PROTO_WHO};
+	if (!client || !fn)
+		return -EINVAL;
+	int err = path ? connection_set_path(req.path, path) : 0;
+	if (!err && path && !*path)
+		err = -EINVAL;
+	return err ? err : ask_who(client, &req, fn, arg);
+}
+
+PGMAP_PUBLIC int pgmap_who_device(struct pgmap_client *client, uint32_t number,
+				  int (*fn)(void *arg, const struct pgmap_who *who), void *arg)
+{
+	struct proto_req req = {.type = PROTO_WHO, .flags = PROTO_WHO_DEVICE, .handle = number};
+	return client && fn ? ask_who(client, &req, fn, arg) : -EINVAL;
 }
 
 PGMAP_PUBLIC int pgmap_fence(struct pgmap_client *client, uint64_t holder_id)

@@ -207,6 +207,13 @@ int connection_drain(struct pgmap_client *client, int64_t timeout_ms)
 	return client_is_ours(client) ? client->transport->ops->drain(client->transport, timeout_ms) : -EPERM;
 }
 
+int connection_wait(struct pgmap_client *client, struct proto_req *req, struct proto_rep *rep)
+{
+	memset(rep, 0, sizeof(*rep));
+	int err = client_is_ours(client) ? client->transport->ops->wait(client->transport, req, rep) : -EPERM;
+	return err ? err : rep->error > 0 ? -EPROTO : rep->error;
+}
+
 int connection_set_path(char field[PROTO_PATH_MAX], const char *path)
 {
 	if (!path)

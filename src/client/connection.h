@@ -74,6 +74,8 @@ int connection_call_locked(struct pgmap_client *client, struct proto_req *req, s
 int connection_end_handle(struct pgmap_client *client, enum proto_type type, uint64_t handle, uint32_t flags);
 void connection_close_fds(struct transport_reply *reply);
 int connection_drain(struct pgmap_client *client, int64_t timeout_ms);
+/* A request whose reply may come late; the connection can be used meanwhile. The reply is there also with its own error. */
+int connection_wait(struct pgmap_client *client, struct proto_req *req, struct proto_rep *rep);
 
 /* A request with a path; -EINVAL null, -ENAMETOOLONG. */
 int connection_set_path(char field[PROTO_PATH_MAX], const char *path);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* device.c - the devices of a pool: what they are. See include/pgmap/client.h. */
+/* device.c - the devices of a pool: what they are, and their coming and going. See include/pgmap/client.h. */
 #include <pgmap/client.h>
 
 #include <errno.h>
@@ -9,6 +9,7 @@
 #include "client/connection.h"
 #include "port/compiler.h"
 
+static_assert((int)PGMAP_WHY_MAX == (int)PROTO_WHY_MAX, "a clause travels whole");
 static_assert(sizeof(struct pgmap_device) == sizeof(struct proto_device) &&
 		      offsetof(struct pgmap_device, persistence) == offsetof(struct proto_device, persistence) &&
 		      offsetof(struct pgmap_device, bad) == offsetof(struct proto_device, bad) &&
@@ -39,4 +40,55 @@ PGMAP_PUBLIC int pgmap_for_each_device(struct pgmap_client *client,
 	}
 	connection_bytes_exit(&bytes);
 	return err;
+}
+
+/* A reply that may say why. */
+static int wait_for(struct pgmap_client *client, struct proto_req *req, struct proto_rep *rep, char why[PGMAP_WHY_MAX])
+{
+	int err = connection_wait(client, req, rep);
+	if (why) {
+		memcpy(why, err ? rep->u.why : "", err ? PGMAP_WHY_MAX : 1);
+		why[PGMAP_WHY_MAX - 1] = 0;
+	}
+	return err;
+}
+
+PGMAP_PUBLIC int pgmap_device_add(struct pgmap_client *client, const char *spec, uint32_t *number,
+				  char why[PGMAP_WHY_MAX])
+{
+	struct proto_req req = {.type = PROTO_DEVICE_ADD};
+	struct proto_rep rep;
+	if (!client)
+		return -EINVAL;
+	int err = connection_set_path(req.path, spec);
+	if (!err)
+		err = wait_for(client, &req, &rep, why);
+	if (!err && number)
+		*number = (uint32_t)rep.handle;
+	return err;
+}
+
+static int about(struct pgmap_client *client, struct proto_req *req, uint32_t number, const char *spec,
+		 char why[PGMAP_WHY_MAX])
+{
+	struct proto_rep rep;
+	req->handle = number;
+	if (!client)
+		return -EINVAL;
+	int err = spec ? connection_set_path(req->path, spec) : 0;
+	return err ? err : wait_for(client, req, &rep, why);
+}
+
+PGMAP_PUBLIC int pgmap_device_remove(struct pgmap_client *client, uint32_t number, const char *spec, int64_t timeout_ms,
+				     char why[PGMAP_WHY_MAX])
+{
+	struct proto_req req = {.type = PROTO_DEVICE_REMOVE, .timeout_ms = timeout_ms};
+	return about(client, &req, number, spec, why);
+}
+
+PGMAP_PUBLIC int pgmap_device_cancel(struct pgmap_client *client, uint32_t number, const char *spec,
+				     char why[PGMAP_WHY_MAX])
+{
+	struct proto_req req = {.type = PROTO_DEVICE_CANCEL};
+	return about(client, &req, number, spec, why);
 }

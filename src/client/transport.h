@@ -2,7 +2,7 @@
 /*
  * transport.h - how a request reaches the service, and its reply comes back: through a socket, or by a call.
  *
- * A transport is used by one thread at a time (the connection's lock), but for drain() and await(), which may run beside call().
+ * A transport is used by one thread at a time (the connection's lock), but for drain(), wait() and await(), which may run beside call().
  */
 #ifndef PGMAP_CLIENT_TRANSPORT_H
 #define PGMAP_CLIENT_TRANSPORT_H
@@ -27,6 +27,8 @@ struct transport_ops {
 	int (*call)(struct transport *transport, const struct proto_req *req, struct transport_reply *reply);
 	/* pgmap_drain_pool(): may wait. */
 	int (*drain)(struct transport *transport, int64_t timeout_ms);
+	/* A request whose reply may come late, and brings no descriptor: as call(), and what else getting there answers. */
+	int (*wait)(struct transport *transport, struct proto_req *req, struct proto_rep *rep);
 	/* What a request that waits is waited for with, before it is made; and the wait for the handle of its reply. */
 	int (*await_open)(struct transport *transport, struct forkfd *control);
 	int (*await)(struct transport *transport, const struct forkfd *control, uint64_t handle);

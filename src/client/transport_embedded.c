@@ -96,6 +96,21 @@ static int embedded_drain(struct transport *transport, int64_t timeout_ms)
 	return service_drain_until(service, deadline_ns);
 }
 
+static int embedded_wait(struct transport *transport, struct proto_req *req, struct proto_rep *rep)
+{
+	struct service_reply out;
+	uint64_t deadline_ns = PGMAP_NO_DEADLINE;
+	if (req->timeout_ms > 0 && req->timeout_ms < INT64_MAX / 1000000)
+		deadline_ns = pgmap_deadline_in((uint64_t)req->timeout_ms);
+	req->magic = PROTO_MAGIC;
+	req->version = PROTO_VERSION;
+	enum service_next next = service_handle(of(transport)->session, req, sizeof(*req), &out);
+	if (next == SERVICE_WAIT)
+		(void)service_change_await(of(transport)->service, out.rep.handle, deadline_ns, &out.rep);
+	*rep = out.rep;
+	return 0;
+}
+
 /* Nothing is needed: it is this thread that waits, in the service. */
 static int embedded_await_open(struct transport *transport, struct forkfd *control)
 {
@@ -116,6 +131,7 @@ static int embedded_close(struct transport *transport)
 	watch_leases(t);
 	if (!service_end_embedded(t->session))
 		return -EBUSY;
+	service_settle(t->service);
 	(void)service_destroy(t->service);
 	free(t);
 	return 0;
@@ -128,7 +144,7 @@ static void embedded_hang_up(struct transport *transport)
 		   (void *)of(transport)->session);
 }
 
-static const struct transport_ops embedded_ops = {embedded_call,  embedded_drain, embedded_await_open,
+static const struct transport_ops embedded_ops = {embedded_call,  embedded_drain, embedded_wait,   embedded_await_open,
 						  embedded_await, embedded_close, embedded_hang_up};
 
 int transport_embedded_open(const char *spec, struct transport **out)

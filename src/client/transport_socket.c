@@ -218,14 +218,22 @@ static int socket_call(struct transport *transport, const struct proto_req *req,
 		       : exchange(of(transport)->socket.fd, req, reply, transport->keep, &of(transport)->polling);
 }
 
-static int control_call(int fd, struct proto_req *req)
+static int control_exchange(int fd, struct proto_req *req, struct proto_rep *rep)
 {
 	struct transport_reply reply;
 	req->magic = PROTO_MAGIC;
 	req->version = PROTO_VERSION;
 	int err = exchange(fd, req, &reply, NULL, NULL);
 	drop_fds(&reply, NULL);
-	return err ? err : reply.rep.error;
+	*rep = reply.rep;
+	return err;
+}
+
+static int control_call(int fd, struct proto_req *req)
+{
+	struct proto_rep rep;
+	int err = control_exchange(fd, req, &rep);
+	return err ? err : rep.error;
 }
 
 static int socket_await_open(struct transport *transport, struct forkfd *control)
@@ -260,6 +268,16 @@ static int socket_drain(struct transport *transport, int64_t timeout_ms)
 	return err;
 }
 
+static int socket_wait(struct transport *transport, struct proto_req *req, struct proto_rep *rep)
+{
+	struct forkfd control = {.fd = -1};
+	int err = socket_await_open(transport, &control);
+	if (!err)
+		err = control_exchange(control.fd, req, rep);
+	forkfd_close(&control);
+	return err;
+}
+
 static int socket_close(struct transport *transport)
 {
 	forkfd_close(&of(transport)->socket);
@@ -275,7 +293,7 @@ static void socket_hang_up(struct transport *transport)
 	(void)shutdown(of(transport)->socket.fd, SHUT_RDWR);
 }
 
-static const struct transport_ops socket_ops = {socket_call,  socket_drain, socket_await_open,
+static const struct transport_ops socket_ops = {socket_call,  socket_drain, socket_wait,   socket_await_open,
 						socket_await, socket_close, socket_hang_up};
 
 int transport_socket_open(const char *path, struct transport **out)

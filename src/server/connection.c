@@ -204,8 +204,10 @@ void conn_handle(struct loop *loop, struct conn *conn, const struct proto_req *r
 	if (next == SERVICE_WAIT) {
 		if (req->type == PROTO_AWAIT)
 			waiting_await(loop, conn, req);
-		else
+		else if (req->type == PROTO_DRAIN)
 			waiting_drain(loop, conn, req);
+		else
+			waiting_change(loop, conn, req, reply.rep.handle);
 		return;
 	}
 	if (req->type == PROTO_HELLO && reply.rep.error == -EMFILE)
@@ -236,7 +238,7 @@ void conn_readable(struct loop *loop, struct conn *conn)
 		return;
 	}
 	/* Too long, with descriptors, or a second request while something is waited for: no client of ours does that. */
-	if ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || conn->drain_deadline_ns || conn->awaits) {
+	if ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || conn->drain_deadline_ns || conn->awaits || conn->change) {
 		struct service_reply reply;
 		service_refuse(&reply, (size_t)n >= PROTO_HEADER_BYTES ? &req : NULL, -EPROTO);
 		conn_reply(loop, conn, &reply);

@@ -36,15 +36,15 @@ static int refuse(char why[DEV_WHY_MAX], int err, const char *clause)
 }
 
 /* The device's memory in this process, and the DAX device on it. */
-static int add_memory(struct devices *devices, unsigned i)
+static int make_memory(struct opened *opened)
 {
-	struct dev *dev = devices->dev[i];
+	struct dev *dev = opened->dev;
 	/* Only what was populated is touched through it, so nothing need be reserved for it. */
 	int shared = dev->access == DEV_ACCESS_SYNC ? MAP_SHARED_VALIDATE | MAP_SYNC : MAP_SHARED;
 	void *base = mmap(NULL, dev->size_bytes, PROT_READ | PROT_WRITE, shared | MAP_NORESERVE, dev->fd, 0);
 	if (base == MAP_FAILED)
 		return -errno;
-	devices->base[i] = base;
+	opened->base = base;
 	(void)madvise(base, dev->size_bytes, MADV_DONTFORK);
 	(void)madvise(base, dev->size_bytes, MADV_DONTDUMP);
 	const struct dax_params params = {
@@ -61,7 +61,63 @@ static int add_memory(struct devices *devices, unsigned i)
 		.pieces_bytes = dev->pieces_bytes,
 		.npieces = dev->npieces,
 	};
-	return dax_create(&params, &devices->memory[i]);
+	return dax_create(&params, &opened->memory);
+}
+
+int devices_open_one(const char *spec, const struct dev_own *own, struct opened *out, char why[DEV_WHY_MAX])
+{
+	*out = (struct opened){0};
+	int err = dev_open_again(spec, own, &out->dev, why);
+	if (err)
+		return why[0] ? err : refuse(why, err, NULL);
+	if (!out->dev->type) {
+		(void)devices_close_one(out);
+		return refuse(why, -EOPNOTSUPP,
+			      "is LIMITED: who maps a file holds folios, and it has none, so no pool can lie on it");
+	}
+	err = make_memory(out);
+	if (err) {
+		(void)devices_close_one(out);
+		return refuse(why, err, NULL);
+	}
+	return 0;
+}
+
+int devices_close_one(struct opened *opened)
+{
+	int err = dax_destroy(opened->memory);
+	if (err)
+		return err;
+	if (opened->base)
+		(void)munmap(opened->base, opened->dev->size_bytes);
+	dev_close(opened->dev);
+	*opened = (struct opened){0};
+	return 0;
+}
+
+void devices_put(struct devices *devices, unsigned i, const struct opened *opened)
+{
+	devices->dev[i] = opened->dev;
+	devices->base[i] = opened->base;
+	devices->memory[i] = opened->memory;
+	devices->gone[i] = devices->leaving[i] = false;
+	devices->bad_pages[i] = 0;
+	if (i >= devices->n)
+		devices->n = i + 1;
+	devices->generation++;
+}
+
+void devices_take(struct devices *devices, unsigned i, struct opened *out)
+{
+	*out = (struct opened){devices->dev[i], devices->base[i], devices->memory[i]};
+	devices->dev[i] = NULL;
+	devices->base[i] = NULL;
+	devices->memory[i] = NULL;
+	devices->ngone -= devices->gone[i];
+	devices->gone[i] = devices->leaving[i] = false;
+	while (devices->n && !devices->dev[devices->n - 1])
+		devices->n--;
+	devices->generation++;
 }
 
 /* Somebody has it: this pool? */
@@ -74,19 +130,13 @@ static void look_for_twice(const struct devices *devices, const char *spec, char
 
 static int add_device(struct devices *devices, const char *spec, char why[DEV_WHY_MAX])
 {
-	unsigned i = devices->n;
-	int err = dev_open(spec, &devices->dev[i], why);
+	struct opened opened;
+	int err = devices_open_one(spec, NULL, &opened, why);
 	if (err == -EBUSY)
 		look_for_twice(devices, spec, why);
-	if (err)
-		return why[0] ? err : refuse(why, err, NULL);
-	devices->n++;
-	if (!devices->dev[i]->type)
-		return refuse(why, -EOPNOTSUPP,
-			      "is LIMITED: who maps a file holds folios, and it has none, so no pool can lie on it");
-	err = add_memory(devices, i);
-	devices->generation++;
-	return err ? refuse(why, err, NULL) : 0;
+	if (!err)
+		devices_put(devices, devices->n, &opened);
+	return err;
 }
 
 static int parse_layout(const char *layout, uint64_t *chunk_pages)
@@ -203,10 +253,9 @@ int devices_close(struct devices *devices)
 		devices->memory[i] = NULL;
 	}
 	while (devices->n) {
-		unsigned i = --devices->n;
-		if (devices->base[i])
-			(void)munmap(devices->base[i], devices->dev[i]->size_bytes);
-		dev_close(devices->dev[i]);
+		struct opened opened;
+		devices_take(devices, devices->n - 1, &opened);
+		(void)devices_close_one(&opened);
 	}
 	return 0;
 }
@@ -232,26 +281,25 @@ static unsigned next(const struct devices *devices, unsigned i)
 enum dev_access devices_access(const struct devices *devices)
 {
 	enum dev_access access = DEV_ACCESS_SYNC;
-	FOR_EACH(devices, i)
-	if (devices->dev[i]->access < access)
-		access = devices->dev[i]->access;
+	FOR_EACH (devices, i)
+		if (devices->dev[i]->access < access)
+			access = devices->dev[i]->access;
 	return access;
 }
 
 enum dev_persistence devices_persistence(const struct devices *devices)
 {
 	enum dev_persistence persistence = DEV_PERSIST_BYTE;
-	FOR_EACH(devices, i)
-	if (devices->dev[i]->persistence < persistence)
-		persistence = devices->dev[i]->persistence;
+	FOR_EACH (devices, i)
+		if (devices->dev[i]->persistence < persistence)
+			persistence = devices->dev[i]->persistence;
 	return persistence;
 }
 
 void devices_name(const struct devices *devices, char *text, size_t text_bytes)
 {
 	size_t at = 0;
-	FOR_EACH(devices, i)
-	{
+	FOR_EACH (devices, i) {
 		if (at < text_bytes)
 			at += (size_t)snprintf(text + at, text_bytes - at, "%s%s%s", at ? ", " : "",
 					       devices->dev[i]->spec, devices->gone[i] ? " (gone)" : "");
@@ -265,16 +313,15 @@ static struct pgmap *pgmap_of(const struct devices *devices, unsigned i)
 
 void devices_kill(const struct devices *devices)
 {
-	FOR_EACH(devices, i)
-	(void)pgmap_kill(pgmap_of(devices, i));
+	FOR_EACH (devices, i)
+		(void)pgmap_kill(pgmap_of(devices, i));
 }
 
 int devices_revive(const struct devices *devices)
 {
 	int err = 0;
-	FOR_EACH(devices, i)
-	{
-		if (!err)
+	FOR_EACH (devices, i) {
+		if (!err && !devices->leaving[i])
 			err = pgmap_revive(pgmap_of(devices, i));
 	}
 	return err;
@@ -286,8 +333,7 @@ int devices_drain(const struct devices *devices)
 	int err = 0;
 	if (devices->n > 1 && devices_state(devices) == PGMAP_DYING && devices_live_pages(devices))
 		return -ETIMEDOUT;
-	FOR_EACH(devices, i)
-	{
+	FOR_EACH (devices, i) {
 		if (!err)
 			err = pgmap_drain(pgmap_of(devices, i), 0);
 	}
@@ -296,7 +342,11 @@ int devices_drain(const struct devices *devices)
 
 enum pgmap_state devices_state(const struct devices *devices)
 {
-	return pgmap_state(pgmap_of(devices, next(devices, 0)));
+	FOR_EACH (devices, i) {
+		if (!devices->leaving[i])
+			return pgmap_state(pgmap_of(devices, i));
+	}
+	return PGMAP_DEAD; /* there always is one */
 }
 
 uint64_t devices_held_pages(const struct devices *devices, unsigned i)
@@ -307,24 +357,23 @@ uint64_t devices_held_pages(const struct devices *devices, unsigned i)
 uint64_t devices_live_pages(const struct devices *devices)
 {
 	uint64_t pages = 0;
-	FOR_EACH(devices, i)
-	pages += pgmap_live_pages(pgmap_of(devices, i));
+	FOR_EACH (devices, i)
+		pages += pgmap_live_pages(pgmap_of(devices, i));
 	return pages;
 }
 
 void devices_for_each_held(const struct devices *devices, int (*fn)(const struct pgmap_held *held, void *arg),
 			   void *arg)
 {
-	FOR_EACH(devices, i)
-	(void)pgmap_for_each_held(pgmap_of(devices, i), fn, arg);
+	FOR_EACH (devices, i)
+		(void)pgmap_for_each_held(pgmap_of(devices, i), fn, arg);
 }
 
 static int open_each(const struct devices *devices, int (*open)(struct dev *dev, uint64_t byte, bool write),
 		     uint64_t byte, bool write, int fds[])
 {
 	unsigned n = 0;
-	FOR_EACH(devices, i)
-	{
+	FOR_EACH (devices, i) {
 		fds[n] = open(devices->dev[i], byte, write);
 		if (fds[n] < 0) {
 			int err = fds[n];
@@ -349,8 +398,7 @@ int devices_join_lease(const struct devices *devices, uint64_t byte, bool write,
 
 int devices_check(struct devices *devices)
 {
-	FOR_EACH(devices, i)
-	{
+	FOR_EACH (devices, i) {
 		if (!devices->gone[i] && dev_check(devices->dev[i]) != 0) {
 			devices->gone[i] = true;
 			devices->ngone++;
@@ -366,21 +414,29 @@ bool devices_all_gone(const struct devices *devices)
 	return devices->ngone == devices_count(devices);
 }
 
-bool devices_has_gone(const struct devices *devices, const struct pgmap *pgmap)
+bool devices_is_going(const struct devices *devices, const struct pgmap *pgmap)
 {
-	if (!devices->ngone)
+	FOR_EACH (devices, i)
+		if ((devices->gone[i] || devices->leaving[i]) && dax_pgmap(devices->memory[i]) == pgmap)
+			return true;
+	return false;
+}
+
+bool devices_have(const struct devices *devices, const char *spec)
+{
+	/* Of these, each is another one, in whatever words. */
+	if (strncmp(spec, "memfd:", 6) == 0 || strncmp(spec, "hugetlb:", 8) == 0)
 		return false;
-	FOR_EACH(devices, i)
-	if (devices->gone[i] && dax_pgmap(devices->memory[i]) == pgmap)
-		return true;
+	FOR_EACH (devices, i)
+		if (dev_is(devices->dev[i], spec))
+			return true;
 	return false;
 }
 
 int devices_lease_probe(const struct devices *devices, uint64_t byte)
 {
 	int fallen = 1;
-	FOR_EACH(devices, i)
-	{
+	FOR_EACH (devices, i) {
 		if (fallen == 1)
 			fallen = dev_lease_probe(devices->dev[i], byte);
 	}
@@ -390,4 +446,24 @@ int devices_lease_probe(const struct devices *devices, uint64_t byte)
 int devices_waiter(const struct devices *devices, unsigned i)
 {
 	return i < devices->n && devices->dev[i] ? dev_lease_waiter(devices->dev[i]) : -ENOENT;
+}
+
+/* They are not handed out (c6.5). */
+struct bad {
+	struct dax_device *memory;
+	uint64_t *pages;
+};
+
+static int tell_bad(uint64_t offset_bytes, uint64_t len_bytes, void *arg)
+{
+	const struct bad *bad = arg;
+	*bad->pages += len_bytes >> PGMAP_PAGE_SHIFT;
+	return dax_notify_failure(bad->memory, DAX_FAILURE_POISON, offset_bytes >> PGMAP_PAGE_SHIFT,
+				  len_bytes >> PGMAP_PAGE_SHIFT);
+}
+
+int devices_tell_bad(struct devices *devices, unsigned i)
+{
+	struct bad bad = {devices->memory[i], &devices->bad_pages[i]};
+	return dev_for_each_bad(devices->dev[i], tell_bad, &bad);
 }

@@ -30,7 +30,8 @@ struct devices {
 	struct dev *dev[PROTO_DEVICES_MAX]; /* null: there is none here */
 	void *base[PROTO_DEVICES_MAX];      /* where it is mapped in this process */
 	struct dax_device *memory[PROTO_DEVICES_MAX];
-	bool gone[PROTO_DEVICES_MAX]; /* the system has taken it away: found out by devices_check() */
+	bool gone[PROTO_DEVICES_MAX];    /* the system has taken it away: found out by devices_check() */
+	bool leaving[PROTO_DEVICES_MAX]; /* its removal has begun (change.h) */
 	unsigned ngone;
 	uint64_t generation;                   /* raised whenever one has come or gone */
 	uint64_t bad_pages[PROTO_DEVICES_MAX]; /* that the system knew to have lost their data, when it was opened */
@@ -49,6 +50,23 @@ int devices_open(struct devices *devices, const char *const specs[], unsigned n,
 		 char why[DEV_WHY_MAX]);
 int devices_close(struct devices *devices);
 
+/* A device that is in no pool, yet or any more. devices_open_one - as dev_open_again(), and its memory here. devices_close_one -
+ * -EBUSY some page is held: nothing happens. devices_put, devices_take - into the table, at a number that is free; and out of it. */
+struct opened {
+	struct dev *dev;
+	void *base;
+	struct dax_device *memory;
+};
+int devices_open_one(const char *spec, const struct dev_own *own, struct opened *out, char why[DEV_WHY_MAX]);
+int devices_close_one(struct opened *opened);
+void devices_put(struct devices *devices, unsigned i, const struct opened *opened);
+void devices_take(struct devices *devices, unsigned i, struct opened *out);
+/* Whether one of them is what this spec names. */
+bool devices_have(const struct devices *devices, const char *spec);
+
+/* devices_tell_bad - what the system knows to be bad of device i (dev_for_each_bad()) is: dax_notify_failure(). */
+int devices_tell_bad(struct devices *devices, unsigned i);
+
 /* What holds for all of them: as enum dev_access and enum dev_persistence. */
 enum dev_access devices_access(const struct devices *devices);
 enum dev_persistence devices_persistence(const struct devices *devices);
@@ -61,10 +79,10 @@ unsigned devices_count(const struct devices *devices);
 int devices_open_lease(const struct devices *devices, uint64_t byte, bool write, int fds[]);
 int devices_join_lease(const struct devices *devices, uint64_t byte, bool write, int fds[]);
 /* devices_check - has the system taken one away (dev_check)? Its number, once for each that is found out, and its memory is
- * killed; else -1. devices_has_gone - the one that has these folios. */
+ * killed; else -1. devices_is_going - the one that has these folios has gone, or is leaving. */
 int devices_check(struct devices *devices);
 bool devices_all_gone(const struct devices *devices);
-bool devices_has_gone(const struct devices *devices, const struct pgmap *pgmap);
+bool devices_is_going(const struct devices *devices, const struct pgmap *pgmap);
 
 /*
  * Their pgmaps, which live, die and come back together. Under the service's lock.

@@ -65,6 +65,14 @@ void service_drain(struct service *service)
 	(void)pthread_mutex_unlock(&service->lock);
 }
 
+enum pgmap_state service_state(struct service *service)
+{
+	(void)pthread_mutex_lock(&service->lock);
+	enum pgmap_state state = devices_state(&service->devices);
+	(void)pthread_mutex_unlock(&service->lock);
+	return state;
+}
+
 int service_drained(struct service *service)
 {
 	(void)pthread_mutex_lock(&service->lock);
@@ -75,7 +83,7 @@ int service_drained(struct service *service)
 
 void drain_wake(struct service *service)
 {
-	if (service->draining)
+	if (service->draining || !TAILQ_EMPTY(&service->changes))
 		(void)pthread_cond_broadcast(&service->pending_cond);
 }
 

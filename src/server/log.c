@@ -43,9 +43,17 @@ void log_event(void *unused, enum service_event event, const struct service_whom
 		[SERVICE_FENCED] = "fenced",
 		[SERVICE_DRAIN] = "drain",
 		[SERVICE_DRAIN_CANCELLED] = "drain-cancelled",
+		[SERVICE_DEVICE_ADDED] = "device-added",
+		[SERVICE_DEVICE_LEAVING] = "device-leaving",
+		[SERVICE_DEVICE_LEFT] = "device-left",
+		[SERVICE_DEVICE_STAYS] = "device-stays",
 	};
 	char command[64], pages[32] = "";
 	(void)unused;
+	if (whom->device) {
+		log_line("event=%s device=\"%s\"", names[event], whom->device);
+		return;
+	}
 	(void)snprintf(command, sizeof(command), "%s", whom->command);
 	for (char *c = command; *c; c++)
 		if (*c == '"' || *c == '\\')

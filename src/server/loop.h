@@ -35,6 +35,8 @@ struct conn {
 	struct session *session;
 	uint64_t drain_deadline_ns; /* of CLOCK_MONOTONIC; 0: it waits for no drain */
 	uint64_t awaits;            /* the request whose end it waits for; 0: none. Then it is in loop.awaits */
+	uint64_t change;            /* the same of a device that comes or goes; then in loop.changes */
+	uint64_t change_deadline_ns;
 	struct proto_req drain_req; /* only its header: what the reply repeats */
 	TAILQ_ENTRY(conn) back;     /* in loop.held_back, if held_back */
 	bool watched, held_back;
@@ -70,6 +72,8 @@ struct loop {
 	struct conn_list conns, dropped;
 	LIST_HEAD(, conn) drains;
 	LIST_HEAD(, conn) awaits;
+	LIST_HEAD(, conn) changes;
+	uint64_t changes_check_ns;  /* service_check_changes() */
 	struct conn_list held_back; /* one of them goes on at tick_ns */
 	uint64_t tick_ns;
 	uint64_t pending_deadline_ns; /* service_check_pending() */
@@ -105,7 +109,8 @@ void pacing_tick(struct loop *loop);
 
 /* removal.c. removal_open - a socket that is readable when some device of the system comes or goes; -1: there is none, or no
  * device of the pool can go. removal_events - it is readable; removal_check - look whether the device is there, and say if it is not. */
-int removal_open(const struct devices *devices);
+int removal_open(struct service *service);
+void removal_begin(struct loop *loop); /* the same, once a device has come */
 void removal_events(struct loop *loop);
 void removal_check(struct loop *loop);
 
@@ -122,6 +127,8 @@ void waiting_drain(struct loop *loop, struct conn *conn, const struct proto_req 
 void waiting_check_drains(struct loop *loop); /* after anything happened: who can be answered, who is waited for */
 int waiting_timeout_ms(struct loop *loop);
 void waiting_await(struct loop *loop, struct conn *conn, const struct proto_req *req);
+void waiting_change(struct loop *loop, struct conn *conn, const struct proto_req *req, uint64_t id);
+void waiting_check_changes(struct loop *loop);           /* after anything happened, and before the drains */
 void waiting_check_awaits(struct loop *loop);            /* after anything happened, and before the drains */
 void waiting_stop(struct loop *loop, struct conn *conn); /* the connection goes: it waits for nothing any more */
 

@@ -151,6 +151,8 @@ void pending_init(struct service *service)
 {
 	pthread_condattr_t attr;
 	TAILQ_INIT(&service->pendings);
+	TAILQ_INIT(&service->changes);
+	service->wake_fd = -1;
 	(void)pthread_mutex_init(&service->lock, NULL);
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

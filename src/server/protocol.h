@@ -27,6 +27,7 @@
 enum {
 	PROTO_PATH_MAX = 1024, /* the NUL included */
 	PROTO_NAME_MAX = 256,  /* the NUL included */
+	PROTO_WHY_MAX = 256,   /* the NUL included */
 	PROTO_DEVICES_MAX = 8, /* of one pool */
 	PROTO_MAX_FDS = 2 * PROTO_DEVICES_MAX,
 	PROTO_HELLO_FDS = 2, /* with the reply to HELLO, besides the lease's */
@@ -50,18 +51,21 @@ enum proto_type {
 	PROTO_RMDIR,     /* path */
 	PROTO_READDIR,   /* path -> count, memfd of proto_dirent */
 	PROTO_INFO,      /* -> info */
-	PROTO_WHO,       /* path or "" -> count, memfd of proto_who, then strings */
+	PROTO_WHO,       /* path or "", flags: PROTO_WHO_DEVICE, handle -> count, memfd of proto_who, then strings */
 	PROTO_FENCE,     /* handle (holder id) */
 	PROTO_DRAIN,     /* timeout_ms; the reply comes when it has ended */
 	PROTO_DRAIN_CANCEL,
 	PROTO_LEASE, /* flags: PROTO_LEASE_... -> hello's devices, descriptors: for reading (NEXT, READ), writable (WRITE) */
-	PROTO_PUNCH,   /* handle, offset, len, flags and answer as TRUNCATE */
-	PROTO_ORDER,   /* path, len (the order) */
-	PROTO_AWAIT,   /* handle; the reply comes when the request that got this number has ended, and says how */
-	PROTO_DEVICES, /* -> count, memfd of proto_device */
-	PROTO_LOST,    /* path or "" -> count, memfd of proto_lost */
-	PROTO_REPAIR,  /* path, offset, len (0: to the end) -> count: pages made good */
-	PROTO_VERIFY,  /* handle of a mapping, offset, len: are they lost? -> count: pages that are */
+	PROTO_PUNCH,      /* handle, offset, len, flags and answer as TRUNCATE */
+	PROTO_ORDER,      /* path, len (the order) */
+	PROTO_AWAIT,      /* handle; the reply comes when the request that got this number has ended, and says how */
+	PROTO_DEVICES,    /* -> count, memfd of proto_device */
+	PROTO_LOST,       /* path or "" -> count, memfd of proto_lost */
+	PROTO_REPAIR,     /* path, offset, len (0: to the end) -> count: pages made good */
+	PROTO_VERIFY,     /* handle of a mapping, offset, len: are they lost? -> count: pages that are */
+	PROTO_DEVICE_ADD, /* path: a spec; the reply comes when it is there -> handle: its number; or why */
+	PROTO_DEVICE_REMOVE, /* handle: its number, path: its spec or "", timeout_ms; the reply comes when it has left, or why */
+	PROTO_DEVICE_CANCEL, /* handle, path as REMOVE: it stays -> or why */
 	PROTO_NTYPES
 };
 
@@ -89,6 +93,9 @@ enum { PROTO_UNMAP_INHERITED = 1, PROTO_UNMAP_UNRENEWED = 2, PROTO_UNMAP_UNLINK 
 /* What a client must know of a device: its memory may not be pinned; it is mapped with MAP_SYNC; there is none of this number
  * (any more), and no descriptor of it. */
 enum { PROTO_DEVICE_NO_PINS = 1, PROTO_DEVICE_SYNC = 2, PROTO_DEVICE_NONE = 4 };
+
+/* Only what lies on the device whose number is the handle; pages: that are held there. */
+enum { PROTO_WHO_DEVICE = 1 };
 
 struct proto_req {
 	uint32_t magic;
@@ -201,6 +208,7 @@ struct proto_rep {
 		struct proto_map map;
 		struct proto_stat stat;
 		struct proto_info info;
+		char why[PROTO_WHY_MAX]; /* of a DEVICE_... that failed: a clause for people, or "" */
 	} u;
 };
 static_assert(sizeof(struct proto_rep) == 32 + 48 + 32UL * PROTO_INLINE_PIECES + 24UL * PROTO_INLINE_RUNS,

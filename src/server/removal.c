@@ -40,18 +40,21 @@ bool service_check_devices(struct service *service)
 	return gone;
 }
 
-static bool can_go(const struct devices *devices)
+static bool can_go(struct service *service)
 {
+	const struct devices *devices = &service->devices;
+	bool can = false;
+	(void)pthread_mutex_lock(&service->lock);
 	for (unsigned i = 0; i < devices->n; i++)
-		if (devices->dev[i] && devices->dev[i]->check)
-			return true;
-	return false;
+		can = can || (devices->dev[i] && devices->dev[i]->check);
+	(void)pthread_mutex_unlock(&service->lock);
+	return can;
 }
 
-int removal_open(const struct devices *devices)
+int removal_open(struct service *service)
 {
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK, .nl_groups = KERNEL_EVENTS};
-	if (!can_go(devices))
+	if (!can_go(service))
 		return -1;
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
 	if (fd >= 0 && bind(fd, (const struct sockaddr *)&kernel, sizeof(kernel)) != 0) {
@@ -59,6 +62,17 @@ int removal_open(const struct devices *devices)
 		return -1;
 	}
 	return fd;
+}
+
+void removal_begin(struct loop *loop)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = &loop->removal_watch}};
+	if (loop->removal_fd >= 0)
+		return;
+	loop->removal_watch.kind = WATCH_REMOVAL;
+	loop->removal_fd = removal_open(loop->service);
+	if (loop->removal_fd >= 0)
+		(void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->removal_fd, &event);
 }
 
 static void say_gone(struct loop *loop, const char *spec, bool all)
@@ -79,15 +93,17 @@ static void say_gone(struct loop *loop, const char *spec, bool all)
 
 void removal_check(struct loop *loop)
 {
-	const struct devices *devices = service_devices(loop->service);
-	if (!service_check_devices(loop->service))
-		return;
-	for (unsigned i = 0; i < devices->n; i++) {
-		if (devices->dev[i] && devices->gone[i] && !(loop->said_gone & 1U << i)) {
-			loop->said_gone |= 1U << i;
-			say_gone(loop, devices->dev[i]->spec, devices->n == 1);
-		}
+	const struct devices *devices = &loop->service->devices;
+	(void)pthread_mutex_lock(&loop->service->lock);
+	(void)removal_found(loop->service);
+	for (unsigned i = 0; i < PROTO_DEVICES_MAX; i++) {
+		bool gone = i < devices->n && devices->dev[i] && devices->gone[i];
+		if (gone && !(loop->said_gone & 1U << i))
+			say_gone(loop, devices->dev[i]->spec, devices_count(devices) == 1);
+		/* Its number may be another's later. */
+		loop->said_gone = gone ? loop->said_gone | 1U << i : loop->said_gone & ~(1U << i);
 	}
+	(void)pthread_mutex_unlock(&loop->service->lock);
 }
 
 /* What they say does not matter, nor how many were missed. */

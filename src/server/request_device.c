@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* request_device.c - about the devices of the pool, one by one. See requests.h. */
+/* request_device.c - about the devices of the pool, one by one, and those that come and go (change.h). See requests.h. */
+#include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
+#include "server/change.h"
 #include "server/records.h"
 #include "server/requests.h"
 
@@ -11,7 +14,9 @@ static struct proto_device wire_device(const struct devices *devices, unsigned i
 	const struct dev *dev = devices->dev[i];
 	struct proto_device device = {
 		.number = i,
-		.state = devices->gone[i] ? PROTO_DEVICE_GONE : PROTO_DEVICE_LIVE,
+		.state = devices->leaving[i] ? PROTO_DEVICE_LEAVING
+			 : devices->gone[i]  ? PROTO_DEVICE_GONE
+					     : PROTO_DEVICE_LIVE,
 		.granule_order = dev->granule_order,
 		.access = dev->access,
 		.persistence = dev->persistence,
@@ -61,4 +66,27 @@ int request_devices(struct session *session, const struct proto_req *req, struct
 		out->fds[out->nfds++] = fd;
 	records_exit(&records);
 	return fd < 0 ? fd : 0;
+}
+
+int request_device_add(struct session *session, const struct proto_req *req, struct service_reply *out)
+{
+	static_assert((int)DEV_WHY_MAX == (int)PROTO_WHY_MAX, "a clause travels whole");
+	int err = change_add(session->service, req->path, &out->rep.handle, out->rep.u.why);
+	return err ? err : -EINPROGRESS;
+}
+
+int request_device_remove(struct session *session, const struct proto_req *req, struct service_reply *out)
+{
+	struct service *service = session->service;
+	uint64_t id;
+	int err = change_remove(service, req->handle, req->path, &id, out->rep.u.why);
+	if (err)
+		return err;
+	out->rep.handle = id;
+	return req->timeout_ms ? -EINPROGRESS : change_result(service, id, true, &out->rep.handle, out->rep.u.why);
+}
+
+int request_device_cancel(struct session *session, const struct proto_req *req, struct service_reply *out)
+{
+	return change_cancel(session->service, req->handle, req->path, out->rep.u.why);
 }

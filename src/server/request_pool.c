@@ -66,6 +66,8 @@ struct who {
 	struct records rows, strings;
 	uint64_t count, ino; /* ino 0: every file */
 	uint64_t command;    /* of the session that is being listed */
+	bool on_device;      /* only what lies on this one */
+	unsigned device;
 };
 
 static int add_string(struct who *who, const char *text, uint64_t *at)
@@ -101,6 +103,10 @@ static int add_map(struct who *who, const struct session *session, const struct 
 	};
 	if (who->ino && map->ino != who->ino)
 		return 0;
+	if (who->on_device)
+		row.pages = session_pages_on(map, who->device);
+	if (!row.pages)
+		return 0;
 	session_count_pins(map, &row.pins_local, &row.pins_remote);
 	(void)fsdax_file_path(fsdax_map_file(map->map), path, sizeof(path));
 	return add_row(who, session, &row, path);
@@ -120,7 +126,7 @@ static int add_left(struct who *who, const struct session *session, const struct
 		.since_ns = session->since_ns,
 		.state = (uint32_t)session->state,
 	};
-	if (who->ino && left->ino != who->ino)
+	if ((who->ino && left->ino != who->ino) || (who->on_device && left->device != who->device))
 		return 0;
 	if (*path && (fsdax_stat(who->service->fs, path, &st) != 0 || st.ino != left->ino))
 		path = "";
@@ -157,10 +163,16 @@ static int send_rows(struct who *who, struct service_reply *out)
 
 int request_who(struct session *session, const struct proto_req *req, struct service_reply *out)
 {
-	struct who who = {.service = session->service};
+	struct who who = {
+		.service = session->service,
+		.on_device = req->flags & PROTO_WHO_DEVICE,
+		.device = req->handle < PROTO_DEVICES_MAX ? (unsigned)req->handle : PROTO_DEVICES_MAX,
+	};
 	struct session *each;
-	int err = 0;
-	if (req->path[0]) {
+	int err = who.on_device && (who.device >= who.service->devices.n || !who.service->devices.dev[who.device])
+			  ? -ENODEV
+			  : 0;
+	if (!err && req->path[0]) {
 		struct fsdax_stat st;
 		err = fsdax_stat(session->service->fs, req->path, &st);
 		if (!err && st.type == FSDAX_DIR)

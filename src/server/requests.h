@@ -14,11 +14,11 @@ typedef int request_fn(struct session *session, const struct proto_req *req, str
 request_fn request_open, request_close, request_fstat, request_truncate; /* request_file.c */
 request_fn request_stat, request_unlink, request_rename, request_mkdir, request_rmdir, request_readdir;
 request_fn request_punch, request_order, request_await;
-request_fn request_map, request_open_map, request_unmap, request_lease; /* request_map.c */
-request_fn request_lost, request_repair, request_verify;                /* request_lost.c */
-request_fn request_info, request_who, request_fence;                    /* request_pool.c */
-request_fn request_devices;                                             /* request_device.c */
-request_fn request_drain, request_drain_cancel;                         /* drain.c */
+request_fn request_map, request_open_map, request_unmap, request_lease;                       /* request_map.c */
+request_fn request_lost, request_repair, request_verify;                                      /* request_lost.c */
+request_fn request_info, request_who, request_fence;                                          /* request_pool.c */
+request_fn request_devices, request_device_add, request_device_remove, request_device_cancel; /* request_device.c */
+request_fn request_drain, request_drain_cancel;                                               /* drain.c */
 
 /* request_device.c: what a hello says of the devices. */
 void request_say_devices(const struct devices *devices, struct service_reply *out);

@@ -64,6 +64,8 @@ static bool loop_init(struct loop *loop)
 	TAILQ_INIT(&loop->grown);
 	LIST_INIT(&loop->drains);
 	LIST_INIT(&loop->awaits);
+	LIST_INIT(&loop->changes);
+	loop->changes_check_ns = PGMAP_NO_DEADLINE;
 	TAILQ_INIT(&loop->held_back);
 	loop->pending_deadline_ns = PGMAP_NO_DEADLINE;
 	(void)pthread_mutex_init(&loop->answers_lock, NULL);
@@ -72,7 +74,8 @@ static bool loop_init(struct loop *loop)
 	loop->answers_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	loop->lost_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	service_tell_lost(loop->service, loop->lost_fd);
-	loop->removal_fd = removal_open(service_devices(loop->service));
+	service_wake_fd(loop->service, loop->answers_fd);
+	loop->removal_fd = removal_open(loop->service);
 	loop->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	return loop->epoll_fd >= 0 && watch(loop, loop->lost_fd, &loop->lost_watch, WATCH_LOST) &&
 	       (loop->removal_fd < 0 || watch(loop, loop->removal_fd, &loop->removal_watch, WATCH_REMOVAL)) &&
@@ -154,6 +157,7 @@ static void run(struct loop *loop)
 		}
 		pacing_tick(loop);
 		waiting_check_awaits(loop);
+		waiting_check_changes(loop);
 		if (loop->exit_code == 0)
 			waiting_check_drains(loop);
 		conn_free_dropped(loop);
@@ -192,6 +196,7 @@ static void loop_exit(struct loop *loop)
 		conn_drop(loop, conn);
 	conn_free_dropped(loop);
 	listener_close(&loop->listener);
+	service_settle(loop->service);
 	/* Where a lease is still held (but nothing by it), the process's end does it. */
 	(void)service_destroy(loop->service);
 }

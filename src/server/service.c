@@ -14,30 +14,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/change.h"
 #include "server/pending.h"
 #include "server/requests.h"
-
-/* They are not handed out (c6.5). */
-struct bad {
-	struct dax_device *memory;
-	uint64_t *pages;
-};
-
-static int tell_bad(uint64_t offset_bytes, uint64_t len_bytes, void *arg)
-{
-	const struct bad *bad = arg;
-	*bad->pages += len_bytes >> PGMAP_PAGE_SHIFT;
-	return dax_notify_failure(bad->memory, DAX_FAILURE_POISON, offset_bytes >> PGMAP_PAGE_SHIFT,
-				  len_bytes >> PGMAP_PAGE_SHIFT);
-}
 
 static int tell_all_bad(struct devices *devices, unsigned *which, char why[DEV_WHY_MAX])
 {
 	for (unsigned i = 0; i < devices->n; i++) {
-		if (!devices->dev[i])
-			continue;
-		struct bad bad = {devices->memory[i], &devices->bad_pages[i]};
-		int err = dev_for_each_bad(devices->dev[i], tell_bad, &bad);
+		int err = devices->dev[i] ? devices_tell_bad(devices, i) : 0;
 		if (err) {
 			*which = i;
 			(void)snprintf(why, DEV_WHY_MAX, "has bad blocks, and which pages these are cannot be read: %s",
@@ -96,8 +80,9 @@ int service_destroy(struct service *service)
 {
 	if (!service)
 		return 0;
-	if (!TAILQ_EMPTY(&service->sessions))
+	if (!TAILQ_EMPTY(&service->sessions) || changes_run(service))
 		return -EBUSY;
+	changes_forget(service);
 	int err = service->fs ? fsdax_destroy(service->fs) : 0;
 	if (err)
 		return err;
@@ -185,7 +170,7 @@ static const struct {
 	[PROTO_RMDIR] = {request_rmdir, 0, 1, NEEDS_WRITER},
 	[PROTO_READDIR] = {request_readdir, 0, 1, 0},
 	[PROTO_INFO] = {request_info, 0, 0, 0},
-	[PROTO_WHO] = {request_who, 0, 1, 0},
+	[PROTO_WHO] = {request_who, PROTO_WHO_DEVICE, 1, 0},
 	[PROTO_FENCE] = {request_fence, 0, 0, NEEDS_OWNER},
 	[PROTO_DRAIN] = {request_drain, 0, 0, NEEDS_OWNER},
 	[PROTO_DRAIN_CANCEL] = {request_drain_cancel, 0, 0, NEEDS_OWNER},
@@ -196,6 +181,9 @@ static const struct {
 	[PROTO_REPAIR] = {request_repair, 0, 1, NEEDS_WRITER},
 	[PROTO_VERIFY] = {request_verify, 0, 0, NEEDS_HOLDER},
 	[PROTO_DEVICES] = {request_devices, 0, 0, 0},
+	[PROTO_DEVICE_ADD] = {request_device_add, 0, 1, NEEDS_OWNER},
+	[PROTO_DEVICE_REMOVE] = {request_device_remove, 0, 1, NEEDS_OWNER},
+	[PROTO_DEVICE_CANCEL] = {request_device_cancel, 0, 1, NEEDS_OWNER},
 };
 
 static void begin_reply(struct service_reply *out, const struct proto_req *req)
@@ -299,6 +287,11 @@ void service_supply(struct session *session)
 	supply_make(&session->supply);
 }
 
+static bool says_why(const struct proto_req *req)
+{
+	return req->type == PROTO_DEVICE_ADD || req->type == PROTO_DEVICE_REMOVE || req->type == PROTO_DEVICE_CANCEL;
+}
+
 enum service_next service_handle(struct session *session, const void *msg, size_t len_bytes, struct service_reply *out)
 {
 	const struct proto_req *req = msg;
@@ -325,8 +318,12 @@ enum service_next service_handle(struct session *session, const void *msg, size_
 	if (err == -EINPROGRESS)
 		return SERVICE_WAIT;
 	if (err) {
+		char why[PROTO_WHY_MAX] = "";
+		if (says_why(req))
+			memcpy(why, out->rep.u.why, sizeof(why));
 		close_fds(out);
 		service_refuse(out, req, err);
+		memcpy(out->rep.u.why, why, sizeof(why));
 	}
 	return SERVICE_REPLY;
 }

@@ -54,6 +54,10 @@ enum service_event {
 	SERVICE_FENCED,       /* somebody said that these are fenced: whose they were */
 	SERVICE_DRAIN,        /* somebody drains the pool: who */
 	SERVICE_DRAIN_CANCELLED,
+	SERVICE_DEVICE_ADDED, /* a device has come to the pool: which */
+	SERVICE_DEVICE_LEAVING,
+	SERVICE_DEVICE_LEFT,
+	SERVICE_DEVICE_STAYS, /* its removal was called off */
 };
 struct service_whom {
 	uint64_t holder; /* 0: a connection that holds nothing */
@@ -61,6 +65,7 @@ struct service_whom {
 	uid_t uid;
 	const char *command; /* without control characters; valid during the call */
 	int64_t pages;       /* of QUARANTINED and FENCED */
+	const char *device;  /* of DEVICE_...: its spec, and nobody */
 };
 typedef void service_event_fn(void *arg, enum service_event event, const struct service_whom *whom);
 /* fn is called under the service's lock: it may neither call the service, nor wait. Before the first session. */
@@ -72,8 +77,10 @@ struct session *service_connect(struct service *service, pid_t pid, uid_t uid);
 enum service_next {
 	SERVICE_REPLY = 0, /* send the reply */
 	SERVICE_CLOSE = 1, /* send it, then end the connection: it does not speak this protocol */
-	SERVICE_WAIT = 2,  /* DRAIN: reply when pgmap_drain() answers; AWAIT: with service_pending_result() */
-	SERVICE_LATER = 3  /* nothing has happened: service_supply(), then service_handle() with the same message */
+	SERVICE_WAIT =
+		2, /* DRAIN: reply when service_drained() says so; AWAIT: with service_pending_result(); else with
+			    * service_change_result() of the reply's handle */
+	SERVICE_LATER = 3 /* nothing has happened: service_supply(), then service_handle() with the same message */
 };
 /* service_handle - do what the message says. It may be anything: len_bytes of what came. */
 enum service_next service_handle(struct session *session, const void *msg, size_t len_bytes, struct service_reply *out);
@@ -109,6 +116,20 @@ int service_pending_result(struct service *service, uint64_t id);
 void service_pending_cancel(struct service *service, uint64_t id);
 int service_await(struct service *service, uint64_t id);
 
+/*
+ * Devices that come and go (change.h), by the number that SERVICE_WAIT gives.
+ * service_check_changes - after anything happened: those that can go on do; when it is to be called again.
+ * service_change_result - how it has ended (the error, and the rest of the reply), once; -EINPROGRESS; late: who waits for what is
+ * still held waits no longer, -ETIMEDOUT. service_change_leave - who waited does not. service_change_await - wait, where no loop does.
+ * service_wake_fd - an eventfd that is written when one has gone on. service_settle - no thread opens or closes a device any more.
+ */
+uint64_t service_check_changes(struct service *service);
+int service_change_result(struct service *service, uint64_t id, bool late, struct proto_rep *rep);
+void service_change_leave(struct service *service, uint64_t id);
+int service_change_await(struct service *service, uint64_t id, uint64_t deadline_ns, struct proto_rep *rep);
+void service_wake_fd(struct service *service, int event_fd);
+void service_settle(struct service *service);
+
 /* service_check_devices - has the system taken a device away (dev_check)? Then there are no more mappings and no more pins of
  * what it has from now on (-ENODEV); what is held stays so until it is let go. True: one or more are gone. */
 bool service_check_devices(struct service *service);
@@ -121,6 +142,7 @@ bool service_take_lost(struct service *service, char *text, size_t text_bytes);
 /* service_drain - no new folios, no new pins (c7.9). service_drained - then: 0 nothing is held any more, and it is final;
  * -ETIMEDOUT something is; -ECANCELED the drain was called off. */
 void service_drain(struct service *service);
+enum pgmap_state service_state(struct service *service); /* of the pool */
 int service_drained(struct service *service);
 /* service_drain_until - both, where no loop does: waits until then. */
 int service_drain_until(struct service *service, uint64_t deadline_ns);

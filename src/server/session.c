@@ -199,6 +199,7 @@ static void take_over_remote_pins(struct session *session, struct session_map *m
 			continue;
 		struct session_left left = {
 			.pages = UINT64_C(1) << span.order,
+			.device = span.device,
 			.ino = map->ino,
 			.offset_bytes = span.file_pgoff << PGMAP_PAGE_SHIFT,
 			.pins_local = counts.local,
@@ -283,11 +284,6 @@ void session_free(struct session *session)
 	free(session->left);
 	session_close_event(session);
 	free(session);
-}
-
-static bool is_stale(const struct session_map *map, uint64_t span)
-{
-	return map->stale[span / 64] >> (span % 64) & 1;
 }
 
 /* What fsdax_map() gave, measured: spans, pages, room for the bits. */
@@ -435,65 +431,4 @@ void session_lease_fallen(struct session *session)
 bool session_holds(const struct session *session)
 {
 	return !TAILQ_EMPTY(&session->map_list) || !TAILQ_EMPTY(&session->inherited);
-}
-
-void session_gone(void *cookie, uint64_t first_span, uint64_t nspans)
-{
-	struct session_map *map = cookie;
-	if (!map)
-		return;
-	for (uint64_t i = first_span; i < first_span + nspans && i < map->nspans; i++) {
-		map->stale[i / 64] |= UINT64_C(1) << (i % 64);
-		(void)pinword_block(&map->session->segment.words[map->first_word + i], PINWORD_STALE);
-	}
-}
-
-static bool has_gone(const struct session_map *map, uint64_t i)
-{
-	const struct devices *devices = &map->session->service->devices;
-	struct fsdax_span span;
-	if (!devices->ngone)
-		return false;
-	fsdax_map_span(map->map, i, &span);
-	return devices_has_gone(devices, folio_pgmap(span.folio));
-}
-
-void session_taking(void *cookie, uint64_t span, int taken)
-{
-	struct session_map *map = cookie;
-	if (!map || span >= map->nspans || is_stale(map, span))
-		return;
-	enum pinword_reason reason =
-		map->session->service->draining || has_gone(map, span) ? PINWORD_GOING : PINWORD_OPEN;
-	(void)pinword_block(&map->session->segment.words[map->first_word + span], taken ? PINWORD_WAIT : reason);
-}
-
-void session_block_all(struct session *session, enum pinword_reason reason)
-{
-	struct session_map *map;
-	TAILQ_FOREACH (map, &session->map_list, link) {
-		for (uint64_t i = 0; i < map->nspans; i++)
-			if (!is_stale(map, i))
-				(void)pinword_block(&session->segment.words[map->first_word + i], reason);
-	}
-}
-
-void session_block_gone(struct session *session)
-{
-	struct session_map *map;
-	TAILQ_FOREACH (map, &session->map_list, link) {
-		for (uint64_t i = 0; i < map->nspans; i++)
-			if (!is_stale(map, i) && has_gone(map, i))
-				(void)pinword_block(&session->segment.words[map->first_word + i], PINWORD_GOING);
-	}
-}
-
-void session_count_pins(const struct session_map *map, uint64_t *local, uint64_t *remote)
-{
-	*local = *remote = 0;
-	for (uint64_t i = 0; i < map->nspans; i++) {
-		struct pinword_counts counts = pinword_read(&map->session->segment.words[map->first_word + i]);
-		*local += counts.local;
-		*remote += counts.remote;
-	}
 }

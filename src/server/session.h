@@ -34,14 +34,17 @@ struct service {
 	struct fsdax *fs;
 	TAILQ_HEAD(session_list, session) sessions; /* those with a holder */
 	uint64_t last_id;
+	uint64_t last_change;
 	uint32_t connections;
 	uint32_t holders;
 	uint32_t quarantined; /* holders */
 	bool draining;
 	enum service_role others;
 	TAILQ_HEAD(, pending) pendings;
-	pthread_cond_t pending_cond; /* of lock: some of them may have ended */
-	service_event_fn *on_event;  /* or null */
+	TAILQ_HEAD(, change) changes; /* devices that come and go */
+	pthread_cond_t pending_cond;  /* of lock: some of them may have ended */
+	int wake_fd;                  /* written when a change has gone on in another thread; or -1 */
+	service_event_fn *on_event;   /* or null */
 	void *on_event_arg;
 	struct lost lost;
 };
@@ -77,6 +80,7 @@ struct session_map {
 /* A folio that an ended holder left quarantined: what "who" shows of it. */
 struct session_left {
 	uint64_t pages;
+	unsigned device;
 	uint64_t ino;
 	uint64_t offset_bytes;
 	uint32_t pins_local, pins_remote;
@@ -112,6 +116,11 @@ struct session {
 	char command[SESSION_COMMAND_MAX];
 };
 
+static inline bool session_is_stale(const struct session_map *map, uint64_t span)
+{
+	return map->stale[span / 64] >> (span % 64) & 1;
+}
+
 /* Holder, segment and lease; the descriptors (the lease's, one of each device; the segment; the eventfd) are the caller's to pass on and close. 0 or -errno. */
 int session_greet(struct session *session, int fds[PROTO_MAX_FDS]);
 /* The holder maps nothing any more: drop all that it has. The session is freed, but for a quarantined holder's. */
@@ -135,12 +144,15 @@ bool session_is_pinned(const struct session_map *map);
 void session_unmap(struct session *session, struct session_map *map, uint32_t inherited);
 void session_lease_fallen(struct session *session); /* what waited for it ends */
 bool session_holds(const struct session *session);  /* a mapping, its own or its children's */
+/* reasons.c: the words of pins, and why new ones are refused. */
 void session_gone(void *cookie, uint64_t first_span, uint64_t nspans);
 void session_taking(void *cookie, uint64_t span, int taken);
 
-/* Of all spans, but for stale ones; of those whose device has gone. */
+/* Of all spans, but for stale ones; of those whose device has gone, or is leaving. session_open_on - these folios' device stays after all. */
 void session_block_all(struct session *session, enum pinword_reason reason);
 void session_block_gone(struct session *session);
+void session_open_on(struct session *session, const struct pgmap *pgmap);
+uint64_t session_pages_on(const struct session_map *map, unsigned device); /* that it holds there */
 void session_count_pins(const struct session_map *map, uint64_t *local, uint64_t *remote);
 
 /* Its process's name, as it is now. Where the system does not tell, what it said stays: command, at the greeting. */

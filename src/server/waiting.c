@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * waiting.c - what the loop waits for without standing still: leases that are still held, and drains.
+ * waiting.c - what the loop waits for without standing still: leases that are still held, drains, devices that come and go.
  *
  * A lease: a thread blocks in service_lease_wait() until the kernel maps the device for that holder nowhere any more, and puts
  * the lease on the list of answers. There is no other way to end a holder, and no clock. Where no thread can be had, the
@@ -20,7 +20,6 @@
 
 #include <pgmap/pgmap.h>
 
-#include "server/devices.h"
 #include "server/log.h"
 
 enum { HELPER_STACK_BYTES = 64 * 1024, RETRY_MS = 1000 };
@@ -172,10 +171,60 @@ void waiting_check_awaits(struct loop *loop)
 	}
 }
 
+void waiting_change(struct loop *loop, struct conn *conn, const struct proto_req *req, uint64_t id)
+{
+	conn->change = id;
+	conn->change_deadline_ns = PGMAP_NO_DEADLINE;
+	if (req->type == PROTO_DEVICE_REMOVE && req->timeout_ms >= 0 && req->timeout_ms < INT64_MAX / 1000000)
+		conn->change_deadline_ns = pgmap_deadline_in((uint64_t)req->timeout_ms);
+	memcpy(&conn->drain_req, req, PROTO_HEADER_BYTES);
+	LIST_INSERT_HEAD(&loop->changes, conn, waiting);
+}
+
+void waiting_check_changes(struct loop *loop)
+{
+	struct conn *conn, *next;
+	loop->changes_check_ns = service_check_changes(loop->service);
+	for (conn = LIST_FIRST(&loop->changes); conn; conn = next) {
+		struct service_reply reply;
+		next = LIST_NEXT(conn, waiting);
+		bool late = conn->change_deadline_ns != PGMAP_NO_DEADLINE &&
+			    conn->change_deadline_ns <= pgmap_deadline_in(0);
+		service_refuse(&reply, &conn->drain_req, 0);
+		if (service_change_result(loop->service, conn->change, late, &reply.rep) == -EINPROGRESS) {
+			if (late) /* nothing is held, and it is only to be closed */
+				conn->change_deadline_ns = PGMAP_NO_DEADLINE;
+			continue;
+		}
+		LIST_REMOVE(conn, waiting);
+		conn->change = 0;
+		if (conn->drain_req.type == PROTO_DEVICE_ADD && reply.rep.error == 0)
+			removal_begin(loop);
+		conn_reply(loop, conn, &reply);
+	}
+}
+
+/* The pool ends, and nothing of it is held: what was to leave it has. */
+static void end_changes(struct loop *loop)
+{
+	struct conn *conn;
+	while ((conn = LIST_FIRST(&loop->changes)) != NULL) {
+		struct service_reply reply;
+		service_refuse(&reply, &conn->drain_req, conn->drain_req.type == PROTO_DEVICE_REMOVE ? 0 : -ENODEV);
+		LIST_REMOVE(conn, waiting);
+		service_change_leave(loop->service, conn->change);
+		conn->change = 0;
+		conn_reply(loop, conn, &reply);
+	}
+}
+
 void waiting_stop(struct loop *loop, struct conn *conn)
 {
-	if (conn->drain_deadline_ns || conn->awaits)
+	if (conn->drain_deadline_ns || conn->awaits || conn->change)
 		LIST_REMOVE(conn, waiting);
+	if (conn->change)
+		service_change_leave(loop->service, conn->change);
+	conn->change = 0;
 	if (conn->awaits)
 		service_pending_cancel(loop->service, conn->awaits);
 	conn->drain_deadline_ns = conn->awaits = 0;
@@ -195,7 +244,7 @@ static void say_whom(struct loop *loop)
 /* What every waiting client is told now: 0, an error, or (-EINPROGRESS) nothing yet. */
 static int drain_state(struct loop *loop)
 {
-	switch (devices_state(service_devices(loop->service))) {
+	switch (service_state(loop->service)) {
 	case PGMAP_DEAD:
 		return 0;
 	case PGMAP_LIVE:
@@ -220,6 +269,7 @@ void waiting_check_drains(struct loop *loop)
 			answer(loop, conn, -ETIMEDOUT);
 	}
 	if (state == 0) {
+		end_changes(loop);
 		loop->ended = true;
 	} else if (state == -EINPROGRESS) {
 		say_whom(loop);
@@ -237,6 +287,12 @@ int waiting_timeout_ms(struct loop *loop)
 		if (conn->drain_deadline_ns < first_ns)
 			first_ns = conn->drain_deadline_ns;
 	}
+	LIST_FOREACH (conn, &loop->changes, waiting) {
+		if (conn->change_deadline_ns < first_ns)
+			first_ns = conn->change_deadline_ns;
+	}
+	if (loop->changes_check_ns < first_ns)
+		first_ns = loop->changes_check_ns;
 	if (!TAILQ_EMPTY(&loop->held_back) && loop->tick_ns < first_ns)
 		first_ns = loop->tick_ns;
 	int timeout_ms = TAILQ_EMPTY(&loop->unwatched) ? -1 : RETRY_MS;

@@ -116,6 +116,15 @@ static inline int fake_drain(struct transport *transport, int64_t timeout_ms)
 	return fake->drain_error;
 }
 
+static inline int fake_wait(struct transport *transport, struct proto_req *req, struct proto_rep *rep)
+{
+	struct fake *fake = (struct fake *)transport;
+	fake->last[req->type] = *req;
+	fake->calls[req->type]++;
+	*rep = fake->rep;
+	return fake->err;
+}
+
 static inline int fake_await_open(struct transport *transport, struct forkfd *control)
 {
 	struct fake *fake = (struct fake *)transport;
@@ -146,7 +155,7 @@ static inline void fake_hang_up(struct transport *transport)
 
 static inline void fake_init(struct fake *fake)
 {
-	static const struct transport_ops ops = {fake_call,  fake_drain, fake_await_open,
+	static const struct transport_ops ops = {fake_call,  fake_drain, fake_wait,   fake_await_open,
 						 fake_await, fake_close, fake_hang_up};
 	*fake = (struct fake){
 		.transport = {&ops, NULL},

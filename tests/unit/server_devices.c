@@ -164,8 +164,8 @@ static void the_one_that_goes_is_found_out_once(void **state)
 	is_gone = true;
 	assert_int_equal(devices_check(&devices), 1);
 	assert_int_equal(devices_check(&devices), -1);
-	assert_true(devices_has_gone(&devices, dax_pgmap(devices.memory[1])));
-	assert_false(devices_has_gone(&devices, dax_pgmap(devices.memory[0])));
+	assert_true(devices_is_going(&devices, dax_pgmap(devices.memory[1])));
+	assert_false(devices_is_going(&devices, dax_pgmap(devices.memory[0])));
 	assert_true(dax_direct_access(devices.dax, 4 * MIB / PAGE, 1, &span) == -ENXIO);
 	assert_true(dax_direct_access(devices.dax, 0, 1, &span) == 1);
 	devices_name(&devices, names, sizeof(names));

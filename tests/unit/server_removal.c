@@ -115,11 +115,11 @@ static void events_are_a_reason_to_look(void **state)
 static void only_a_device_that_can_go_is_watched(void **state)
 {
 	(void)state;
-	int fd = removal_open(&service->devices);
+	int fd = removal_open(service);
 	assert_true(fd >= 0);
 	assert_int_equal(close(fd), 0);
 	service->devices.dev[0]->check = NULL;
-	assert_int_equal(removal_open(&service->devices), -1);
+	assert_int_equal(removal_open(service), -1);
 }
 
 /* Where no event comes, as in an embedded pool: a request that finds no pages asks. */

@@ -68,6 +68,8 @@ static inline void begin_loop(struct loop *loop, struct service *of)
 	TAILQ_INIT(&loop->dropped);
 	LIST_INIT(&loop->drains);
 	LIST_INIT(&loop->awaits);
+	LIST_INIT(&loop->changes);
+	loop->changes_check_ns = PGMAP_NO_DEADLINE;
 	TAILQ_INIT(&loop->held_back);
 	loop->pending_deadline_ns = PGMAP_NO_DEADLINE;
 	TAILQ_INIT(&loop->unwatched);

@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* change.c - see change.h; and service.h, for the calls that take the lock themselves. */
+#include "server/change.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "port/abort.h"
+#include "server/pending.h"
+
+enum { LOOK_AGAIN_MS = 20, SHOWN_PATH_MAX = 100 };
+
+__attribute__((format(printf, 3, 4))) static int refuse(char why[DEV_WHY_MAX], int err, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	(void)vsnprintf(why, DEV_WHY_MAX, format, args);
+	va_end(args);
+	return err;
+}
+
+static void tell(const struct service *service, enum service_event event, const char *spec)
+{
+	const struct service_whom whom = {.command = "", .device = spec};
+	if (service->on_event)
+		service->on_event(service->on_event_arg, event, &whom);
+}
+
+static void forget(struct change *change)
+{
+	TAILQ_REMOVE(&change->service->changes, change, link);
+	free(change->bytes);
+	free(change);
+}
+
+static void end(struct change *change, int result)
+{
+	change->phase = CHANGE_ENDED;
+	change->result = result;
+	(void)pthread_cond_broadcast(&change->service->pending_cond);
+	if (!change->waiters)
+		forget(change);
+}
+
+/* Begun by a client that waits. */
+static struct change *new_change(struct service *service, const char *spec)
+{
+	struct change *change = calloc(1, sizeof(*change));
+	if (!change)
+		return NULL;
+	change->service = service;
+	change->id = ++service->last_change;
+	change->result = -EINPROGRESS;
+	change->waiters = 1;
+	(void)snprintf(change->spec, sizeof(change->spec), "%s", spec);
+	return change;
+}
+
+static bool start(void *(*fn)(void *), struct change *change)
+{
+	pthread_t thread;
+	pthread_attr_t attr;
+	sigset_t all, before;
+	if (pthread_attr_init(&attr) != 0)
+		return false;
+	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &before); /* the program's signals are not for this thread */
+	int err = pthread_create(&thread, &attr, fn, change);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	(void)pthread_attr_destroy(&attr);
+	return err == 0;
+}
+
+/* By its thread, as the last: the service may go as soon as the lock is let go of. */
+static void end_and_wake(struct service *service, struct change *change, int result)
+{
+	end(change, result);
+	if (service->wake_fd >= 0)
+		(void)!write(service->wake_fd, &(uint64_t){1}, sizeof(uint64_t));
+	(void)pthread_mutex_unlock(&service->lock);
+}
+
+static void close_device(struct change *change)
+{
+	struct opened *device = &change->device;
+	/* What others find there later is nothing of ours; where it is gone, there is nothing to give back. */
+	if (dev_check(device->dev) == 0)
+		(void)dax_discard(device->memory, 0, dax_npages(device->memory));
+	if (devices_close_one(device) != 0)
+		port_abort("pgmapd: device %s has left the pool, and pages of it are held", change->spec);
+}
+
+static void *close_thread(void *arg)
+{
+	struct change *change = arg;
+	struct service *service = change->service;
+	close_device(change);
+	(void)pthread_mutex_lock(&service->lock);
+	end_and_wake(service, change, 0);
+	return NULL;
+}
+
+/* It is in no pool. Where no thread can be had, everybody waits. */
+static void begin_to_close(struct change *change)
+{
+	change->phase = CHANGE_CLOSING;
+	if (start(close_thread, change))
+		return;
+	close_device(change);
+	end(change, 0);
+}
+
+static int compare(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+	return (*x > *y) - (*x < *y);
+}
+
+static int note_leases(struct change *change)
+{
+	const struct session *session;
+	const struct lease *lease;
+	size_t n = 0;
+	TAILQ_FOREACH (session, &change->service->sessions, link)
+		n += session->nleases;
+	change->bytes = calloc(n + 1, sizeof(*change->bytes));
+	if (!change->bytes)
+		return -ENOMEM;
+	TAILQ_FOREACH (session, &change->service->sessions, link) {
+		TAILQ_FOREACH (lease, &session->leases, of_session)
+			change->bytes[change->nbytes++] = lease->byte;
+	}
+	qsort(change->bytes, change->nbytes, sizeof(*change->bytes), compare);
+	return 0;
+}
+
+/* Why the file system does not take it. */
+static int refuse_add(struct change *change, int err)
+{
+	switch (err) {
+	case -EOPNOTSUPP:
+		return refuse(change->why, err, "the pool is striped: a stripe's devices are fixed");
+	case -EINVAL:
+		return refuse(change->why, err,
+			      "its size must be a multiple of the pool's page, and its page not bigger than that");
+	case -E2BIG:
+		return refuse(change->why, err, "too many devices have come and gone: serve the pool anew");
+	default:
+		return refuse(change->why, err, "%s", strerror(-err));
+	}
+}
+
+static int may_add(const struct service *service, char why[DEV_WHY_MAX])
+{
+	if (service->draining || devices_state(&service->devices) != PGMAP_LIVE)
+		return refuse(why, -ENODEV, "the pool is draining (call it off with: pgmap stop --cancel)");
+	if (devices_count(&service->devices) >= PROTO_DEVICES_MAX)
+		return refuse(why, -E2BIG, "the pool has %d devices, and no pool has more (remove one first)",
+			      PROTO_DEVICES_MAX);
+	return 0;
+}
+
+/* Open it is; nobody can have put anything there yet. */
+static int leave_again(struct service *service, unsigned number)
+{
+	struct dax_device *part;
+	int err = fsdax_leave_begin(service->fs, number, NULL);
+	return err ? err : fsdax_leave_end(service->fs, number, &part);
+}
+
+static int join_pool(struct change *change)
+{
+	struct service *service = change->service;
+	int err = may_add(service, change->why);
+	if (err)
+		return err;
+	err = fsdax_add_device(service->fs, change->device.memory, &change->number);
+	if (err)
+		return refuse_add(change, err);
+	if (change->number >= PROTO_DEVICES_MAX || service->devices.dev[change->number])
+		port_abort("pgmapd: device %s has number %u, which is not free", change->spec, change->number);
+	devices_put(&service->devices, change->number, &change->device);
+	err = devices_tell_bad(&service->devices, change->number);
+	if (err && leave_again(service, change->number) == 0) {
+		devices_take(&service->devices, change->number, &change->device);
+		return refuse(change->why, err, "which of it is bad cannot be found out: %s", strerror(-err));
+	}
+	change->device = (struct opened){0};
+	tell(service, SERVICE_DEVICE_ADDED, service->devices.dev[change->number]->spec);
+	return 0;
+}
+
+static void *open_thread(void *arg)
+{
+	struct change *change = arg;
+	struct service *service = change->service;
+	const struct dev_own own = {change->bytes, change->nbytes};
+	int err = devices_open_one(change->spec, &own, &change->device, change->why);
+	(void)pthread_mutex_lock(&service->lock);
+	if (!err)
+		err = join_pool(change);
+	if (err && change->device.dev) {
+		(void)pthread_mutex_unlock(&service->lock);
+		(void)devices_close_one(&change->device);
+		(void)pthread_mutex_lock(&service->lock);
+	}
+	end_and_wake(service, change, err);
+	return NULL;
+}
+
+int change_add(struct service *service, const char *spec, uint64_t *id, char why[DEV_WHY_MAX])
+{
+	if (service->devices.striped)
+		return refuse(why, -EOPNOTSUPP, "the pool is striped: a stripe's devices are fixed");
+	int err = may_add(service, why);
+	if (err)
+		return err;
+	if (strncmp(spec, "memfd:", 6) == 0 && strstr(spec, "fd=") && spec[strstr(spec, "fd=") - spec - 1] != 'm')
+		return refuse(why, -EINVAL, "a descriptor can be inherited only when the server starts (give size=)");
+	if (strlen(spec) >= DEV_SPEC_MAX)
+		return refuse(why, -ENAMETOOLONG, "the spec is too long (%d bytes at most)", DEV_SPEC_MAX - 1);
+	if (devices_have(&service->devices, spec))
+		return refuse(why, -EEXIST, "it is in this pool already (look with: pgmap device list)");
+	struct change *change = new_change(service, spec);
+	if (!change || note_leases(change) != 0 || !start(open_thread, change)) {
+		free(change ? change->bytes : NULL);
+		free(change);
+		return refuse(why, -ENOMEM, "%s", strerror(ENOMEM));
+	}
+	TAILQ_INSERT_TAIL(&service->changes, change, link);
+	*id = change->id;
+	return 0;
+}
+
+static struct change *find(const struct service *service, uint64_t id)
+{
+	struct change *change;
+	TAILQ_FOREACH (change, &service->changes, link) {
+		if (change->id == id)
+			break;
+	}
+	return change;
+}
+
+/* The removal of this device. */
+static struct change *leaving(const struct service *service, uint64_t number, enum change_phase phase, const char *spec)
+{
+	struct change *change;
+	TAILQ_FOREACH (change, &service->changes, link) {
+		if (change->phase == phase && change->number == number && (!*spec || strcmp(change->spec, spec) == 0))
+			break;
+	}
+	return change;
+}
+
+static int find_device(const struct devices *devices, uint64_t number, const char *spec, char why[DEV_WHY_MAX])
+{
+	if (number < devices->n && devices->dev[number] && (!*spec || strcmp(devices->dev[number]->spec, spec) == 0))
+		return 0;
+	return refuse(why, -ENOENT, "the pool has no such device (look with: pgmap device list)");
+}
+
+static int refuse_remove(const struct fsdax_owned *owned, int err, char why[DEV_WHY_MAX])
+{
+	if (err == -EBUSY && owned->bytes)
+		return refuse(
+			why, -ENOTEMPTY,
+			"%llu files have %llu KiB there, like %.*s%s (remove them: data is not moved off a device "
+			"yet)",
+			(unsigned long long)owned->files, (unsigned long long)owned->bytes >> 10, SHOWN_PATH_MAX,
+			owned->path, strlen(owned->path) > SHOWN_PATH_MAX ? "..." : "");
+	if (err == -EBUSY)
+		return refuse(why, err, "it is the last one that the pool has (end the pool with: pgmap stop)");
+	return refuse(why, err, "%s", strerror(-err));
+}
+
+static void block_pins(struct service *service)
+{
+	struct session *session;
+	TAILQ_FOREACH (session, &service->sessions, link)
+		session_block_gone(session);
+}
+
+static int begin_to_leave(struct service *service, unsigned number, struct change **out, char why[DEV_WHY_MAX])
+{
+	struct devices *devices = &service->devices;
+	struct fsdax_owned owned = {0};
+	if (devices->striped)
+		return refuse(why, -EOPNOTSUPP, "the pool is striped: a stripe's devices are fixed");
+	if (service->draining)
+		return refuse(why, -ENODEV, "the pool is draining (call it off with: pgmap stop --cancel)");
+	struct change *change = new_change(service, devices->dev[number]->spec);
+	if (!change)
+		return refuse(why, -ENOMEM, "%s", strerror(ENOMEM));
+	int err = fsdax_leave_begin(service->fs, number, &owned);
+	if (err) {
+		free(change);
+		return refuse_remove(&owned, err, why);
+	}
+	change->phase = CHANGE_HELD;
+	change->number = number;
+	TAILQ_INSERT_TAIL(&service->changes, change, link);
+	devices->leaving[number] = true;
+	block_pins(service);
+	tell(service, SERVICE_DEVICE_LEAVING, change->spec);
+	*out = change;
+	return 0;
+}
+
+int change_remove(struct service *service, uint64_t number, const char *spec, uint64_t *id, char why[DEV_WHY_MAX])
+{
+	struct change *change = leaving(service, number, CHANGE_CLOSING, spec);
+	int err = change ? 0 : find_device(&service->devices, number, spec, why);
+	if (err)
+		return err;
+	if (!change)
+		change = leaving(service, number, CHANGE_HELD, spec);
+	if (change)
+		change->waiters++;
+	else
+		err = begin_to_leave(service, (unsigned)number, &change, why);
+	if (err)
+		return err;
+	*id = change->id;
+	(void)changes_check(service);
+	return 0;
+}
+
+int change_cancel(struct service *service, uint64_t number, const char *spec, char why[DEV_WHY_MAX])
+{
+	struct devices *devices = &service->devices;
+	struct session *session;
+	if (leaving(service, number, CHANGE_CLOSING, spec))
+		return refuse(why, -ENODEV,
+			      "it is too late, the device has left (add it again with: pgmap device add)");
+	int err = find_device(devices, number, spec, why);
+	if (err)
+		return err;
+	struct change *change = leaving(service, number, CHANGE_HELD, spec);
+	if (!change)
+		return refuse(why, -EINVAL, "it is not being removed: there is nothing to call off");
+	err = fsdax_leave_cancel(service->fs, (unsigned)number);
+	if (err)
+		return refuse(why, err, "%s", strerror(-err));
+	devices->leaving[number] = false;
+	if (service->draining) {
+		devices_kill(devices);
+	} else if (!devices->gone[number]) {
+		TAILQ_FOREACH (session, &service->sessions, link)
+			session_open_on(session, dax_pgmap(devices->memory[number]));
+	}
+	tell(service, SERVICE_DEVICE_STAYS, change->spec);
+	end(change, -ECANCELED);
+	return 0;
+}
+
+/* Nobody holds a page there: it is the pool's no more. False: the pool itself is not done with all of it. */
+static bool let_go(struct change *change)
+{
+	struct service *service = change->service;
+	struct dax_device *part;
+	uint64_t pages;
+	if (fsdax_leave_held(service->fs, change->number, &pages) != 0 || pages ||
+	    fsdax_leave_end(service->fs, change->number, &part) != 0)
+		return false;
+	devices_take(&service->devices, change->number, &change->device);
+	tell(service, SERVICE_DEVICE_LEFT, change->spec);
+	begin_to_close(change);
+	return true;
+}
+
+uint64_t changes_check(struct service *service)
+{
+	struct change *change, *next;
+	uint64_t again_ns = PGMAP_NO_DEADLINE;
+	for (change = TAILQ_FIRST(&service->changes); change; change = next) {
+		next = TAILQ_NEXT(change, link);
+		if (change->phase == CHANGE_HELD && !devices_held_pages(&service->devices, change->number) &&
+		    !let_go(change))
+			again_ns = pgmap_deadline_in(LOOK_AGAIN_MS);
+	}
+	return again_ns;
+}
+
+int change_result(struct service *service, uint64_t id, bool late, uint64_t *number, char why[DEV_WHY_MAX])
+{
+	struct change *change = find(service, id);
+	if (!change)
+		return -EBADF;
+	int err = late && change->phase == CHANGE_HELD ? -ETIMEDOUT : change->result;
+	*number = change->number;
+	(void)snprintf(why, DEV_WHY_MAX, "%s", change->why);
+	if (err != -EINPROGRESS)
+		change_leave(service, id);
+	return err;
+}
+
+void change_leave(struct service *service, uint64_t id)
+{
+	struct change *change = find(service, id);
+	if (change && --change->waiters == 0 && change->phase == CHANGE_ENDED)
+		forget(change);
+}
+
+bool changes_run(const struct service *service)
+{
+	const struct change *change;
+	TAILQ_FOREACH (change, &service->changes, link) {
+		if (change->phase == CHANGE_OPENING || change->phase == CHANGE_CLOSING)
+			break;
+	}
+	return change != NULL;
+}
+
+void changes_forget(struct service *service)
+{
+	struct change *change;
+	while ((change = TAILQ_FIRST(&service->changes)) != NULL)
+		forget(change);
+}
+
+void service_wake_fd(struct service *service, int event_fd)
+{
+	service->wake_fd = event_fd;
+}
+
+uint64_t service_check_changes(struct service *service)
+{
+	(void)pthread_mutex_lock(&service->lock);
+	uint64_t again_ns = changes_check(service);
+	(void)pthread_mutex_unlock(&service->lock);
+	return again_ns;
+}
+
+int service_change_result(struct service *service, uint64_t id, bool late, struct proto_rep *rep)
+{
+	(void)pthread_mutex_lock(&service->lock);
+	rep->error = change_result(service, id, late, &rep->handle, rep->u.why);
+	(void)pthread_mutex_unlock(&service->lock);
+	return rep->error;
+}
+
+void service_change_leave(struct service *service, uint64_t id)
+{
+	(void)pthread_mutex_lock(&service->lock);
+	change_leave(service, id);
+	(void)pthread_mutex_unlock(&service->lock);
+}
+
+static void wait_until(struct service *service, uint64_t ns)
+{
+	const struct timespec until = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+	if (ns == PGMAP_NO_DEADLINE)
+		(void)pthread_cond_wait(&service->pending_cond, &service->lock);
+	else
+		(void)pthread_cond_timedwait(&service->pending_cond, &service->lock, &until);
+}
+
+int service_change_await(struct service *service, uint64_t id, uint64_t deadline_ns, struct proto_rep *rep)
+{
+	(void)pthread_mutex_lock(&service->lock);
+	for (;;) {
+		uint64_t ns = changes_check(service);
+		bool late = deadline_ns != PGMAP_NO_DEADLINE && pgmap_deadline_in(0) >= deadline_ns;
+		rep->error = change_result(service, id, late, &rep->handle, rep->u.why);
+		if (rep->error != -EINPROGRESS)
+			break;
+		wait_until(service, late || ns < deadline_ns ? ns : deadline_ns);
+	}
+	(void)pthread_mutex_unlock(&service->lock);
+	return rep->error;
+}
+
+void service_settle(struct service *service)
+{
+	(void)pthread_mutex_lock(&service->lock);
+	while (changes_run(service))
+		wait_until(service, PGMAP_NO_DEADLINE);
+	(void)pthread_mutex_unlock(&service->lock);
+}
