@@ -11,8 +11,9 @@ import cli
 HUGE = '/sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages'
 
 
-def refused(pool, device, *words):
-    _, errors = cli.run('serve', '--device', device, '--socket', pool.path('other'), code=1)
+def refused(pool, device, *words, others=(), layout='linear'):
+    more = [word for other in others for word in ('--device', other)]
+    _, errors = cli.run('serve', '--device', device, *more, '--layout', layout, '--socket', pool.path('other'), code=1)
     for word in words:
         assert word in errors, f'{device}: no {word!r} in {errors!r}'
     assert not os.path.exists(pool.path('other')), 'a socket is left'
@@ -28,6 +29,54 @@ def test_size_is_no_multiple_of_the_page(pool):
     refused(pool, 'memfd:size=4097,page=4K', '4097')
     refused(pool, 'memfd:size=3M,page=2M', 'size')
     refused(pool, 'memfd:size=0', 'size')
+
+
+def test_what_is_no_device_of_its_kind(pool):
+    refused(pool, 'devdax:/dev/null', '/dev/null', 'no DAX node')
+    refused(pool, 'devdax:/etc/passwd', 'is no device')
+    refused(pool, 'devdax:' + pool.path('none'), 'No such file')
+    refused(pool, 'devdax:/dev/null,align=3X', 'align=3X is no size')
+    refused(pool, 'pmem:/dev/null', 'is a character device')
+    refused(pool, 'pmem:/dev/null,uuid=1', 'uuid=1 is no uuid')
+    refused(pool, 'pci:none', 'is not DOMAIN:BUS:DEV.FN/BAR')
+    refused(pool, 'pci:ffff:00:00.0/0', 'no such PCI device')
+    refused(pool, 'file:/dev/null', 'is a device node, not a regular file')
+    refused(pool, 'limited:memfd:size=1M', 'is LIMITED')
+
+
+def sized_file(pool, name, size, mode=0o600):
+    with open(pool.path(name), 'wb') as file:
+        file.truncate(size)
+    os.chmod(pool.path(name), mode)
+    return 'file:' + pool.path(name)
+
+
+def test_a_device_twice_in_one_pool(pool):
+    device = sized_file(pool, 'twice', 1 << 20)
+    os.link(pool.path('twice'), pool.path('hard'))
+    os.symlink('twice', pool.path('soft'))
+    for name in ('twice', 'hard', 'soft', '../' + os.path.basename(pool.path('')[:-1]) + '/twice'):
+        again = 'file:' + pool.path(name)
+        refused(pool, device, f'{again}: this pool has it already, as {device}', others=['memfd:size=1M', again])
+    assert os.stat(pool.path('twice')).st_size == 1 << 20
+
+
+def test_devices_that_cannot_take_turns(pool):
+    big, small = 'memfd:size=2M,page=4K', 'memfd:size=1M,page=4K'
+    refused(pool, big, 'one size', '2097152', '1048576', others=[small], layout='stripe:64K')
+    refused(pool, big, 'whole chunks of 12288', others=[big], layout='stripe:12K')
+    for layout in ('stripe:0', 'stripe:', 'stripe:3K', 'stripe:much', 'mirror'):
+        refused(pool, big, 'stripe:SIZE', others=[big], layout=layout)
+
+
+def test_one_bad_device_of_several(pool):
+    device = sized_file(pool, 'good', 1 << 20)
+    with open(pool.path('good'), 'r+b') as file:
+        file.write(b'there')
+    refused(pool, device, 'good', 'holds data', others=['memfd:size=1M'])
+    refused(pool, 'memfd:size=1M', 'memfd:size=5000', '5000', others=['memfd:size=5000', device])
+    with open(pool.path('good'), 'rb') as file:
+        assert file.read(5) == b'there'
 
 
 def test_no_huge_pages_reserved(pool):

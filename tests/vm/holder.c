@@ -12,10 +12,13 @@
  *   notify N    the server is told that page N cannot be read: how many it finds to be lost, or the error's name
  *   more        makes PATH.more, as big, and maps it: "ok", or the error's name
  *   remap       pgmap_remap() of all of it: "ok", or the error's name
+ *   direct FILE moves a page that nobody has touched from the mapping to FILE and back, by O_DIRECT: "same" if it is what fill wrote,
+ *               "other", or the error's name
  *   unmap       "ok", or the error's name
  * At the end of its input it ends at once, and gives nothing back by itself.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -125,6 +128,34 @@ static void more(const char *path)
 		(void)pgmap_unmap(other);
 }
 
+/* The kernel's own pins, on pages that this process has no page-table entry of: in a mapping made for that. */
+static int direct_io(int fd, char *from, char *into)
+{
+	if (pwrite(fd, from, PAGE, 0) != PAGE || pread(fd, into, PAGE, 0) != PAGE)
+		return -errno;
+	return 0;
+}
+
+static void direct(const char *path, const char *file)
+{
+	struct pgmap_mapping *fresh;
+	int fd = open(file, O_RDWR | O_CREAT | O_TRUNC | O_DIRECT | O_CLOEXEC, 0600);
+	int err = fd < 0 ? -errno : 0;
+	if (!err)
+		err = pgmap_open_map(client, path, 0, 0, PGMAP_MAP_READ | PGMAP_MAP_WRITE, &fresh);
+	if (!err) {
+		char *page = pgmap_mapping_address(fresh), *last = page + bytes - PAGE;
+		err = direct_io(fd, page, last);
+		if (!err)
+			say(memcmp(last, page, PAGE) == 0 && *at == UINT64_C(0x5ca1ab1e) ? "same" : "other");
+		(void)pgmap_unmap(fresh);
+	}
+	if (err)
+		say_error(err);
+	if (fd >= 0)
+		(void)close(fd);
+}
+
 static void leave_child(void)
 {
 	pid_t pid = fork();
@@ -138,6 +169,7 @@ static void leave_child(void)
 static void obey(const char *word, const char *path)
 {
 	unsigned long page;
+	char file[64];
 	if (sigsetjmp(back, 1))
 		say_sigbus();
 	else if (strcmp(word, "fill") == 0)
@@ -160,6 +192,8 @@ static void obey(const char *word, const char *path)
 		say_count(pgmap_notify_failure(mapping, page * PAGE, PAGE));
 	else if (strcmp(word, "remap") == 0)
 		say_error(pgmap_remap(mapping, 0));
+	else if (sscanf(word, "direct %63s", file) == 1)
+		direct(path, file);
 	else if (strcmp(word, "unmap") == 0)
 		say_error(pgmap_unmap(mapping));
 	else

@@ -3,6 +3,7 @@
 """selftest - the harness's negative control without a machine: a guest that fails, hangs, says nothing, ends early, or says what
 nobody asked for is never a pass. Each guest is a line of shell in qemu's place. (machines/control.sh has a real panic.)"""
 import os
+import re
 import sys
 import unittest
 
@@ -110,6 +111,15 @@ class Control(unittest.TestCase):
     def test_no_image_is_a_failure_there_too(self):
         one = machine.Machine(os.path.join(machine.HERE, 'machines', 'control.sh'))
         self.assertFalse(run.control(one, {'image': (False, 0.0, ['none'])})['image'][0])
+
+
+class Documents(unittest.TestCase):
+    def test_each_case_that_the_list_of_upstreams_tests_names_is_there(self):
+        with open(f'{run.ROOT}/docs/upstream-tests.md', encoding='utf-8') as file:
+            named = re.findall(r'`([a-z]+)/(\w+)`', file.read())
+        self.assertTrue(named)
+        for name, case in named:
+            self.assertIn(case, machine.Machine(f'{run.HERE}/machines/{name}.sh').cases, f'{name}/{case}')
 
 
 class Archives(unittest.TestCase):

@@ -52,6 +52,21 @@ case_demo_4k() {
 	demo devdax:/dev/dax1.0
 }
 
+# The kernel finds and pins pages of a node that this program has not touched yet: those of a file are moved from there, and back.
+case_direct_io() {
+	mkfs.ext4 -q /dev/pmem2
+	mount -t ext4 /dev/pmem2 /mnt
+	for node in dax0.0 dax1.0; do
+		serve devdax:/dev/$node
+		holder /f 8
+		expect fill filled
+		expect 'direct /mnt/file' same
+		expect unmap ok
+		stop
+	done
+	umount /mnt
+}
+
 case_no_page_table_of_small_pages() {
 	serve devdax:/dev/dax0.0
 	holder /f 16

@@ -49,6 +49,35 @@ case_no_page_table_of_small_pages() {
 	kill -KILL "$holder"
 }
 
+# From pages of the device to a file on it, past the page cache, and back.
+case_direct_io() {
+	rm -f /mnt/pool
+	serve file:/mnt/pool,size=64M,create
+	holder /f 8
+	expect fill filled
+	expect 'direct /mnt/file' same
+	expect unmap ok
+	stop
+}
+
+# The same file where the file system was told not to: the page cache lies between, and the server says so.
+case_without_dax() {
+	umount /mnt
+	mount -t ext4 -o dax=never /dev/pmem0 /mnt
+	rm -f /mnt/pool
+	serve file:/mnt/pool,size=16M,create
+	pgmap info >info
+	says info 'mapped .* through the page cache'
+	says info 'persistence .* by the page'
+	stop
+	umount /mnt
+	mount -t ext4 -o dax=always /dev/pmem0 /mnt
+	serve file:/mnt/pool
+	pgmap info >info
+	says info 'mapped .* direct, with MAP_SYNC'
+	stop
+}
+
 case_the_block_device_is_refused() {
 	refused file:/dev/pmem0 'is a device node, not a regular file'
 	refused devdax:/dev/pmem0 'is a block device'
