@@ -60,8 +60,9 @@ void lost_mark(struct service *service, bool force)
 {
 	struct session *session;
 	struct session_map *map;
-	if (!atomic_exchange_explicit(&service->lost.news, false, memory_order_acquire) && !force)
+	if (!force && !atomic_load_explicit(&service->lost.news, memory_order_relaxed))
 		return;
+	(void)atomic_exchange_explicit(&service->lost.news, false, memory_order_acquire);
 	TAILQ_FOREACH (session, &service->sessions, link)
 		TAILQ_FOREACH (map, &session->map_list, link)
 			mark_map(map);

@@ -180,6 +180,36 @@ def test_who_names_the_holder_and_stop_waits_for_it(pool):
     assert not os.path.exists(pool.socket)
 
 
+def test_what_is_lost_and_its_repair(pool):
+    pool.write('f', cli.MIB)
+    pool.run('put', pool.path('f'), '/f')
+    assert pool.run('lost')[0] == pool.run('lost', '/f')[0] == b'nothing is lost\n'
+    assert cli.json_of(pool, 'lost', '-j') == [] and pool.info()['lost'] == 0
+    assert pool.run('repair', '/f')[0] == b'0 pages of 4 KiB are good again, and zero\n'
+    assert 'no such file' in pool.run('lost', '/none', code=1)[1] and 'no such file' in pool.run('repair', '/none', code=1)[1]
+    assert 'multiples of 4K' in pool.run('repair', '--offset', '5', '/f', code=1)[1]
+    assert 'no size' in pool.run('repair', '--length', 'x', '/f', code=2)[1]
+    assert pool.run('cat', '/f')[0] == open(pool.path('f'), 'rb').read()
+
+
+def test_a_device_that_is_cut_under_the_server_is_not_its_end(pool):
+    device = f'/dev/shm/pgmap-cut-{os.getpid()}'
+    pool.end_server()
+    try:
+        pool.start(f'file:{device},size=16M,create')
+        pool.write('f', 4 * cli.MIB)
+        pool.run('put', pool.path('f'), '/f')
+        os.truncate(device, 0)
+        assert 'cannot be read' in pool.run('get', '/f', pool.path('g'), code=1)[1]
+        assert not os.path.exists(pool.path('g'))
+        pool.run('truncate', '/f', '1000001')  # what is left in its last page is wiped, where there is none
+        pool.run('rm', '/f')
+        pool.run('put', pool.path('f'), '/f')
+        assert pool.run('cat', '/f')[0] == open(pool.path('f'), 'rb').read()
+    finally:
+        os.unlink(device)
+
+
 def test_reader_that_goes_away_is_no_error(pool):
     pool.run('put', '-', '/f', data=b'x' * (8 * cli.MIB))
     cat = holder(pool, '/f')

@@ -74,6 +74,24 @@ static void memory_is_there_after_populate_and_back_after_discard(void **state)
 }
 
 /* Where the system has huge pages reserved; the same ops by whole granules. */
+static void c6_5_pages_that_are_bad_are_exchanged_for_others(void **state)
+{
+	(void)state;
+	struct dev *dev = open_dev("memfd:size=1M,page=4K");
+	assert_int_equal(dev->ops->populate(dev, 0, 65536), 0);
+	char *p = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_SHARED, dev->fd, 0);
+	assert_ptr_not_equal(p, MAP_FAILED);
+	memset(p, 'x', 65536);
+	assert_int_equal(dev->ops->clear_poison(dev, 8192, 4096), 0);
+	assert_true(allocated_bytes(dev->fd) == 65536); /* it has memory, and nobody has written to it */
+	for (int i = 0; i < 65536; i++)
+		assert_int_equal(p[i], i / 4096 == 2 ? 0 : 'x');
+	assert_int_equal(dev->ops->clear_poison(dev, 8192, 1), -EOPNOTSUPP); /* a part of a page cannot be */
+	assert_int_equal(dev->ops->clear_poison(dev, 1, 4096), -EOPNOTSUPP);
+	assert_int_equal(munmap(p, MIB), 0);
+	dev_close(dev);
+}
+
 static void huge_pages_come_and_go_whole(void **state)
 {
 	(void)state;
@@ -164,6 +182,7 @@ int main(void)
 		cmocka_unit_test(auto_says_what_it_chose),
 		cmocka_unit_test(too_few_huge_pages_are_refused_with_numbers),
 		cmocka_unit_test(memory_is_there_after_populate_and_back_after_discard),
+		cmocka_unit_test(c6_5_pages_that_are_bad_are_exchanged_for_others),
 		cmocka_unit_test(huge_pages_come_and_go_whole),
 		cmocka_unit_test(an_inherited_one_is_emptied_and_sealed),
 		cmocka_unit_test(what_is_no_fit_memfd_is_refused_and_left_alone),
