@@ -155,12 +155,16 @@ static void say_device(struct line *line)
 	uint64_t offset_bytes = 0;
 	const char *spec = "of the pool";
 	(void)pthread_mutex_lock(&fs->lock);
-	struct spot spot = places_spot(&fs->space.places, places_off(&fs->space.places, line->run.page));
+	struct spot spot = {0};
+	if (places_has(&fs->space.places, line->run.page)) /* its device may have left meanwhile */
+		spot = places_spot(&fs->space.places, places_off(&fs->space.places, line->run.page));
 	(void)pthread_mutex_unlock(&fs->lock);
-	(void)pgmap_pgoff_to_device(spot.pgmap, spot.pgoff, &offset_bytes);
-	for (unsigned i = 0; i < PROTO_DEVICES_MAX; i++)
-		if (devices->memory[i] && dax_pgmap(devices->memory[i]) == spot.pgmap)
-			spec = devices->dev[i]->spec;
+	for (unsigned i = 0; i < PROTO_DEVICES_MAX && spot.pgmap; i++) {
+		if (!devices->memory[i] || dax_pgmap(devices->memory[i]) != spot.pgmap)
+			continue;
+		spec = devices->dev[i]->spec;
+		(void)pgmap_pgoff_to_device(spot.pgmap, spot.pgoff, &offset_bytes);
+	}
 	say(line, "device %s: ", spec);
 	say_size(line, line->run.npages << PGMAP_PAGE_SHIFT);
 	say(line, " from byte %llu on have lost their data", (unsigned long long)offset_bytes);
