@@ -7,7 +7,7 @@
  * stack's own pages.
  *
  * Thread safety: every call from any thread. dax_destroy() may not race other calls on the same device, or on those that a
- * stack stands on.
+ * stack stands on. A call must be let return: who jumps out of one (longjmp() from a signal handler) leaves the device in use for ever.
  */
 #ifndef PGMAP_DAX_H
 #define PGMAP_DAX_H

@@ -343,7 +343,7 @@ struct fsdax_owned {
  *                What waits for memory in another thread gets it elsewhere, or is counted here: there is no third case.
  *   -EOPNOTSUPP  the pool lies on no linear stack, or the device is not all that the stack's part lies on
  *   -ENOMEM
- * *owned (or null) is set by each of these answers, and by 0 (then to nothing).
+ * *owned (or null) is set by each of these answers, and by 0 (then to nothing), but not where fs is null.
  * fsdax_leave_held - pages of a device that is leaving that are not the pool's again: held, releasing or quarantined, or of
  * a block that is partly so, or just being given back to the system. -EINVAL null argument, it is not leaving.
  * fsdax_leave_for_each_held - pgmap_for_each_held() of its pgmap, which is there as long as this runs: fn under the pool's lock and

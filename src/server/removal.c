@@ -99,7 +99,7 @@ void removal_check(struct loop *loop)
 	for (unsigned i = 0; i < PROTO_DEVICES_MAX; i++) {
 		bool gone = i < devices->n && devices->dev[i] && devices->gone[i];
 		if (gone && !(loop->said_gone & 1U << i))
-			say_gone(loop, devices->dev[i]->spec, devices_count(devices) == 1);
+			say_gone(loop, devices->dev[i]->spec, devices_all_gone(devices));
 		/* Its number may be another's later. */
 		loop->said_gone = gone ? loop->said_gone | 1U << i : loop->said_gone & ~(1U << i);
 	}
