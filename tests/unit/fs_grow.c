@@ -146,6 +146,32 @@ static void what_cannot_come_is_refused_and_changes_nothing(void **state)
 	pool_open_first(&pool, sizes, 1, NULL);
 }
 
+/* What failed has left nothing behind that the end of a holder would come across. */
+static void c4_1_no_holder_has_a_part_of_what_did_not_come(void **state)
+{
+	(void)state;
+	struct fsdax_holder *holders[3];
+	int err = -ENOMEM;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(fsdax_holder_create(pool.fs, "h", &holders[i]), 0);
+	for (unsigned long nth = 1; err; nth++) {
+		struct pool_part part;
+		pool_part_open(&part, 8 * PAGE, 0, 0);
+		failing_begin(nth, true);
+		err = fsdax_add_device(pool.fs, part.dax, NULL);
+		assert_true(err == (failing_end() ? -ENOMEM : 0));
+		if (!err)
+			assert_int_equal(fsdax_leave_begin(pool.fs, 1, NULL), 0);
+		if (!err)
+			assert_int_equal(fsdax_leave_end(pool.fs, 1, NULL), 0);
+		assert_int_equal(dax_destroy(part.dax), 0);
+		assert_int_equal(munmap(part.mem, part.bytes), 0);
+		dev_close(part.dev);
+	}
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(fsdax_holder_end(holders[i]), 0);
+}
+
 /* A bigger granule is the device's own; a smaller one becomes the pool's. */
 static void each_device_keeps_a_granule_that_is_bigger(void **state)
 {
@@ -299,6 +325,7 @@ int main(void)
 		TEST(c6_10_the_pool_is_bigger_by_the_device),
 		TEST(c4_1_every_holder_is_one_there_too),
 		TEST(what_cannot_come_is_refused_and_changes_nothing),
+		TEST(c4_1_no_holder_has_a_part_of_what_did_not_come),
 		TEST(each_device_keeps_a_granule_that_is_bigger),
 		TEST(only_a_linear_stack_gets_devices),
 		TEST(c6_5_what_is_bad_there_is_not_handed_out),
