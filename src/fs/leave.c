@@ -6,7 +6,6 @@
  * All under the namespace lock, under which files get and lose pages; the end under that of the holders, too.
  */
 #include <errno.h>
-#include <string.h>
 
 #include "dax/linear.h"
 #include "dax/where.h"
@@ -114,14 +113,14 @@ static int begin(struct fsdax *fs, unsigned index, struct fsdax_owned *owned)
 
 PGMAP_PUBLIC int fsdax_leave_begin(struct fsdax *fs, unsigned index, struct fsdax_owned *owned)
 {
-	struct fsdax_owned none;
+	struct fsdax_owned found = {0};
 	if (!fs)
 		return -EINVAL;
-	owned = owned ? owned : &none;
-	memset(owned, 0, sizeof(*owned));
 	(void)pthread_mutex_lock(&fs->lock);
-	int err = begin(fs, index, owned);
+	int err = begin(fs, index, &found);
 	(void)pthread_mutex_unlock(&fs->lock);
+	if (owned)
+		*owned = found;
 	return err;
 }
 

@@ -146,17 +146,17 @@ static void what_cannot_come_is_refused_and_changes_nothing(void **state)
 	pool_open_first(&pool, sizes, 1, NULL);
 }
 
-/* What failed has left nothing behind that the end of a holder would come across. */
+/* What failed has left nothing behind that a holder would come across at its end, when the device has gone. */
 static void c4_1_no_holder_has_a_part_of_what_did_not_come(void **state)
 {
 	(void)state;
-	struct fsdax_holder *holders[3];
 	int err = -ENOMEM;
-	for (int i = 0; i < 3; i++)
-		assert_int_equal(fsdax_holder_create(pool.fs, "h", &holders[i]), 0);
 	for (unsigned long nth = 1; err; nth++) {
+		struct fsdax_holder *holders[3];
 		struct pool_part part;
 		pool_part_open(&part, 8 * PAGE, 0, 0);
+		for (int i = 0; i < 3; i++)
+			assert_int_equal(fsdax_holder_create(pool.fs, "h", &holders[i]), 0);
 		failing_begin(nth, true);
 		err = fsdax_add_device(pool.fs, part.dax, NULL);
 		assert_true(err == (failing_end() ? -ENOMEM : 0));
@@ -167,9 +167,9 @@ static void c4_1_no_holder_has_a_part_of_what_did_not_come(void **state)
 		assert_int_equal(dax_destroy(part.dax), 0);
 		assert_int_equal(munmap(part.mem, part.bytes), 0);
 		dev_close(part.dev);
+		for (int i = 0; i < 3; i++)
+			assert_int_equal(fsdax_holder_end(holders[i]), 0);
 	}
-	for (int i = 0; i < 3; i++)
-		assert_int_equal(fsdax_holder_end(holders[i]), 0);
 }
 
 /* A bigger granule is the device's own; a smaller one becomes the pool's. */

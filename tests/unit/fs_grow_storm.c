@@ -35,6 +35,7 @@ struct slot {
 	struct fsdax_holder *holder;
 	struct folio *pinned;
 	char name[16], byte;
+	bool unlinked; /* before its end */
 };
 
 /* In a worker: cmocka's assertions are for the thread that runs the test. */
@@ -75,19 +76,19 @@ static void pin_one(struct slot *slot, uint64_t *seed)
 	fsdax_map_span(slot->map, rnd(seed, fsdax_map_nspans(slot->map)), &span);
 	struct pgmap_holder *part = fsdax_holder_of(slot->holder, folio_pgmap(span.folio));
 	WATCH(part);
-	WATCH((folio_pin(span.folio, part, FOLIO_PIN_LOCAL)) == 0);
+	WATCH(folio_pin(span.folio, part, FOLIO_PIN_LOCAL) == 0);
 	slot->pinned = span.folio;
 }
 
 static void make(struct slot *slot, uint64_t *seed)
 {
 	uint64_t pages = 1 + rnd(seed, MAX_PAGES);
-	WATCH((fsdax_open(pool.fs, slot->name, FSDAX_CREATE | FSDAX_EXCL, &slot->file)) == 0);
+	WATCH(fsdax_open(pool.fs, slot->name, FSDAX_CREATE | FSDAX_EXCL, &slot->file) == 0);
 	int err = fsdax_truncate(slot->file, pages * PAGE);
 	if (!err && rnd(seed, 3) == 0) /* then the map gets other pages for the hole */
-		WATCH((fsdax_punch(slot->file, 0, pages / 2 * PAGE + PAGE, FSDAX_DEFER, 0)) == 0);
+		WATCH(fsdax_punch(slot->file, 0, pages / 2 * PAGE + PAGE, FSDAX_DEFER, 0) == 0);
 	if (!err) {
-		WATCH((fsdax_holder_create(pool.fs, slot->name, &slot->holder)) == 0);
+		WATCH(fsdax_holder_create(pool.fs, slot->name, &slot->holder) == 0);
 		err = fsdax_map_for(slot->file, 0, pages * PAGE, slot->holder, NULL, &slot->map);
 	}
 	WATCH(err == 0 || err == -ENOSPC || err == -EFBIG);
@@ -97,20 +98,24 @@ static void make(struct slot *slot, uint64_t *seed)
 		if (rnd(seed, 4) == 0)
 			pin_one(slot, seed);
 	} else if (slot->holder) {
-		WATCH((fsdax_holder_end(slot->holder)) == 0);
+		WATCH(fsdax_holder_end(slot->holder) == 0);
 		slot->holder = NULL;
 	}
 }
 
-/* The file loses its pages; the mapping keeps them. */
+/* The file loses its pages, and the mapping keeps them; or it loses its name. */
 static void lose(struct slot *slot, uint64_t *seed)
 {
 	struct fsdax_stat st;
 	(void)fsdax_stat_file(slot->file, &st);
-	if (rnd(seed, 2))
-		WATCH((fsdax_truncate(slot->file, 0)) == 0);
-	else if (st.size_bytes)
-		WATCH((fsdax_punch(slot->file, 0, st.size_bytes, FSDAX_DEFER, 0)) == 0);
+	if (!slot->unlinked && rnd(seed, 3) == 0) {
+		WATCH(fsdax_unlink(pool.fs, slot->name) == 0);
+		slot->unlinked = true;
+	} else if (rnd(seed, 2)) {
+		WATCH(fsdax_truncate(slot->file, 0) == 0);
+	} else if (st.size_bytes) {
+		WATCH(fsdax_punch(slot->file, 0, st.size_bytes, FSDAX_DEFER, 0) == 0);
+	}
 }
 
 static void end(struct slot *slot, uint64_t *seed)
@@ -123,12 +128,13 @@ static void end(struct slot *slot, uint64_t *seed)
 				    FOLIO_PIN_LOCAL);
 		if (!ended)
 			fsdax_unmap(slot->map);
-		WATCH((fsdax_holder_end(slot->holder)) == 0);
+		WATCH(fsdax_holder_end(slot->holder) == 0);
 		if (ended)
 			fsdax_unmap_ended(slot->map);
 	}
-	WATCH((fsdax_unlink(pool.fs, slot->name)) == 0);
+	WATCH(slot->unlinked || fsdax_unlink(pool.fs, slot->name) == 0);
 	fsdax_close(slot->file);
+	slot->unlinked = false;
 	slot->file = NULL;
 	slot->map = NULL;
 	slot->holder = NULL;
