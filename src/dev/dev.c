@@ -123,6 +123,19 @@ int dev_parse_args(const char *args, const struct dev_key *keys, void *request, 
 	return 0;
 }
 
+int dev_parse_path(const char *args, char path[PATH_MAX], const struct dev_key *keys, void *request,
+		   char why[DEV_WHY_MAX])
+{
+	size_t len = strcspn(args, ",");
+	if (!len)
+		return dev_refuse(why, -EINVAL, "no path given");
+	if (len >= PATH_MAX)
+		return dev_refuse(why, -ENAMETOOLONG, "the path is too long");
+	memcpy(path, args, len);
+	path[len] = 0;
+	return dev_parse_args(args + len + (args[len] == ','), keys, request, why);
+}
+
 static int unknown_kind(const char *spec, size_t len, char why[DEV_WHY_MAX])
 {
 	char known[128] = "";

@@ -76,18 +76,6 @@ static const struct dev_key keys[] = {
 	{NULL, false, NULL},
 };
 
-static int parse(const char *args, struct request *req, char why[DEV_WHY_MAX])
-{
-	size_t len = strcspn(args, ",");
-	if (!len)
-		return dev_refuse(why, -EINVAL, "no path given");
-	if (len >= sizeof(req->path))
-		return dev_refuse(why, -ENAMETOOLONG, "the path is too long");
-	memcpy(req->path, args, len);
-	req->path[len] = 0;
-	return dev_parse_args(args + len + (args[len] == ','), keys, req, why);
-}
-
 static const char *type_name(mode_t mode)
 {
 	switch (mode & S_IFMT) {
@@ -374,7 +362,7 @@ static int file_init(struct file_dev *file, int fd, struct request *req, char wh
 static int file_open(const char *args, struct dev **out, char why[DEV_WHY_MAX])
 {
 	struct request req = {.memory = MEMORY_REQUEST_INIT};
-	int err = parse(args, &req, why);
+	int err = dev_parse_path(args, req.path, keys, &req, why);
 	if (err)
 		return err;
 	struct file_dev *file = calloc(1, sizeof(*file));

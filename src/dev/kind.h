@@ -6,6 +6,7 @@
 #ifndef PGMAP_DEV_KIND_H
 #define PGMAP_DEV_KIND_H
 
+#include <limits.h>
 #include <stdbool.h>
 
 #include "dev/dev.h"
@@ -24,6 +25,10 @@ enum { DEV_ARG_MAX = 96 }; /* a value, with its 0 */
 /* dev_parse_args - each argument of args, in order, given to its key's set; keys ends with a null name. -EINVAL, or what
  * set answers, with why. */
 int dev_parse_args(const char *args, const struct dev_key *keys, void *request, char why[DEV_WHY_MAX]);
+
+/* dev_parse_path - the same of PATH[,ARGUMENT]...: the path, which has no comma, goes to `path`. -EINVAL, -ENAMETOOLONG too. */
+int dev_parse_path(const char *args, char path[PATH_MAX], const struct dev_key *keys, void *request,
+		   char why[DEV_WHY_MAX]);
 
 /* dev_refuse - write why, answer err: return dev_refuse(why, -EINVAL, "no size"). why may be null. */
 int dev_refuse(char why[DEV_WHY_MAX], int err, const char *format, ...) __attribute__((format(printf, 3, 4)));

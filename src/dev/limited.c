@@ -101,7 +101,6 @@ const struct dev_kind dev_limited = {
 	.kind_bytes = sizeof(struct dev_kind),
 	.name = "limited",
 	.usage = "limited:SPEC   the device SPEC as it is, read in place: for programs that embed the library, as no "
-		 "pool can "
-		 "lie on it",
+		 "pool can lie on it",
 	.open = limited_open,
 };

@@ -54,15 +54,8 @@ int resident_set_uuid(void *request, const char *value, char why[DEV_WHY_MAX])
 
 int resident_parse(const char *args, const struct dev_key *keys, struct resident_request *req, char why[DEV_WHY_MAX])
 {
-	size_t len = strcspn(args, ",");
 	*req = (struct resident_request){.node = NODE_ANY};
-	if (!len)
-		return dev_refuse(why, -EINVAL, "no path given");
-	if (len >= sizeof(req->path))
-		return dev_refuse(why, -ENAMETOOLONG, "the path is too long");
-	memcpy(req->path, args, len);
-	req->path[len] = 0;
-	return dev_parse_args(args + len + (args[len] == ','), keys, req, why);
+	return dev_parse_path(args, req->path, keys, req, why);
 }
 
 int resident_discard(void *ctx, uint64_t offset_bytes, uint64_t len_bytes)

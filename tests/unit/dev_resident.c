@@ -57,8 +57,7 @@ static void what_is_expected_can_be_said(void **state)
 					    "align=4X",
 					    "uuid=" UUID "0",
 					    "uuid=c083707c",
-					    "uuid="
-					    "g083707c-0081-49af-bfba-ff284e7e3f9e"};
+					    "uuid=g083707c-0081-49af-bfba-ff284e7e3f9e"};
 	struct resident_request req;
 	char why[DEV_WHY_MAX] = "", args[96];
 	assert_int_equal(resident_parse("/dev/x", keys, &req, why), 0);

@@ -3,7 +3,7 @@
 #
 # hmem - DAX nodes of memory that the firmware sets apart (as it does with CXL): a dynamic region of 1 GiB, in which nodes are made
 # of whatever is free, so that one of 64 MiB can lie in one, two or three pieces.
-# qemu: -m 4G
+# qemu: -m 4G -object memory-backend-ram,id=all,size=4G -numa node,memdev=all
 # kernel: memmap=1G%4G-1+0xefffffff
 # programs: tools/pgmap tools/pgmapd tests/system/system_client_suite tests/vm/vm_holder
 
@@ -162,6 +162,18 @@ case_an_uneven_stripe_is_refused() {
 	refused devdax:/tmp/one 'one size' --device "devdax:/dev/$small" --layout stripe:2M
 	refused devdax:/tmp/one 'chunk' --device devdax:/tmp/two --layout stripe:4K
 	refused devdax:/tmp/one 'stripe:SIZE' --device devdax:/tmp/two --layout stripe:3K
+}
+
+# What has become the system's memory is no pool's, until it is given back.
+case_the_systems_own_memory() {
+	big=$(create 256)
+	echo offline >/sys/devices/system/memory/auto_online_blocks
+	daxctl reconfigure-device -N -m system-ram "$big"
+	refused "devdax:/dev/$big" "is in use by the driver kmem, as the system's own memory"
+	daxctl reconfigure-device -m devdax "$big"
+	serve "devdax:/dev/$big,node=0"
+	stop
+	destroy "$big"
 }
 
 # A node that was made smaller while no pool was on it has that size; one of no size at all is refused.
