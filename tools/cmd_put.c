@@ -70,13 +70,19 @@ static int put_grow(struct pgmap_file *file, uint64_t size, uint64_t granule, ui
 	}
 }
 
+/* It may begin in what lies before it, in a granule that is bigger than the pool's. */
 static int64_t put_piece(struct put *put, struct pgmap_file *file, int fd, uint64_t from, uint64_t to, char first)
 {
 	struct pgmap_mapping *mapping = NULL;
-	int err = pgmap_map(file, from, to - from, PGMAP_MAP_READ | PGMAP_MAP_WRITE, &mapping);
+	struct pgmap_stat st;
+	int err = pgmap_fstat(file, &st);
 	if (err)
 		return err;
-	char *addr = pgmap_mapping_address(mapping);
+	uint64_t before = from % (UINT64_C(4096) << st.granule_order);
+	err = pgmap_map(file, from - before, to - from + before, PGMAP_MAP_READ | PGMAP_MAP_WRITE, &mapping);
+	if (err)
+		return err;
+	char *addr = (char *)pgmap_mapping_address(mapping) + before;
 	addr[0] = first;
 	int64_t got = transfer_stream_in(fd, addr + 1, to - from - 1, &put->progress);
 	err = pgmap_unmap(mapping);

@@ -105,6 +105,28 @@ static void where_small_pages_have_gone_a_file_ends_in_a_huge_one(void **state)
 	assert_int_equal(pgmap_rmdir(client, "/small"), 0);
 }
 
+/* Of a stream's file each piece is mapped that has come, wherever that begins: here in the middle of a huge page. */
+static void a_stream_ends_in_a_huge_page(void **state)
+{
+	(void)state;
+	char command[1024];
+	assert_int_equal(pgmap_mkdir(client, "/small"), 0);
+	assert_int_equal(pgmap_set_order(client, "/small", 8), 0);
+	assert_int_equal(pgmap_unmap(sys_map(client, "/small/all", HALF)), 0);
+	assert_int_equal(pgmap_unmap(sys_map(client, "/big", 6 * MIB)), 0);
+	(void)snprintf(command, sizeof(command),
+		       "export PGMAP_SOCKET=%s; head -c %u /dev/urandom >%s/bytes && \"$PGMAP\" put - /f <%s/bytes && "
+		       "\"$PGMAP\" cat /f | cmp - %s/bytes; n=$?; rm -f %s/bytes; exit $n",
+		       server.path, (unsigned)(26 * MIB - 5), server.dir, server.dir, server.dir, server.dir);
+	assert_non_null(sys_env("PGMAP"));
+	assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c,concurrency-mt-unsafe): a shell's words */
+	assert_int_equal(stat_of("/f").blocks, 26 * 256);
+	assert_int_equal(pgmap_unlink(client, "/f"), 0);
+	assert_int_equal(pgmap_unlink(client, "/big"), 0);
+	assert_int_equal(pgmap_unlink(client, "/small/all"), 0);
+	assert_int_equal(pgmap_rmdir(client, "/small"), 0);
+}
+
 /* So many small files come and go, and every big one still gets huge pages. */
 static void small_files_leave_huge_pages_to_big_ones(void **state)
 {
@@ -143,6 +165,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_file_lies_on_huge_pages_and_its_end_on_small_ones),
 		T(where_small_pages_have_gone_a_file_ends_in_a_huge_one),
+		T(a_stream_ends_in_a_huge_page),
 		T(small_files_leave_huge_pages_to_big_ones),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
