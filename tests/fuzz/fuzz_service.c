@@ -183,6 +183,16 @@ static void *copy_of(const void *bytes, size_t len)
 	return copy;
 }
 
+/* What a thread does of it is waited for; and then the client waits no longer. */
+static void end_change(struct fuzz_world *world, struct fuzz_client *client, uint64_t id)
+{
+	struct proto_rep rep = {0};
+	service_settle(world->service);
+	if (service_change_result(world->service, id, true, &rep) == -EINPROGRESS)
+		fuzz_found("a device comes or goes, and nobody is at it");
+	client->waits = false;
+}
+
 /* As it comes from a socket. */
 static void send_bytes(struct fuzz_world *world, struct fuzz_client *client, const void *bytes, size_t len)
 {
@@ -210,6 +220,8 @@ static void send_bytes(struct fuzz_world *world, struct fuzz_client *client, con
 	if (next == SERVICE_WAIT && len == sizeof(struct proto_req)) {
 		const struct proto_req *req = exact;
 		client->awaits = req->type == PROTO_AWAIT ? req->handle : 0;
+		if (req->type == PROTO_DEVICE_ADD || req->type == PROTO_DEVICE_REMOVE)
+			end_change(world, client, reply.rep.handle);
 	} else if (next != SERVICE_WAIT) {
 		check_reply(world, client, exact, len, &reply);
 		keep_descriptors(client, &reply);

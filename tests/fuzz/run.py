@@ -12,7 +12,7 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TYPES = ['', 'hello', 'open', 'close', 'fstat', 'truncate', 'map', 'open_map', 'unmap', 'stat', 'unlink', 'rename', 'mkdir', 'rmdir',
-         'readdir', 'info', 'who', 'fence', 'drain', 'drain_cancel', 'lease', 'punch', 'order', 'await', 'devices', 'lost', 'repair', 'verify']
+         'readdir', 'info', 'who', 'fence', 'drain', 'drain_cancel', 'lease', 'punch', 'order', 'await', 'devices', 'lost', 'repair', 'verify', 'device_add', 'device_remove', 'device_cancel']
 ACTS = {'request': 0, 'garbage': 131, 'lie': 132, 'write': 133, 'pin': 134, 'scribble': 135, 'leave': 136, 'die': 137,
         'close_fd': 128, 'poor': 129}
 NUMBERS = {'0': 0, '4K': 3, '64K': 7, '256K': 8, '1M': 11, 'max': 24}
@@ -45,6 +45,8 @@ def seeds():
         'takes': [made, act('open', who=1), act('punch', who=1, flags=1, timeout=255), act('await', who=2), act('open_map', who=3),
                   act('unlink', flags=2), act('unmap'), act('truncate', who=1, flags=1, length='0', timeout=0), act('await', who=1, handle=1),
                   act('unlink', who=4, flags=1, timeout=127), act('close', who=1), act('await', who=4, handle=4)],
+        'devices': [act('devices'), act('device_add', path=0), act('device_remove', timeout=255), made, act('device_remove', handle=0),
+                    act('device_cancel', handle=0), act('who', flags=1, handle=0), act('unmap')],
         'lies': [made, act('lie', lie=1), act('garbage', who=1, length='256K'), act('scribble', length='max', value=(255, 255, 255, 255)),
                  act('unmap'), act('poor', lie=1), act('garbage', who=2)],
     }

@@ -54,6 +54,35 @@ static void each_is_told_once(void **state)
 	assert_int_equal(pgmap_for_each_device(client, see, &answer), 7);
 }
 
+static void they_come_and_go(void **state)
+{
+	(void)state;
+	char why[PGMAP_WHY_MAX];
+	uint32_t number = 9;
+	struct pgmap_mapping *mapping;
+	int answer = 0;
+	assert_int_equal(pgmap_device_add(client, "memfd:size=4M,page=4K", &number, why), 0);
+	assert_int_equal(number, 1);
+	assert_int_equal(pgmap_for_each_device(client, see, &answer), 0);
+	assert_int_equal(times, 2);
+	assert_int_equal(
+		pgmap_open_map(client, "/f", PGMAP_O_CREATE, 6 << 20, PGMAP_MAP_READ | PGMAP_MAP_WRITE, &mapping), 0);
+	memset(pgmap_mapping_address(mapping), 'x', 6 << 20);
+	assert_int_equal(pgmap_device_remove(client, 1, NULL, -1, why), -ENOTEMPTY);
+	assert_non_null(strstr(why, "/f"));
+	assert_int_equal(pgmap_unlink(client, "/f"), 0);
+	assert_int_equal(pgmap_device_remove(client, 1, seen.spec, 0, why), -ETIMEDOUT);
+	assert_int_equal(pgmap_device_remove(client, 1, NULL, 1, NULL), -ETIMEDOUT);
+	assert_int_equal(pgmap_device_cancel(client, 1, NULL, why), 0);
+	assert_string_equal(why, "");
+	assert_int_equal(pgmap_device_cancel(client, 1, NULL, why), -EINVAL);
+	assert_true(why[0] != 0);
+	assert_int_equal(pgmap_unmap(mapping), 0);
+	assert_int_equal(pgmap_device_remove(client, 1, NULL, -1, NULL), 0);
+	assert_int_equal(pgmap_device_remove(client, 1, NULL, -1, NULL), -ENOENT);
+	assert_int_equal(pgmap_device_remove(client, 0, NULL, -1, why), -EBUSY);
+}
+
 static void null_is_refused(void **state)
 {
 	(void)state;
@@ -61,6 +90,10 @@ static void null_is_refused(void **state)
 	assert_int_equal(pgmap_for_each_device(NULL, see, &answer), -EINVAL);
 	assert_int_equal(pgmap_for_each_device(client, NULL, &answer), -EINVAL);
 	assert_int_equal(times, 0);
+	assert_int_equal(pgmap_device_add(NULL, "memfd:size=4M", NULL, NULL), -EINVAL);
+	assert_int_equal(pgmap_device_add(client, NULL, NULL, NULL), -EINVAL);
+	assert_int_equal(pgmap_device_remove(NULL, 0, NULL, 0, NULL), -EINVAL);
+	assert_int_equal(pgmap_device_cancel(NULL, 0, NULL, NULL), -EINVAL);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -69,6 +102,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(each_is_told_once),
+		T(they_come_and_go),
 		T(null_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
