@@ -166,24 +166,34 @@ static void *work(void *arg)
 }
 
 /* The devices, by their numbers in the pool. */
-static struct pool_part devices[DEVICES];
+static struct pool_part *devices[DEVICES];
+
+/* It stays where it is: its device knows what is in it. */
+static struct pool_part *open_part(uint64_t pages, uint64_t start_pages)
+{
+	struct pool_part *part = calloc(1, sizeof(*part));
+	assert_non_null(part);
+	pool_part_open(part, pages * PAGE, start_pages, 0);
+	return part;
+}
 
 static void come(uint64_t *seed)
 {
-	struct pool_part part;
+	struct pool_part *part = open_part(100 + rnd(seed, 500), rnd(seed, 9));
 	unsigned index = DEVICES;
-	pool_part_open(&part, (100 + rnd(seed, 500)) * PAGE, rnd(seed, 9), 0);
-	assert_int_equal(fsdax_add_device(pool.fs, part.dax, &index), 0);
-	assert_true(index < DEVICES && !devices[index].dax);
+	assert_int_equal(fsdax_add_device(pool.fs, part->dax, &index), 0);
+	assert_true(index < DEVICES && !devices[index]);
 	devices[index] = part;
 }
 
-static void close_part(struct pool_part *part)
+static void close_part(unsigned index)
 {
+	struct pool_part *part = devices[index];
 	assert_int_equal(dax_destroy(part->dax), 0);
 	assert_int_equal(munmap(part->mem, part->bytes), 0);
 	dev_close(part->dev);
-	*part = (struct pool_part){0};
+	free(part);
+	devices[index] = NULL;
 }
 
 /* It goes, if whoever holds pages there gives them up soon; or it stays. */
@@ -206,8 +216,8 @@ static int leave(unsigned index, uint64_t *seed)
 		assert_int_equal(fsdax_leave_cancel(pool.fs, index), 0);
 		return 0;
 	}
-	assert_ptr_equal(part, devices[index].dax);
-	close_part(&devices[index]);
+	assert_ptr_equal(part, devices[index]->dax);
+	close_part(index);
 	return 1;
 }
 
@@ -215,8 +225,8 @@ static void move(uint64_t *seed, unsigned *went)
 {
 	unsigned index = (unsigned)rnd(seed, DEVICES), there = 0;
 	for (unsigned i = 0; i < DEVICES; i++)
-		there += devices[i].dax != NULL;
-	if (devices[index].dax && there > 1)
+		there += devices[i] != NULL;
+	if (devices[index] && there > 1)
 		*went += (unsigned)leave(index, seed);
 	else if (there < DEVICES)
 		come(seed);
@@ -262,8 +272,8 @@ static void storm(unsigned wiper_percent)
 	const struct dax_part none = {NULL, 0, 0};
 	struct dax_part first = none;
 	pool = (struct pool){0};
-	pool_part_open(&devices[0], (uint64_t)400 * PAGE, 0, 0);
-	first.dax = devices[0].dax;
+	devices[0] = open_part(400, 0);
+	first.dax = devices[0]->dax;
 	assert_int_equal(dax_create_linear(&first, 1, NULL, &pool.dax), 0);
 	assert_int_equal(fsdax_create(pool.dax, NULL, &pool.fs), 0);
 	assert_int_equal(fsdax_set_wiping(pool.fs, (uint64_t)100 * PAGE, wiper_percent), 0);
@@ -283,8 +293,8 @@ static void storm(unsigned wiper_percent)
 	assert_int_equal(fsdax_destroy(pool.fs), 0);
 	assert_int_equal(dax_destroy(pool.dax), 0);
 	for (unsigned i = 0; i < DEVICES; i++) {
-		if (devices[i].dax)
-			close_part(&devices[i]);
+		if (devices[i])
+			close_part(i);
 	}
 }
 
