@@ -5,7 +5,6 @@
  * on as it should, or dies.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -20,12 +19,13 @@ int main(int argc, char **argv)
 {
 	enum { BYTES = 8 << 20, BAD = 5 << 20, PAGE = 4096 };
 	bool huge = argc > 1 && strcmp(argv[1], "2M") == 0;
+	static char to[BYTES];
 	struct guard_fault fault;
 	int fd = memfd_create("guard", huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0);
 	if (fd < 0 || ftruncate(fd, BYTES) != 0)
 		return 1;
-	char *at = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), *to = malloc(BYTES);
-	if (at == MAP_FAILED || !to || guard_install() != 0)
+	char *at = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (at == MAP_FAILED || guard_install() != 0)
 		return 1;
 	memset(at, 1, BYTES);
 	if (madvise(at + BAD, PAGE, MADV_HWPOISON) != 0)
