@@ -55,7 +55,7 @@ static void what_is_expected_can_be_said(void **state)
 					    "size=x",
 					    "align=0",
 					    "align=4X",
-					    "uuid=" UUID "0",
+					    "uuid=c083707c-0081-49af-bfba-ff284e7e3f9e0",
 					    "uuid=c083707c",
 					    "uuid=g083707c-0081-49af-bfba-ff284e7e3f9e"};
 	struct resident_request req;
