@@ -395,7 +395,8 @@ int change_result(struct service *service, uint64_t id, bool late, uint64_t *num
 		return -EBADF;
 	int err = late && change->phase == CHANGE_HELD ? -ETIMEDOUT : change->result;
 	*number = change->number;
-	(void)snprintf(why, DEV_WHY_MAX, "%s", change->why);
+	/* Until then it may be its thread's. */
+	(void)snprintf(why, DEV_WHY_MAX, "%s", change->phase == CHANGE_ENDED ? change->why : "");
 	if (err != -EINPROGRESS)
 		change_leave(service, id);
 	return err;
