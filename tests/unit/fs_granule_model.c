@@ -28,6 +28,7 @@ static struct pool pool;
 static struct model models[FILES];
 static struct fsdax_map *held[HELD];
 static uint64_t seed, stamp;
+static bool wipes;        /* in the background, as it were */
 static const char *fault; /* what was found, or null */
 
 static uint64_t any(uint64_t below)
@@ -274,6 +275,32 @@ static void resize_and_map(struct model *model)
 	keep_or_unmap(map);
 }
 
+/* What is free changes its state by whole granules only, else memory would be given back in parts of a huge page. */
+static void look_at_stock(void)
+{
+	const struct places_table *table = places_now(&pool.fs->space.places);
+	for (size_t i = 0; i < table->nsegments; i++) {
+		const struct places_segment *segment = &table->segments[i];
+		uint64_t granule = UINT64_C(1) << granules[segment->device], end = segment->base + segment->npages;
+		enum stock_state state;
+		for (uint64_t at = segment->base; at < end;) {
+			uint64_t n = stock_run(&pool.fs->space.stock, at, end, &state);
+			want(n % granule == 0, "a part of a granule is wiped or given back");
+			at += n;
+		}
+	}
+}
+
+/* A round of the wiper's, without its thread. */
+static void wipe_some(void)
+{
+	uint64_t cursor = pool.fs->space.base;
+	for (uint64_t i = any(4); i && wiper_work(&pool.fs->space, &cursor); i--)
+		look_at_stock();
+	if (any(5) == 0)
+		wiper_end_period(&pool.fs->space);
+}
+
 static void step(void)
 {
 	struct model *model = &models[any(FILES)];
@@ -309,6 +336,9 @@ static const char *run(uint64_t from_seed, unsigned steps)
 	fault = NULL;
 	for (unsigned i = 0; i < steps && !fault; i++) {
 		step();
+		if (wipes)
+			wipe_some();
+		look_at_stock();
 		look_at_all();
 	}
 	for (int i = 0; i < HELD; i++) {
@@ -326,11 +356,14 @@ static void c6_9_c6_10_files_on_three_granules(void **state)
 	(void)state;
 	for (uint64_t i = 1; i <= 8; i++) {
 		pool_open_mixed(&pool, sizes, granules, NULL);
+		wipes = i % 3 == 0;
+		pool.fs->space.background = wipes;
 		if (i % 2) /* memory stays with what is free, and is wiped */
 			assert_int_equal(fsdax_set_wiping(pool.fs, 100 * (uint64_t)PAGE, 0), 0);
 		const char *found = run(i, STEPS);
 		if (found)
 			fail_msg("seed %d: %s", (int)i, found);
+		pool.fs->space.background = false;
 		assert_space(&pool, 0, 0);
 		struct fsdax_statfs st = pool_statfs(&pool);
 		assert_true(st.free_by_order[5] == 1 &&
@@ -342,6 +375,7 @@ static void c6_9_c6_10_files_on_three_granules(void **state)
 static void a_granule_that_is_forgotten_is_found(void **state)
 {
 	(void)state;
+	wipes = false;
 	pool_open_mixed(&pool, sizes, granules, NULL);
 	struct places_segment *segment = &places_now(&pool.fs->space.places)->segments[1];
 	segment->granule_order = 0;
