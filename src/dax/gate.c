@@ -6,7 +6,7 @@ void gate_init(struct gate *gate, bool shut)
 {
 	port_barrier_init();
 	atomic_init(&gate->word, shut ? GATE_SHUT : 0);
-	for (unsigned i = 0; i < GATE_SLOTS; i++)
+	for (size_t i = 0; i < GATE_SLOTS; i++)
 		atomic_init(&gate->inside[i * GATE_STRIDE], 0);
 	(void)pthread_mutex_init(&gate->lock, NULL);
 	(void)pthread_cond_init(&gate->changed, NULL);
@@ -47,7 +47,7 @@ bool gate_wait_to_enter(struct gate *gate, unsigned *slot)
 static uint64_t inside(const struct gate *gate)
 {
 	uint64_t sum = 0;
-	for (unsigned i = 0; i < GATE_SLOTS; i++)
+	for (size_t i = 0; i < GATE_SLOTS; i++)
 		sum += atomic_load_explicit(&gate->inside[i * GATE_STRIDE], memory_order_acquire);
 	return sum;
 }

@@ -29,6 +29,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "port/barrier.h"
@@ -50,7 +51,7 @@ void gate_exit(struct gate *gate);
 
 static inline void gate_count(struct gate *gate, unsigned slot, uint64_t n)
 {
-	_Atomic uint64_t *inside = &gate->inside[slot * GATE_STRIDE];
+	_Atomic uint64_t *inside = &gate->inside[(size_t)slot * GATE_STRIDE];
 	if (unlikely(slot == PORT_SLOTS))
 		(void)atomic_fetch_add_explicit(inside, n, memory_order_release);
 	else

@@ -287,7 +287,7 @@ static void block_pins(struct service *service)
 		session_block_gone(session);
 }
 
-static int begin_to_leave(struct service *service, unsigned number, struct change **out, char why[DEV_WHY_MAX])
+static int begin_to_leave(struct service *service, unsigned number, uint64_t *id, char why[DEV_WHY_MAX])
 {
 	struct devices *devices = &service->devices;
 	struct fsdax_owned owned = {0};
@@ -309,7 +309,7 @@ static int begin_to_leave(struct service *service, unsigned number, struct chang
 	devices->leaving[number] = true;
 	block_pins(service);
 	tell(service, SERVICE_DEVICE_LEAVING, change->spec);
-	*out = change;
+	*id = change->id;
 	return 0;
 }
 
@@ -321,15 +321,15 @@ int change_remove(struct service *service, uint64_t number, const char *spec, ui
 		return err;
 	if (!change)
 		change = leaving(service, number, CHANGE_HELD, spec);
-	if (change)
+	if (change) {
 		change->waiters++;
-	else
-		err = begin_to_leave(service, (unsigned)number, &change, why);
-	if (err)
-		return err;
-	*id = change->id;
-	(void)changes_check(service);
-	return 0;
+		*id = change->id;
+	} else {
+		err = begin_to_leave(service, (unsigned)number, id, why);
+	}
+	if (!err)
+		(void)changes_check(service);
+	return err;
 }
 
 int change_cancel(struct service *service, uint64_t number, const char *spec, char why[DEV_WHY_MAX])
@@ -421,9 +421,13 @@ bool changes_run(const struct service *service)
 
 void changes_forget(struct service *service)
 {
-	struct change *change;
-	while ((change = TAILQ_FIRST(&service->changes)) != NULL)
-		forget(change);
+	struct change *change = TAILQ_FIRST(&service->changes), *next;
+	TAILQ_INIT(&service->changes);
+	for (; change; change = next) {
+		next = TAILQ_NEXT(change, link);
+		free(change->bytes);
+		free(change);
+	}
 }
 
 void service_wake_fd(struct service *service, int event_fd)

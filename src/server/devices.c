@@ -276,6 +276,7 @@ static unsigned next(const struct devices *devices, unsigned i)
 	return i;
 }
 
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): i is declared here */
 #define FOR_EACH(devices, i) for (unsigned i = next(devices, 0); (i) < (devices)->n; (i) = next(devices, (i) + 1))
 
 enum dev_access devices_access(const struct devices *devices)
