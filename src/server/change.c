@@ -394,11 +394,12 @@ int change_result(struct service *service, uint64_t id, bool late, uint64_t *num
 	if (!change)
 		return -EBADF;
 	int err = late && change->phase == CHANGE_HELD ? -ETIMEDOUT : change->result;
+	if (err == -EINPROGRESS)
+		return err;
 	*number = change->number;
 	/* Until then it may be its thread's. */
 	(void)snprintf(why, DEV_WHY_MAX, "%s", change->phase == CHANGE_ENDED ? change->why : "");
-	if (err != -EINPROGRESS)
-		change_leave(service, id);
+	change_leave(service, id);
 	return err;
 }
 

@@ -51,6 +51,7 @@ struct storm {
 	_Atomic uint64_t killed, fenced, kept_checked; /* the watchdog reads them */
 	struct kept kept[QUARANTINED_MAX];
 	unsigned nkept;
+	struct storm_guest guest;
 	const char *planted; /* what must be found, or null */
 };
 
@@ -171,6 +172,8 @@ static void map_device(struct storm *s)
 		    mmap(at + done, bytes, PROT_READ, MAP_SHARED | MAP_FIXED, own, 0) != MAP_FAILED) {
 			if (first)
 				s->table->second_ino = st.st_ino;
+			else
+				s->table->first_ino = st.st_ino;
 			first = st.st_ino;
 			done += bytes;
 		}
@@ -320,7 +323,9 @@ static void look(struct storm *s)
 		err = pgmap_info(s->pool, &info);
 	if (err)
 		storm_found(s->table, FOUND_ERROR, "who and info answer %d", err);
-	else if (info.used + info.free + info.waiting != info.pages || info.pages != POOL_PAGES)
+	else if (info.used + info.free + info.waiting != info.pages ||
+		 (info.pages != POOL_PAGES + (s->guest.there ? s->guest.pages : 0) &&
+		  !(s->guest.leaving && info.pages == POOL_PAGES)))
 		storm_found(s->table, FOUND_LOST,
 			    "used %" PRIu64 " + free %" PRIu64 " + waiting %" PRIu64 " is not %" PRIu64, info.used,
 			    info.free, info.waiting, info.pages);
@@ -358,10 +363,14 @@ static void settle(struct storm *s)
 		while (waitpid(-1, NULL, WNOHANG) > 0)
 			;
 		look(s);
+		if (s->guest.there)
+			storm_guest_remove(&s->guest, s->table, s->pool, 0);
 		if (pgmap_info(s->pool, &info) || (info.free == POOL_PAGES && info.live_pages == 0))
 			break;
 		pause_us(2000);
 	}
+	if (s->guest.there)
+		storm_found(s->table, FOUND_LOST, "a device with nobody's pages does not leave");
 	if (info.free != POOL_PAGES || info.live_pages || info.waiting || info.quarantined_pages)
 		storm_found(s->table, FOUND_LOST,
 			    "%" PRIu64 " pages are not free with nobody left (%" PRIu64 " held, %" PRIu64
@@ -379,10 +388,10 @@ static int verdict(struct storm *s)
 		operations += atomic_load(&t->slots[i].operations);
 	(void)printf("storm: seed=%" PRIu64 " killed=%" PRIu64 " stopped=%" PRIu64 " children=%" PRIu64
 		     " inherited=%" PRIu64 " puts=%" PRIu64 " remote_pins=%" PRIu64 " kept_checked=%" PRIu64
-		     " fenced=%" PRIu64 " checks=%" PRIu64,
+		     " fenced=%" PRIu64 " checks=%" PRIu64 " guests=%" PRIu64 " left=%" PRIu64 " called_off=%" PRIu64,
 		     s->seed, atomic_load(&s->killed), s->stops, atomic_load(&t->children), atomic_load(&t->inherited),
 		     atomic_load(&t->puts), atomic_load(&t->remote_pins), atomic_load(&s->kept_checked),
-		     atomic_load(&s->fenced), operations);
+		     atomic_load(&s->fenced), operations, s->guest.came, s->guest.left, s->guest.called_off);
 	bool found_planted = false;
 	for (unsigned i = 0; i < FOUND_KINDS; i++) {
 		uint64_t found = atomic_load(&t->found[i]);
@@ -467,6 +476,7 @@ int main(int argc, char **argv)
 	s->table = mmap(NULL, sizeof(*s->table), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (s->table == MAP_FAILED)
 		cannot(s, "shared memory");
+	s->table->guests = getenv("STORM_GUESTS") != NULL; /* devices come and go */
 	start_server(s);
 	map_device(s);
 	for (unsigned i = 0; i < CLIENTS; i++)
@@ -479,6 +489,8 @@ int main(int argc, char **argv)
 			stop_or_go_on(s);
 		if (s->killed % 10 == 0)
 			look(s);
+		if (s->table->guests)
+			storm_guest_move(&s->guest, s->table, s->pool, storm_random(&s->random));
 	}
 	settle(s);
 	int code = verdict(s);

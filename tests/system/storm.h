@@ -9,6 +9,8 @@
  *   early:   a page changed while somebody held it: mapped it, or was killed while a REMOTE pin of it stood.
  *   lost:    pages that are not free when all have gone, all is fenced and all files are removed; or accounts that do
  *            not add up.
+ * With guests, devices of random sizes are added to the pool and removed from it all the time, whoever has pages there. At the end
+ * none may stay.
  * Files are written under a name of their own and renamed when they are whole; nobody writes to a file that has a public
  * name. So what a mapping held when it was made is what it must hold as long as it lasts: in a child of fork(), too, long
  * after its parent has unmapped it, and though the files' names and sizes have changed.
@@ -45,7 +47,8 @@ struct storm_table {
 	_Atomic uint64_t
 		files; /* that were made: each has a number of its own, which a pid would not be in a long storm */
 	_Atomic uint64_t children, inherited, puts, remote_pins; /* inherited: unmapped while a child looked at it */
-	unsigned long second_ino;                                /* of the second device, if there are two */
+	unsigned long first_ino, second_ino;                     /* of the devices; 0: there is only one */
+	bool guests;                                             /* other devices come and go */
 	struct storm_slot slots[CLIENTS];
 };
 
@@ -56,6 +59,19 @@ uint64_t storm_random(uint64_t *state);
 uint64_t storm_word(uint64_t id, uint64_t page, uint64_t index);
 /* 1: the page is (id, page)'s; 0 it is all zero; -1 neither. */
 int storm_page_is(const void *addr, uint64_t id, uint64_t page);
+
+/* A device that comes to the pool, and is to go again (storm_guest.c). */
+struct storm_guest {
+	bool there, leaving; /* leaving: it has been told to go */
+	uint32_t number;
+	uint64_t pages, came, left, called_off;
+};
+struct pgmap_client;
+/* storm_guest_move - one step, whichever `random` says. storm_guest_remove - it goes, or somebody has pages there and it stays; or some
+ * are held still, and it is leaving. */
+void storm_guest_move(struct storm_guest *guest, struct storm_table *table, struct pgmap_client *pool, uint64_t random);
+void storm_guest_remove(struct storm_guest *guest, struct storm_table *table, struct pgmap_client *pool,
+			int64_t timeout_ms);
 
 /* A client's life: until it is killed, or told to stop. Never returns. */
 _Noreturn void storm_client(struct storm_table *table, const char *socket, unsigned slot, uint64_t seed);

@@ -94,6 +94,17 @@ static void one_comes_and_goes(void **state)
 	assert_true(TAILQ_EMPTY(&service->changes));
 }
 
+static void who_waits_for_nothing_is_told_too_once_it_is_closed(void **state)
+{
+	(void)state;
+	assert_int_equal(add(spec), 0);
+	struct proto_req req = about(PROTO_DEVICE_REMOVE, 1, "", 0);
+	uint64_t id = begin(&req); /* nothing is held; its thread has yet to close it */
+	assert_int_equal(wait_for(id), 0);
+	assert_int_equal(rep.handle, 1);
+	assert_true(TAILQ_EMPTY(&service->changes));
+}
+
 static void what_cannot_be_says_why(void **state)
 {
 	(void)state;
@@ -295,6 +306,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(one_comes_and_goes),
+		T(who_waits_for_nothing_is_told_too_once_it_is_closed),
 		T(what_cannot_be_says_why),
 		T(only_the_servers_user_and_root_may),
 		T(all_who_wait_are_told_once),
