@@ -45,7 +45,7 @@ static struct forkfd *take_fds(struct forkfd to[], const struct proto_hello *hel
 	return from;
 }
 
-void lease_take(struct pgmap_client *client, const struct proto_hello *hello, struct forkfd fresh[], bool write)
+void lease_take_devices(struct pgmap_client *client, const struct proto_hello *hello, struct forkfd fresh[], bool write)
 {
 	struct client_lease *lease = &client->lease;
 	uint32_t all = 0;
@@ -91,7 +91,8 @@ static int ask(struct pgmap_client *client, uint32_t flags, struct forkfd fresh[
 	if (err)
 		return err;
 	*devices = reply.rep.u.hello;
-	unsigned n = lease_ndescriptors(devices), each = 1U + !!(flags & PROTO_LEASE_WRITE);
+	unsigned n = lease_ndescriptors(devices);
+	unsigned each = 0U + !!(flags & (PROTO_LEASE_READ | PROTO_LEASE_NEXT)) + !!(flags & PROTO_LEASE_WRITE);
 	if (n && reply.nfds == n * each)
 		return 0;
 	for (unsigned i = 0; i < PROTO_MAX_FDS; i++)
@@ -106,8 +107,28 @@ static int look_again(struct pgmap_client *client, bool write)
 	struct proto_hello devices;
 	int err = ask(client, PROTO_LEASE_READ | (write ? PROTO_LEASE_WRITE : 0), fresh, &devices);
 	if (!err)
-		lease_take(client, &devices, fresh, write);
+		lease_take_devices(client, &devices, fresh, write);
 	return err;
+}
+
+/* Those that can be written through, besides those that there are; of other devices than these, all anew. Under the connection's lock. */
+static int add_writable(struct pgmap_client *client)
+{
+	struct client_lease *lease = &client->lease;
+	struct forkfd fresh[PROTO_MAX_FDS];
+	struct proto_hello devices;
+	int err = ask(client, PROTO_LEASE_WRITE, fresh, &devices);
+	if (err)
+		return err;
+	bool same = devices.generation == atomic_load_explicit(&lease->generation, memory_order_relaxed);
+	(void)pthread_mutex_lock(&lease->maps_lock);
+	if (same)
+		(void)take_fds(lease->write, &devices, fresh);
+	lease->writes = lease->writes || same;
+	(void)pthread_mutex_unlock(&lease->maps_lock);
+	for (unsigned i = 0; i < PROTO_MAX_FDS; i++)
+		forkfd_close(&fresh[i]);
+	return same ? 0 : look_again(client, true);
 }
 
 int lease_want_write(struct pgmap_client *client)
@@ -116,7 +137,7 @@ int lease_want_write(struct pgmap_client *client)
 	if (!client_is_ours(client))
 		return -EPERM;
 	(void)pthread_mutex_lock(&client->lock);
-	int err = lease->writes ? 0 : look_again(client, true);
+	int err = lease->writes ? 0 : add_writable(client);
 	(void)pthread_mutex_unlock(&client->lock);
 	return err;
 }
@@ -201,7 +222,7 @@ static int renew(struct pgmap_client *client)
 		uint32_t flags = PROTO_LEASE_NEXT | (lease->writes ? PROTO_LEASE_WRITE : 0);
 		err = ask(client, flags, fresh, &devices);
 		if (!err) {
-			lease_take(client, &devices, fresh, lease->writes);
+			lease_take_devices(client, &devices, fresh, lease->writes);
 			(void)pthread_mutex_lock(&lease->maps_lock);
 			lease->forks = forks;
 			move_all(lease);

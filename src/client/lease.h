@@ -59,10 +59,11 @@ void lease_exit(struct client_lease *lease); /* its descriptors are closed */
 void lease_close(struct client_lease *lease);
 
 /* What the reply to a HELLO or LEASE says of the devices. lease_ndescriptors - of how many of them a descriptor comes; 0: it makes no
- * sense. lease_take - these are the devices now, and these the descriptors, first those for reading, then (write) writable ones;
+ * sense. lease_take_devices - these are the devices now, and these the descriptors, first those for reading, then (write) writable ones;
  * what there was before is closed. Under the connection's lock. */
 unsigned lease_ndescriptors(const struct proto_hello *hello);
-void lease_take(struct pgmap_client *client, const struct proto_hello *hello, struct forkfd fresh[], bool write);
+void lease_take_devices(struct pgmap_client *client, const struct proto_hello *hello, struct forkfd fresh[],
+			bool write);
 
 /* There is a descriptor that can be written through; before a mapping is asked for. What a request answers. */
 int lease_want_write(struct pgmap_client *client);

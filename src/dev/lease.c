@@ -146,7 +146,7 @@ int dev_guard(struct dev *dev, const struct dev_own *own, char why[DEV_WHY_MAX])
 {
 	int guard = reopen(dev->fd, true);
 	if (guard < 0)
-		return dev_refuse(why, guard, "cannot be opened again through /proc/self/fd");
+		return dev_refuse(why, guard, "cannot be opened again through /proc/self/fd: %s", strerror(-guard));
 	int err = set_lock(guard, F_WRLCK, 0, 1);
 	if (err) {
 		err = err == -EAGAIN || err == -EACCES ? -EBUSY : err;

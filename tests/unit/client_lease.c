@@ -127,6 +127,24 @@ static void what_is_older_than_a_mapping_is_asked_for_first(void **state)
 	assert_int_equal(client->lease.read[0].fd, -1);
 }
 
+/* A program may have sent on what it maps through. */
+static void what_can_be_read_through_stays_when_something_shall_be_written(void **state)
+{
+	(void)state;
+	int before = client->lease.read[0].fd;
+	assert_int_equal(fake.last[PROTO_LEASE].flags, PROTO_LEASE_WRITE); /* the fixture's */
+	client->lease.writes = false;
+	assert_int_equal(unmap_it(map_it()), 0);
+	assert_int_equal(fake.last[PROTO_LEASE].flags, PROTO_LEASE_WRITE);
+	assert_int_equal(client->lease.read[0].fd, before);
+	client->lease.writes = false;
+	fake.hello.generation = fake.generation = 3; /* but not of other devices */
+	assert_int_equal(unmap_it(map_it()), 0);
+	assert_int_equal(fake.last[PROTO_LEASE].flags, PROTO_LEASE_READ | PROTO_LEASE_WRITE);
+	assert_int_equal(fake.calls[PROTO_LEASE], 4);
+	assert_int_equal(client->lease.generation, 3);
+}
+
 static void what_cannot_be_had_or_stays_old_is_a_refusal(void **state)
 {
 	(void)state;
@@ -150,6 +168,7 @@ int main(void)
 		A_TEST(what_is_mapped_moves_to_the_new_lease),
 		A_TEST(a_lease_with_another_number_of_descriptors_is_none),
 		A_TEST(what_is_older_than_a_mapping_is_asked_for_first),
+		A_TEST(what_can_be_read_through_stays_when_something_shall_be_written),
 		A_TEST(what_cannot_be_had_or_stays_old_is_a_refusal),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

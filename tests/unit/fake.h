@@ -86,7 +86,8 @@ static inline void fake_answer_lease(struct fake *fake, const struct proto_req *
 	n *= lease_ndescriptors(&fake->hello);
 	for (; reply->nfds < n - fake->lease_fds_less; reply->nfds++)
 		reply->fds[reply->nfds] = fcntl(fake->lease_fd, F_DUPFD_CLOEXEC, 0);
-	fake->lease_fd = reply->fds[0];
+	if (req->flags & (PROTO_LEASE_NEXT | PROTO_LEASE_READ))
+		fake->lease_fd = reply->fds[0];
 }
 
 static inline int fake_call(struct transport *transport, const struct proto_req *req, struct transport_reply *reply)
