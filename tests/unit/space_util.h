@@ -20,7 +20,7 @@ struct space_test {
 	struct space space;
 	char *mem;
 	uint64_t pages;
-	int discard_fails, populates_left;
+	_Atomic int discard_fails, populates_left; /* the wiper's thread calls, too */
 };
 
 static struct space_test t;
