@@ -17,13 +17,21 @@ static uint32_t roll(struct dice *dice, uint32_t sides)
 	return sides ? (dice->state >> 8) % sides : 0;
 }
 
+/* Half of what a client asks for is about a file's pages; the rest is anything. */
+static uint8_t plain_type(struct dice *dice)
+{
+	static const uint8_t common[] = {PROTO_OPEN,     PROTO_CLOSE, PROTO_TRUNCATE, PROTO_MAP,
+					 PROTO_OPEN_MAP, PROTO_UNMAP, PROTO_UNLINK,   PROTO_PUNCH};
+	return roll(dice, 2) ? common[roll(dice, sizeof(common))] : (uint8_t)(1 + roll(dice, PROTO_NTYPES));
+}
+
 /* What a client would do: a known type, a small handle, a plain path. */
 static struct fuzz_record plain_record(struct dice *dice)
 {
 	return (struct fuzz_record){
 		.act = (uint8_t)(roll(dice, 3) ? roll(dice, 128) : 128 + roll(dice, 120)),
 		.who = (uint8_t)roll(dice, FUZZ_CLIENTS),
-		.type = (uint8_t)(1 + roll(dice, PROTO_NTYPES)),
+		.type = plain_type(dice),
 		.flags = (uint8_t)(roll(dice, 2) ? roll(dice, 2) : roll(dice, 16)),
 		.handle = (uint8_t)(1 + roll(dice, 3)),
 		.offset = (uint8_t)(roll(dice, 2) ? 0 : roll(dice, 25)),
