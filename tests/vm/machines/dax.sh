@@ -156,6 +156,54 @@ bound() {
 	[ -e "/sys/bus/dax/devices/$1/driver" ] || echo "$1" >/sys/bus/dax/drivers/device_dax/bind
 }
 
+# A node comes to a pool that serves, and leaves it once nobody has pages there; then it can come again.
+comes_and_leaves() {
+	pgmap device add "devdax:/dev/$1"
+	holder /f 8 # more than the memfd has
+	expect fill filled
+	if pgmap device remove 1 2>/tmp/why; then fail 'a file lies there'; fi
+	says /tmp/why /f
+	pgmap rm /f
+	if pgmap device remove 1 --deadline 1 2>/tmp/why; then fail 'its pages are held'; fi
+	says /tmp/why "pid $holder"
+	expect check same
+	kill -KILL "$holder"
+	wait "$holder" || :
+	until [ "$(pgmap device list | wc -l)" = 2 ]; do :; done # it was told to leave
+	pgmap device add "devdax:/dev/$1"
+	pgmap device remove 1
+}
+
+case_added_and_removed() {
+	serve memfd:size=4M,page=4K
+	comes_and_leaves dax0.0
+	comes_and_leaves dax1.0
+	stop
+}
+
+# One that the system has taken away can be removed, too, and comes again once it is back.
+case_removed_when_it_has_gone() {
+	bound dax1.0
+	serve memfd:size=4M,page=4K
+	pgmap device add devdax:/dev/dax1.0
+	holder /f 8
+	expect fill filled
+	unbind dax1.0
+	until pgmap device list | grep -q gone; do :; done
+	pgmap rm /f
+	kill -KILL "$holder"
+	wait "$holder" || :
+	pgmap device remove 1 --deadline 100
+	[ "$(pgmap device list | wc -l)" = 2 ]
+	random a 1
+	pgmap put a /a
+	pgmap cat /a | cmp - a
+	bound dax1.0
+	pgmap device add devdax:/dev/dax1.0
+	pgmap rm /a
+	stop
+}
+
 # Its mappings are there, and touching them is a SIGBUS. The server says what is lost, refuses what needs memory, and goes on
 # with the rest; to map a node that was opened after it was unbound would end the kernel.
 case_unbound_while_mapped_and_pinned() {
