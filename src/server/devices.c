@@ -161,8 +161,8 @@ static unsigned find_granule(const struct devices *devices)
 	return devices->striped ? dax_granule_order(devices->dax) : order;
 }
 
-/* Why the devices cannot take turns, in chunks of so many pages. */
-static int refuse_stripe(const struct devices *devices, uint64_t chunk_pages, char why[DEV_WHY_MAX])
+/* Why the devices cannot take turns, in chunks of so many pages; 0: they can. */
+static int check_stripe(const struct devices *devices, uint64_t chunk_pages, char why[DEV_WHY_MAX])
 {
 	uint64_t chunk_bytes = chunk_pages << PGMAP_PAGE_SHIFT, first_bytes = devices->dev[0]->size_bytes;
 	for (unsigned i = 0; i < devices->n; i++) {
@@ -184,23 +184,24 @@ static int refuse_stripe(const struct devices *devices, uint64_t chunk_pages, ch
 		if (n)
 			return -EINVAL;
 	}
-	return refuse(why, -EINVAL, "they cannot be striped");
+	return 0;
 }
 
 static int stack(struct devices *devices, uint64_t chunk_pages, char why[DEV_WHY_MAX])
 {
 	struct dax_part parts[PROTO_DEVICES_MAX];
 	devices->striped = chunk_pages;
+	int err = chunk_pages ? check_stripe(devices, chunk_pages, why) : 0;
+	if (err)
+		return err;
 	if (devices->n == 1 && devices->striped) {
 		devices->dax = devices->memory[0];
 		return 0;
 	}
 	for (unsigned i = 0; i < devices->n; i++)
 		parts[i] = (struct dax_part){.dax = devices->memory[i]};
-	int err = chunk_pages ? dax_create_stripe(parts, devices->n, chunk_pages, "pool", &devices->dax)
-			      : dax_create_linear(parts, devices->n, "pool", &devices->dax);
-	if (err == -EINVAL && chunk_pages)
-		return refuse_stripe(devices, chunk_pages, why);
+	err = chunk_pages ? dax_create_stripe(parts, devices->n, chunk_pages, "pool", &devices->dax)
+			  : dax_create_linear(parts, devices->n, "pool", &devices->dax);
 	return err ? refuse(why, err, NULL) : 0;
 }
 
@@ -213,8 +214,11 @@ static int open_all(struct devices *devices, const char *const specs[], unsigned
 	*which = n;
 	if (n > PROTO_DEVICES_MAX)
 		return refuse(why, -E2BIG, "too many devices for one pool");
-	if (parse_layout(layout, &chunk_pages))
-		return refuse(why, -EINVAL, "the layout is \"linear\" or \"stripe:SIZE\"");
+	if (parse_layout(layout, &chunk_pages)) {
+		(void)snprintf(why, DEV_WHY_MAX,
+			       "the layout '%.40s' is neither linear nor stripe:SIZE, SIZE a multiple of 4K", layout);
+		return -EINVAL;
+	}
 	int err = n ? 0 : default_spec(chosen, sizeof(chosen));
 	if (err)
 		return refuse(why, err, NULL);

@@ -66,7 +66,13 @@ def test_devices_that_cannot_take_turns(pool):
     refused(pool, big, 'one size', '2097152', '1048576', others=[small], layout='stripe:64K')
     refused(pool, big, 'whole chunks of 12288', others=[big], layout='stripe:12K')
     for layout in ('stripe:0', 'stripe:', 'stripe:3K', 'stripe:much', 'mirror'):
-        refused(pool, big, 'stripe:SIZE', others=[big], layout=layout)
+        refused(pool, big, f"'{layout}'", 'stripe:SIZE', others=[big], layout=layout)
+        refused(pool, big, f"'{layout}'", 'stripe:SIZE', layout=layout)
+
+
+def test_one_device_takes_turns_in_whole_chunks_too(pool):
+    refused(pool, 'memfd:size=2M,page=4K', 'whole chunks of 12288', layout='stripe:12K')
+    refused(pool, 'memfd:size=2M,page=4K', 'whole chunks of 1073741824', layout='stripe:1G')
 
 
 def test_one_bad_device_of_several(pool):

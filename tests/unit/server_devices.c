@@ -82,6 +82,7 @@ static void what_cannot_be_has_opened_nothing(void **state)
 		{equal, 2, "mirror", -EINVAL, 2},     {equal, 2, "stripe:", -EINVAL, 2},
 		{equal, 2, "stripe:0", -EINVAL, 2},   {equal, 2, "stripe:5000", -EINVAL, 2},
 		{three, 3, "stripe:16K", -EINVAL, 3}, {equal, 2, "stripe:3M", -EINVAL, 2},
+		{equal, 1, "stripe:3M", -EINVAL, 1},  {equal, 1, "stripe:8M", -EINVAL, 1},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		assert_int_equal(devices_open(&devices, cases[i].specs, cases[i].n, cases[i].layout, &which, why),
