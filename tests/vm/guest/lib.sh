@@ -17,6 +17,15 @@ until_true() {
 	until "$@" >/dev/null 2>&1; do usleep 20000; done
 }
 
+# killed PID...: and gone, with all that they had open. Children of others, too.
+killed() {
+	kill -KILL "$@"
+	for pid; do
+		wait "$pid" || :
+		until_true [ ! -d "/proc/$pid" ]
+	done
+}
+
 # The file has a line with these words.
 says() {
 	grep -q -- "$2" "$1" || { echo "no '$2' in:"; cat "$1"; exit 1; }

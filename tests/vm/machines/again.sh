@@ -96,15 +96,13 @@ case_under_a_dead_servers_clients() {
 	serve "$was"
 	holder /f 8
 	expect fill filled
-	kill -KILL "$server"
-	wait "$server" || true
+	killed "$server"
 	refused "$was" 'still map it'
 	namespace devdax -a 2M
 	refused "$was" 'made anew since'
 	serve devdax:/dev/dax0.0,uuid="$uuid"
 	expect check SIGBUS
-	kill -KILL "$holder"
-	until_true [ ! -d "/proc/$holder" ]
+	killed "$holder"
 	holder /g 60
 	expect check zero
 	expect unmap ok
@@ -117,16 +115,14 @@ case_bound_again_under_a_dead_servers_clients() {
 	serve "$was"
 	holder /f 8
 	expect fill filled
-	kill -KILL "$server"
-	wait "$server" || true
+	killed "$server"
 	echo dax0.0 >/sys/bus/dax/drivers/device_dax/unbind
 	refused "$was" 'is disabled'
 	expect check SIGBUS
 	echo dax0.0 >/sys/bus/dax/drivers/device_dax/bind
 	expect check same
 	refused "$was" 'still map it'
-	kill -KILL "$holder"
-	until_true [ ! -d "/proc/$holder" ]
+	killed "$holder"
 	serve "$was"
 	stop
 }

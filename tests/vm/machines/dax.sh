@@ -71,8 +71,7 @@ case_no_page_table_of_small_pages() {
 	serve devdax:/dev/dax0.0
 	holder /f 16
 	expect faults 8 # of 2 MiB each
-	kill -KILL "$holder"
-	until_true [ ! -d "/proc/$holder" ]
+	killed "$holder"
 	pgmap rm /f
 	stop
 	serve devdax:/dev/dax1.0
@@ -128,12 +127,9 @@ case_a_dead_servers_clients() {
 	expect fill filled
 	echo fork >&8
 	read -r child <&9
-	kill -KILL "$server"
-	kill -KILL "$holder"
-	until_true [ ! -d "/proc/$holder" ]
+	killed "$server" "$holder"
 	refused devdax:/dev/dax0.0 'processes of a dead server still map it'
-	kill -KILL "$child"
-	until_true [ ! -d "/proc/$child" ]
+	killed "$child"
 	serve devdax:/dev/dax0.0
 	holder /g 60
 	expect check zero # of what the first had left
@@ -167,8 +163,7 @@ comes_and_leaves() {
 	if pgmap device remove 1 --deadline 1 2>/tmp/why; then fail 'its pages are held'; fi
 	says /tmp/why "pid $holder"
 	expect check same
-	kill -KILL "$holder"
-	wait "$holder" || :
+	killed "$holder"
 	until [ "$(pgmap device list | wc -l)" = 2 ]; do :; done # it was told to leave
 	pgmap device add "devdax:/dev/$1"
 	pgmap device remove 1
@@ -191,8 +186,7 @@ case_removed_when_it_has_gone() {
 	unbind dax1.0
 	until pgmap device list | grep -q gone; do :; done
 	pgmap rm /f
-	kill -KILL "$holder"
-	wait "$holder" || :
+	killed "$holder"
 	pgmap device remove 1 --deadline 100
 	[ "$(pgmap device list | wc -l)" = 2 ]
 	random a 1

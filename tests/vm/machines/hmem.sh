@@ -130,8 +130,7 @@ case_a_pool_on_two_nodes() {
 		expect fill filled
 		expect check same
 		expect faults 48
-		kill -KILL "$holder"
-		until_true [ ! -d "/proc/$holder" ]
+		killed "$holder"
 		until_true pgmap rm /f
 		stop
 	done

@@ -81,8 +81,7 @@ mapped_after_the_servers_death() {
 	cat=$!
 	exec 5<pipe
 	[ "$(head -c 1 <&5 | wc -c)" = 1 ]
-	kill -KILL "$server"
-	wait "$server" || true
+	killed "$server"
 	refused "$1" 'processes of a dead server still map it'
 	exec 5<&-
 	wait "$cat" || true
