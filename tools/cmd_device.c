@@ -39,6 +39,7 @@ static void print_json(const struct device_list *list)
 		cli_json_text(o, "state", state_name(row->state));
 		cli_json_u64(o, "page_bytes", UINT64_C(4096) << row->granule_order);
 		cli_json_u64(o, "pages", row->pages);
+		cli_json_u64(o, "used", row->used);
 		cli_json_u64(o, "held", row->held);
 		cli_json_u64(o, "bad", row->bad);
 		cli_json_text(o, "access", names_of_access(row->access)->json);
@@ -50,17 +51,17 @@ static void print_json(const struct device_list *list)
 
 static void print_table(const struct device_list *list)
 {
-	printf("%6s  %-8s %9s %9s %9s %6s  %-11s %-11s %s\n", "NUMBER", "STATE", "PAGE", "SIZE", "HELD", "BAD",
-	       "MAPPED", "PERSISTENCE", "DEVICE");
+	printf("%6s  %-8s %9s %9s %9s %9s %6s  %-11s %-11s %s\n", "NUMBER", "STATE", "PAGE", "SIZE", "USED", "HELD",
+	       "BAD", "MAPPED", "PERSISTENCE", "DEVICE");
 	for (size_t i = 0; i < list->n; i++) {
 		const struct pgmap_device *row = &list->rows[i];
-		char page[CLI_TEXT_MAX], size[CLI_TEXT_MAX], held[CLI_TEXT_MAX],
+		char page[CLI_TEXT_MAX], size[CLI_TEXT_MAX], used[CLI_TEXT_MAX], held[CLI_TEXT_MAX],
 			spec[TEXT_SHOWN_MAX * sizeof(row->spec)];
-		printf("%6" PRIu32 "  %-8s %9s %9s %9s %6" PRIu64 "  %-11s %-11s %s\n", row->number,
+		printf("%6" PRIu32 "  %-8s %9s %9s %9s %9s %6" PRIu64 "  %-11s %-11s %s\n", row->number,
 		       state_name(row->state), cli_bytes(page, UINT64_C(4096) << row->granule_order),
-		       cli_bytes(size, row->pages << PGMAP_PAGE_SHIFT), cli_bytes(held, row->held << PGMAP_PAGE_SHIFT),
-		       row->bad, names_of_access(row->access)->json, names_of_persistence(row->persistence)->json,
-		       text_shown(spec, sizeof(spec), row->spec));
+		       cli_bytes(size, row->pages << PGMAP_PAGE_SHIFT), cli_bytes(used, row->used << PGMAP_PAGE_SHIFT),
+		       cli_bytes(held, row->held << PGMAP_PAGE_SHIFT), row->bad, names_of_access(row->access)->json,
+		       names_of_persistence(row->persistence)->json, text_shown(spec, sizeof(spec), row->spec));
 	}
 }
 

@@ -247,11 +247,13 @@ struct pgmap_device {
 	uint32_t persistence; /* enum pgmap_persistence */
 	uint32_t reserved;    /* 0 */
 	uint64_t pages;
+	uint64_t used; /* pages that are files', or wait to be reused: with these it cannot be removed, or not yet */
 	uint64_t held; /* pages held through folios */
 	uint64_t bad;  /* pages that the system knew to have lost their data, when it came to the pool */
 	char spec[128];
 };
-/* pgmap_for_each_device - the devices of the pool: fn once for each, by number; a non-zero answer ends the walk and is returned. fn may make
+/* pgmap_for_each_device - the devices of the pool: fn once for each, by number; then those that have left it, and are being
+ * closed, as PGMAP_DEVICE_LEAVING: what is not listed is nothing of the pool's any more. A non-zero answer ends the walk and is returned. fn may make
  * other calls. -EINVAL null argument, -ENOMEM, -EMFILE. */
 int pgmap_for_each_device(struct pgmap_client *client, int (*fn)(void *arg, const struct pgmap_device *device),
 			  void *arg);

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,6 +17,7 @@
 #include <pgmap/pgmap.h>
 
 #include "port/abort.h"
+#include "port/thread.h"
 #include "server/leases.h"
 #include "server/service.h"
 
@@ -44,22 +44,6 @@ static void *lease_thread(void *arg)
 	return NULL;
 }
 
-static bool watch(struct lease *lease)
-{
-	pthread_t thread;
-	pthread_attr_t attr;
-	sigset_t all, before;
-	if (pthread_attr_init(&attr) != 0)
-		return false;
-	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &before); /* the program's signals are not for this thread */
-	int err = pthread_create(&thread, &attr, lease_thread, lease);
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	(void)pthread_attr_destroy(&attr);
-	return err == 0;
-}
-
 static void watch_leases(struct embedded_transport *t)
 {
 	struct lease_list again = TAILQ_HEAD_INITIALIZER(again);
@@ -73,7 +57,7 @@ static void watch_leases(struct embedded_transport *t)
 		TAILQ_REMOVE(&again, lease, link);
 		if (service_lease_probe(lease->waiter, lease) == 1)
 			service_lease_gone(lease);
-		else if (!watch(lease))
+		else if (port_thread_start(NULL, 0, lease_thread, lease) != 0)
 			TAILQ_INSERT_TAIL(&t->unwatched, lease, link);
 	}
 }

@@ -3,9 +3,10 @@
 #include "fs/wiper.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <time.h>
+
+#include "port/thread.h"
 
 static const int64_t SECOND_NS = 1000000000;
 static const int64_t PERIOD_NS = 1000000000; /* how long memory lies unused before it goes back */
@@ -176,18 +177,13 @@ static void *run(void *arg)
 
 int wiper_start(struct wiper *wiper, struct space *space, unsigned percent)
 {
-	sigset_t all, old;
 	*wiper = (struct wiper){.space = space, .percent = percent};
 	space->stop = false;
 	space->low = 0;
-	(void)sigfillset(&all);
-	(void)sigdelset(&all, SIGBUS); /* what it touches is guarded by that */
-	(void)pthread_sigmask(SIG_BLOCK, &all, &old);
-	int err = pthread_create(&wiper->thread, NULL, run, wiper);
-	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	int err = port_thread_start(&wiper->thread, 0, run, wiper);
 	if (err) {
 		wiper->percent = 0;
-		return -EAGAIN;
+		return err;
 	}
 	(void)pthread_setname_np(wiper->thread, "pgmap-wiper");
 	(void)pthread_mutex_lock(&space->lock);

@@ -3,7 +3,6 @@
 #include "server/change.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +10,9 @@
 #include <unistd.h>
 
 #include "port/abort.h"
+#include "port/thread.h"
 #include "server/pending.h"
+#include "server/requests.h"
 
 enum { LOOK_AGAIN_MS = 20, SHOWN_PATH_MAX = 100 };
 
@@ -31,7 +32,7 @@ static void tell(const struct service *service, enum service_event event, const 
 		service->on_event(service->on_event_arg, event, &whom);
 }
 
-static void forget(struct change *change)
+void change_forget(struct change *change)
 {
 	TAILQ_REMOVE(&change->service->changes, change, link);
 	free(change->bytes);
@@ -44,7 +45,7 @@ static void end(struct change *change, int result)
 	change->result = result;
 	(void)pthread_cond_broadcast(&change->service->pending_cond);
 	if (!change->waiters)
-		forget(change);
+		change_forget(change);
 }
 
 /* Begun by a client that waits. */
@@ -59,22 +60,6 @@ static struct change *new_change(struct service *service, const char *spec)
 	change->waiters = 1;
 	(void)snprintf(change->spec, sizeof(change->spec), "%s", spec);
 	return change;
-}
-
-static bool start(void *(*fn)(void *), struct change *change)
-{
-	pthread_t thread;
-	pthread_attr_t attr;
-	sigset_t all, before;
-	if (pthread_attr_init(&attr) != 0)
-		return false;
-	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &before); /* the program's signals are not for this thread */
-	int err = pthread_create(&thread, &attr, fn, change);
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	(void)pthread_attr_destroy(&attr);
-	return err == 0;
 }
 
 /* By its thread, as the last: the service may go as soon as the lock is let go of. */
@@ -102,6 +87,7 @@ static void *close_thread(void *arg)
 	struct service *service = change->service;
 	close_device(change);
 	(void)pthread_mutex_lock(&service->lock);
+	tell(service, SERVICE_DEVICE_LEFT, change->spec);
 	end_and_wake(service, change, 0);
 	return NULL;
 }
@@ -110,9 +96,10 @@ static void *close_thread(void *arg)
 static void begin_to_close(struct change *change)
 {
 	change->phase = CHANGE_CLOSING;
-	if (start(close_thread, change))
+	if (port_thread_start(NULL, 0, close_thread, change) == 0)
 		return;
 	close_device(change);
+	tell(change->service, SERVICE_DEVICE_LEFT, change->spec);
 	end(change, 0);
 }
 
@@ -196,13 +183,43 @@ static int join_pool(struct change *change)
 	return 0;
 }
 
+static bool any(const struct service *service, enum change_phase phase)
+{
+	const struct change *change;
+	TAILQ_FOREACH (change, &service->changes, link) {
+		if (change->phase == phase)
+			break;
+	}
+	return change != NULL;
+}
+
+/* Until they are closed, those that have left have their numbers still, and their memory: it may be what is to be opened. */
+static void wait_for_closed(struct service *service)
+{
+	while (any(service, CHANGE_CLOSING))
+		(void)pthread_cond_wait(&service->pending_cond, &service->lock);
+}
+
+static int open_device(struct change *change)
+{
+	struct service *service = change->service;
+	const struct dev_own own = {change->bytes, change->nbytes};
+	int err = devices_open_one(change->spec, &own, &change->device, change->why);
+	if (err != -EBUSY)
+		return err;
+	(void)pthread_mutex_lock(&service->lock);
+	wait_for_closed(service);
+	(void)pthread_mutex_unlock(&service->lock);
+	return devices_open_one(change->spec, &own, &change->device, change->why);
+}
+
 static void *open_thread(void *arg)
 {
 	struct change *change = arg;
 	struct service *service = change->service;
-	const struct dev_own own = {change->bytes, change->nbytes};
-	int err = devices_open_one(change->spec, &own, &change->device, change->why);
+	int err = open_device(change);
 	(void)pthread_mutex_lock(&service->lock);
+	wait_for_closed(service);
 	if (!err)
 		err = join_pool(change);
 	if (err && change->device.dev) {
@@ -228,7 +245,7 @@ int change_add(struct service *service, const char *spec, uint64_t *id, char why
 	if (devices_have(&service->devices, spec))
 		return refuse(why, -EEXIST, "it is in this pool already (look with: pgmap device list)");
 	struct change *change = new_change(service, spec);
-	if (!change || note_leases(change) != 0 || !start(open_thread, change)) {
+	if (!change || note_leases(change) != 0 || port_thread_start(NULL, 0, open_thread, change) != 0) {
 		free(change ? change->bytes : NULL);
 		free(change);
 		return refuse(why, -ENOMEM, "%s", strerror(ENOMEM));
@@ -236,16 +253,6 @@ int change_add(struct service *service, const char *spec, uint64_t *id, char why
 	TAILQ_INSERT_TAIL(&service->changes, change, link);
 	*id = change->id;
 	return 0;
-}
-
-static struct change *find(const struct service *service, uint64_t id)
-{
-	struct change *change;
-	TAILQ_FOREACH (change, &service->changes, link) {
-		if (change->id == id)
-			break;
-	}
-	return change;
 }
 
 /* The removal of this device. */
@@ -369,8 +376,8 @@ static bool let_go(struct change *change)
 	if (fsdax_leave_held(service->fs, change->number, &pages) != 0 || pages ||
 	    fsdax_leave_end(service->fs, change->number, &part) != 0)
 		return false;
+	change->shown = request_show_device(service, change->number);
 	devices_take(&service->devices, change->number, &change->device);
-	tell(service, SERVICE_DEVICE_LEFT, change->spec);
 	begin_to_close(change);
 	return true;
 }
@@ -388,36 +395,9 @@ uint64_t changes_check(struct service *service)
 	return again_ns;
 }
 
-int change_result(struct service *service, uint64_t id, bool late, uint64_t *number, char why[DEV_WHY_MAX])
-{
-	struct change *change = find(service, id);
-	if (!change)
-		return -EBADF;
-	int err = late && change->phase == CHANGE_HELD ? -ETIMEDOUT : change->result;
-	if (err == -EINPROGRESS)
-		return err;
-	*number = change->number;
-	/* Until then it may be its thread's. */
-	(void)snprintf(why, DEV_WHY_MAX, "%s", change->phase == CHANGE_ENDED ? change->why : "");
-	change_leave(service, id);
-	return err;
-}
-
-void change_leave(struct service *service, uint64_t id)
-{
-	struct change *change = find(service, id);
-	if (change && --change->waiters == 0 && change->phase == CHANGE_ENDED)
-		forget(change);
-}
-
 bool changes_run(const struct service *service)
 {
-	const struct change *change;
-	TAILQ_FOREACH (change, &service->changes, link) {
-		if (change->phase == CHANGE_OPENING || change->phase == CHANGE_CLOSING)
-			break;
-	}
-	return change != NULL;
+	return any(service, CHANGE_OPENING) || any(service, CHANGE_CLOSING);
 }
 
 void changes_forget(struct service *service)
@@ -444,49 +424,10 @@ uint64_t service_check_changes(struct service *service)
 	return again_ns;
 }
 
-int service_change_result(struct service *service, uint64_t id, bool late, struct proto_rep *rep)
-{
-	(void)pthread_mutex_lock(&service->lock);
-	rep->error = change_result(service, id, late, &rep->handle, rep->u.why);
-	(void)pthread_mutex_unlock(&service->lock);
-	return rep->error;
-}
-
-void service_change_leave(struct service *service, uint64_t id)
-{
-	(void)pthread_mutex_lock(&service->lock);
-	change_leave(service, id);
-	(void)pthread_mutex_unlock(&service->lock);
-}
-
-static void wait_until(struct service *service, uint64_t ns)
-{
-	const struct timespec until = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
-	if (ns == PGMAP_NO_DEADLINE)
-		(void)pthread_cond_wait(&service->pending_cond, &service->lock);
-	else
-		(void)pthread_cond_timedwait(&service->pending_cond, &service->lock, &until);
-}
-
-int service_change_await(struct service *service, uint64_t id, uint64_t deadline_ns, struct proto_rep *rep)
-{
-	(void)pthread_mutex_lock(&service->lock);
-	for (;;) {
-		uint64_t ns = changes_check(service);
-		bool late = deadline_ns != PGMAP_NO_DEADLINE && pgmap_deadline_in(0) >= deadline_ns;
-		rep->error = change_result(service, id, late, &rep->handle, rep->u.why);
-		if (rep->error != -EINPROGRESS)
-			break;
-		wait_until(service, late || ns < deadline_ns ? ns : deadline_ns);
-	}
-	(void)pthread_mutex_unlock(&service->lock);
-	return rep->error;
-}
-
 void service_settle(struct service *service)
 {
 	(void)pthread_mutex_lock(&service->lock);
 	while (changes_run(service))
-		wait_until(service, PGMAP_NO_DEADLINE);
+		(void)pthread_cond_wait(&service->pending_cond, &service->lock);
 	(void)pthread_mutex_unlock(&service->lock);
 }

@@ -15,6 +15,9 @@
  * heard of: then changes_check() says when to look again. Nobody's descriptors are waited for: a client that has some of a device
  * that has left can map it still, as it could map anything of it before (c7.6), and no pool's pages are there any more.
  *
+ * A device is listed as one that leaves until it is closed: who sees it no more can take it out of the machine, or give it to
+ * another server. Until then nobody has its number, and what comes to the pool waits.
+ *
  * A change belongs to the pool, and not to who asked for it: a removal goes on when its client has gone. It is kept until it has
  * ended and all who wait for it have been told. All under service.lock, but for what is called by clients' threads (service.h).
  *
@@ -33,9 +36,10 @@ struct change {
 	struct service *service;
 	uint64_t id;
 	enum change_phase phase;
-	unsigned number;      /* the device's, once it is in the pool; then that which it had */
-	struct opened device; /* OPENING, CLOSING: the thread's */
-	uint64_t *bytes;      /* of all leases, rising: whoever locks one of these is a client of ours */
+	unsigned number;           /* the device's, once it is in the pool; then that which it had */
+	struct opened device;      /* OPENING, CLOSING: the thread's */
+	struct proto_device shown; /* CLOSING: it is listed still */
+	uint64_t *bytes;           /* of all leases, rising: whoever locks one of these is a client of ours */
 	size_t nbytes;
 	unsigned waiters;
 	int result; /* -EINPROGRESS until it has ended */
@@ -52,10 +56,11 @@ int change_cancel(struct service *service, uint64_t number, const char *spec, ch
 
 /* changes_check - what is held no more goes on; when to look again. */
 uint64_t changes_check(struct service *service);
-/* change_result - how it has ended, to one of those who wait, who then does so no more; -EINPROGRESS. late: who waits for something that is
+/* In change_wait.c. change_result - how it has ended, to one of those who wait, who then does so no more; -EINPROGRESS. late: who waits for something that is
  * held still waits no longer: -ETIMEDOUT. why and the device's number: of those that can have it. change_leave: it waits no more. */
 int change_result(struct service *service, uint64_t id, bool late, uint64_t *number, char why[DEV_WHY_MAX]);
 void change_leave(struct service *service, uint64_t id);
+void change_forget(struct change *change); /* one that has ended, and for which nobody waits */
 
 bool changes_run(const struct service *service); /* a thread does */
 void changes_forget(struct service *service);    /* the pool ends */

@@ -270,10 +270,10 @@ struct proto_device {
 	uint32_t granule_order;
 	uint32_t access, persistence;
 	uint32_t reserved;
-	uint64_t pages, held, bad;
+	uint64_t pages, used, held, bad;
 	char spec[128];
 };
-static_assert(sizeof(struct proto_device) == 6 * sizeof(uint32_t) + 3 * sizeof(uint64_t) + 128, "no hidden padding");
+static_assert(sizeof(struct proto_device) == 6 * sizeof(uint32_t) + 4 * sizeof(uint64_t) + 128, "no hidden padding");
 static_assert(sizeof(struct proto_who) == 12 * sizeof(uint64_t), "no hidden padding");
 static_assert(sizeof(struct proto_dirent) == sizeof(struct proto_stat) + PROTO_NAME_MAX, "no hidden padding");
 

@@ -9,9 +9,12 @@
 #include "server/records.h"
 #include "server/requests.h"
 
-static struct proto_device wire_device(const struct devices *devices, unsigned i)
+struct proto_device request_show_device(const struct service *service, unsigned i)
 {
+	const struct devices *devices = &service->devices;
 	const struct dev *dev = devices->dev[i];
+	struct fsdax_device in_pool = {0};
+	(void)fsdax_device(service->fs, i, &in_pool);
 	struct proto_device device = {
 		.number = i,
 		.state = devices->leaving[i] ? PROTO_DEVICE_LEAVING
@@ -21,6 +24,7 @@ static struct proto_device wire_device(const struct devices *devices, unsigned i
 		.access = dev->access,
 		.persistence = dev->persistence,
 		.pages = dev->size_bytes >> PGMAP_PAGE_SHIFT,
+		.used = in_pool.used,
 		.held = devices_held_pages(devices, i),
 		.bad = devices->bad_pages[i],
 	};
@@ -48,18 +52,28 @@ void request_say_devices(const struct devices *devices, struct service_reply *ou
 		hello->devices[i] = device_flags(devices->dev[i]);
 }
 
+static int add_record(struct records *records, const struct proto_device *device, struct service_reply *out)
+{
+	out->rep.count++;
+	return records_add(records, device, sizeof(*device));
+}
+
 int request_devices(struct session *session, const struct proto_req *req, struct service_reply *out)
 {
-	const struct devices *devices = &session->service->devices;
+	const struct service *service = session->service;
+	const struct change *change;
 	struct records records = {0};
 	int err = 0;
 	(void)req;
-	for (unsigned i = 0; i < devices->n && !err; i++) {
-		if (!devices->dev[i])
+	for (unsigned i = 0; i < service->devices.n && !err; i++) {
+		if (!service->devices.dev[i])
 			continue;
-		struct proto_device device = wire_device(devices, i);
-		err = records_add(&records, &device, sizeof(device));
-		out->rep.count++;
+		struct proto_device device = request_show_device(service, i);
+		err = add_record(&records, &device, out);
+	}
+	TAILQ_FOREACH (change, &service->changes, link) {
+		if (change->phase == CHANGE_CLOSING && !err)
+			err = add_record(&records, &change->shown, out);
 	}
 	int fd = err ? err : records_seal(&records);
 	if (fd >= 0)

@@ -22,5 +22,7 @@ request_fn request_drain, request_drain_cancel;                                 
 
 /* request_device.c: what a hello says of the devices. */
 void request_say_devices(const struct devices *devices, struct service_reply *out);
+/* What a list says of this one. */
+struct proto_device request_show_device(const struct service *service, unsigned i);
 
 #endif

@@ -20,21 +20,14 @@
 
 #include <pgmap/pgmap.h>
 
+#include "port/thread.h"
 #include "server/log.h"
 
 enum { HELPER_STACK_BYTES = 64 * 1024, RETRY_MS = 1000 };
 
 bool waiting_start_helper(void *(*fn)(void *), void *arg)
 {
-	pthread_attr_t attr;
-	pthread_t thread;
-	if (pthread_attr_init(&attr) != 0)
-		return false;
-	(void)pthread_attr_setstacksize(&attr, HELPER_STACK_BYTES);
-	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	int err = pthread_create(&thread, &attr, fn, arg);
-	(void)pthread_attr_destroy(&attr);
-	return err == 0;
+	return port_thread_start(NULL, HELPER_STACK_BYTES, fn, arg) == 0;
 }
 
 static void wake_loop(struct loop *loop)

@@ -51,11 +51,11 @@ def end(process):
 def test_list_says_what_each_is(pool):
     (device,) = devices(pool)
     assert device == {'number': 0, 'device': FIRST, 'state': 'live', 'page_bytes': 4096, 'pages': 16384,
-                      'held': 0, 'bad': 0, 'access': 'memory', 'persistence': 'none'}, device
+                      'used': 0, 'held': 0, 'bad': 0, 'access': 'memory', 'persistence': 'none'}, device
     text = pool.run('device', 'list')[0].decode()
     head, line = text.splitlines()
-    assert head.split() == 'NUMBER STATE PAGE SIZE HELD BAD MAPPED PERSISTENCE DEVICE'.split()
-    assert line.split() == f'0 live 4 KiB 64 MiB 0 B 0 memory none {FIRST}'.split(), line
+    assert head.split() == 'NUMBER STATE PAGE SIZE USED HELD BAD MAPPED PERSISTENCE DEVICE'.split()
+    assert line.split() == f'0 live 4 KiB 64 MiB 0 B 0 B 0 memory none {FIRST}'.split(), line
 
 
 def test_add_and_remove(pool):

@@ -48,6 +48,7 @@ static void each_says_what_it_is_and_how_much_is_held(void **state)
 		assert_int_equal(devices[i].granule_order, 0);
 		assert_int_equal(devices[i].access, DEV_ACCESS_MEMORY);
 		assert_int_equal(devices[i].persistence, DEV_PERSIST_NONE);
+		assert_int_equal(devices[i].used, i == at ? 3 : 0);
 		assert_int_equal(devices[i].held, i == at ? 3 : 0);
 	}
 	assert_int_equal(devices[0].pages, 1024);
