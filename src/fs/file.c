@@ -106,10 +106,11 @@ static int wipe_prepare(struct fsdax *fs, struct inode *inode, uint64_t from, ui
 	uint64_t granule_pages = UINT64_C(1) << places_granule(places, extent->off);
 	uint64_t off = extent->off + (file_page - extent->key), granule = off / granule_pages * granule_pages;
 	uint64_t within = ((off - granule) << PGMAP_PAGE_SHIFT) + from % PGMAP_PAGE_SIZE; /* the granule */
-	if (places_damaged(places) && places_error(places, granule, granule + granule_pages) != 0)
-		return 0; /* nobody sees it before all of it is overwritten */
+	int lost = places_damaged(places) ? places_error(places, granule, granule + granule_pages) : 0;
+	if (lost == -ENODEV)
+		return 0; /* nobody sees it again */
 	int err = have_memory(fs, granule, granule_pages);
-	if (err)
+	if (err && !lost) /* among bad pages: as far as it is there */
 		return err;
 	char *addr;
 	uint64_t offset_bytes;

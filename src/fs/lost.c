@@ -131,10 +131,11 @@ void space_look_for_lost(struct space *space, uint64_t off, uint64_t npages)
 	}
 }
 
-void space_zero(struct space *space, uint64_t off, char *addr, uint64_t len_bytes)
+/* Bytes of good pages, this one the first, as far as they can be had. */
+static void zero_good(struct space *space, uint64_t off, char *addr, uint64_t len_bytes)
 {
 	uint64_t within = (uintptr_t)addr % PGMAP_PAGE_SIZE;
-	if (zero_bytes(&space->zero, addr, len_bytes) == 0)
+	if (!len_bytes || zero_bytes(&space->zero, addr, len_bytes) == 0)
 		return;
 	space_look_for_lost(space, off, (within + len_bytes + PGMAP_PAGE_SIZE - 1) >> PGMAP_PAGE_SHIFT);
 	for (uint64_t n = PGMAP_PAGE_SIZE - within; len_bytes; n = PGMAP_PAGE_SIZE) {
@@ -143,6 +144,24 @@ void space_zero(struct space *space, uint64_t off, char *addr, uint64_t len_byte
 		addr += n;
 		len_bytes -= n;
 	}
+}
+
+/* Pages that are known to be bad are not touched. */
+void space_zero(struct space *space, uint64_t off, char *addr, uint64_t len_bytes)
+{
+	char *end = addr + len_bytes, *first = addr - (uintptr_t)addr % PGMAP_PAGE_SIZE;
+	uint64_t at = off, pages_end = off + ((uint64_t)(end - first + PGMAP_PAGE_SIZE - 1) >> PGMAP_PAGE_SHIFT);
+	struct places_lost lost;
+	while (places_damaged(&space->places) && at < pages_end &&
+	       places_find_lost(&space->places, at, pages_end, &lost)) {
+		char *bad = first + ((lost.from - off) << PGMAP_PAGE_SHIFT);
+		if (bad > addr)
+			zero_good(space, at, addr, (uint64_t)(bad - addr));
+		at = lost.end;
+		addr = first + ((lost.end - off) << PGMAP_PAGE_SHIFT);
+	}
+	if (addr < end)
+		zero_good(space, at, addr, (uint64_t)(end - addr));
 }
 
 /* Whatever of it the device can make good again is. */

@@ -181,6 +181,33 @@ static void c6_9_what_a_rounded_end_hides_reads_as_zero(void **state)
 	fsdax_close(small);
 }
 
+/* A granule that has a bad page cannot be mapped before that is overwritten; its other pages are wiped all the same. */
+static void c6_9_what_a_granule_with_a_bad_page_hides_reads_as_zero(void **state)
+{
+	(void)state;
+	struct fsdax_file *file;
+	struct fsdax_map *map;
+	pool.parts[BIG].ops.clear_poison = pool.parts[BIG].ops.discard;
+	assert_int_equal(fsdax_open(pool.fs, "f", FSDAX_CREATE, &file), 0);
+	assert_int_equal(fsdax_truncate(file, 2 * MIB), 0);
+	map = map_range(file, 0, 2 * MIB, NULL);
+	const char *at = piece_at(&pool, map, 0, NULL);
+	fill_map(&pool, map, 'x');
+	fsdax_unmap(map);
+	assert_int_equal(dax_notify_failure(pool.parts[BIG].dax, DAX_FAILURE_POISON,
+					    (uint64_t)(at - pool.parts[BIG].mem) / PAGE + 300, 1),
+			 0);
+	assert_int_equal(fsdax_truncate(file, 100 * PAGE + 10), 0);
+	assert_true(is_all(at, 100 * PAGE + 10, 'x') && is_all(at + 300 * PAGE, PAGE, 'x')); /* nobody touches it */
+	assert_int_equal(fsdax_truncate(file, 2 * MIB), 0);
+	assert_int_equal(fsdax_map(file, 0, 2 * MIB, NULL, NULL, &map), -EHWPOISON);
+	assert_int_equal(fsdax_repair(file, 0, 2 * MIB), 0);
+	map = map_range(file, 0, 2 * MIB, NULL);
+	assert_true(is_all(at, 100 * PAGE + 10, 'x') && is_all(at + 100 * PAGE + 10, 2 * MIB - 100 * PAGE - 10, 0));
+	fsdax_unmap(map);
+	fsdax_close(file);
+}
+
 static void c6_7_a_punch_takes_whole_granules(void **state)
 {
 	(void)state;
@@ -347,6 +374,7 @@ int main(void)
 		T(no_bigger_granule_is_given_than_fits_or_was_asked_for),
 		T(c6_10_what_small_pages_cannot_end_goes_back),
 		T(c6_9_what_a_rounded_end_hides_reads_as_zero),
+		T(c6_9_what_a_granule_with_a_bad_page_hides_reads_as_zero),
 		T(c6_7_a_punch_takes_whole_granules),
 		T(a_hole_is_filled_no_further_than_it_goes),
 		T(a_hole_is_seen_beside_a_rounded_end),
