@@ -74,9 +74,8 @@ static void end_and_wake(struct service *service, struct change *change, int res
 static void close_device(struct change *change)
 {
 	struct opened *device = &change->device;
-	/* What others find there later is nothing of ours; where it is gone, there is nothing to give back. */
-	if (dev_check(device->dev) == 0)
-		(void)dax_discard(device->memory, 0, dax_npages(device->memory));
+	if (dev_check(device->dev) == 0) /* of one that is gone there is nothing to give back */
+		devices_discard_one(device);
 	if (devices_close_one(device) != 0)
 		port_abort("pgmapd: device %s has left the pool, and pages of it are held", change->spec);
 }

@@ -95,6 +95,21 @@ int devices_close_one(struct opened *opened)
 	return 0;
 }
 
+/* Halves again and again, down to the granule that cannot be written; each half is done twice at most. */
+static void discard(struct dax_device *dax, uint64_t pgoff, uint64_t npages, uint64_t granule_pages)
+{
+	if (dax_discard(dax, pgoff, npages) != -EIO || npages <= granule_pages)
+		return;
+	uint64_t half = (npages / granule_pages + 1) / 2 * granule_pages;
+	discard(dax, pgoff, half, granule_pages);
+	discard(dax, pgoff + half, npages - half, granule_pages);
+}
+
+void devices_discard_one(const struct opened *opened)
+{
+	discard(opened->memory, 0, dax_npages(opened->memory), UINT64_C(1) << opened->dev->granule_order);
+}
+
 void devices_put(struct devices *devices, unsigned i, const struct opened *opened)
 {
 	devices->dev[i] = opened->dev;

@@ -59,6 +59,9 @@ struct opened {
 };
 int devices_open_one(const char *spec, const struct dev_own *own, struct opened *out, char why[DEV_WHY_MAX]);
 int devices_close_one(struct opened *opened);
+/* devices_discard_one - what lies there is nobody's any more: but for pages that cannot be written (they have lost their data), what
+ * others find there later is nothing of ours. */
+void devices_discard_one(const struct opened *opened);
 void devices_put(struct devices *devices, unsigned i, const struct opened *opened);
 void devices_take(struct devices *devices, unsigned i, struct opened *out);
 /* Whether one of them is what this spec names. */

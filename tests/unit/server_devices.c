@@ -265,6 +265,40 @@ static void c7_9_what_goes_takes_its_own_mappings_only(void **state)
 	assert_int_equal(reply.rep.u.info.waiting, 4 * MIB / PAGE);
 }
 
+static bool discarded[64];
+
+/* Memory of 64 granules of two pages; those of number 5, 6 and 63 cannot be written. */
+static int discard_good(void *ctx, uint64_t offset_bytes, uint64_t len_bytes)
+{
+	(void)ctx;
+	assert_int_equal((offset_bytes | len_bytes) % (2 * PAGE), 0);
+	for (uint64_t i = offset_bytes / 2 / PAGE; i < (offset_bytes + len_bytes) / 2 / PAGE; i++) {
+		if (i == 5 || i == 6 || i == 63)
+			return -EIO;
+		discarded[i] = true;
+	}
+	return 0;
+}
+
+static void what_cannot_be_written_keeps_nothing_else(void **state)
+{
+	(void)state;
+	static const struct dax_device_ops ops = {.ops_bytes = sizeof(ops), .discard = discard_good};
+	const struct dax_params params = {.params_bytes = sizeof(params),
+					  .type = PGMAP_GENERIC,
+					  .len_bytes = 128 * PAGE,
+					  .fd = -1,
+					  .granule_order = 1,
+					  .ops = &ops};
+	struct dev dev = {.granule_order = 1};
+	struct opened opened = {.dev = &dev};
+	assert_int_equal(dax_create(&params, &opened.memory), 0);
+	devices_discard_one(&opened);
+	for (unsigned i = 0; i < 64; i++)
+		assert_int_equal(discarded[i], i != 5 && i != 6 && i != 63);
+	assert_int_equal(dax_destroy(opened.memory), 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 #define P(name) cmocka_unit_test_setup_teardown(name, set_up_pool, tear_down_pool)
 
@@ -277,6 +311,7 @@ int main(void)
 		T(c7_1_a_lease_falls_when_it_has_fallen_on_all_of_them),
 		T(descriptors_for_all_or_none),
 		T(the_one_that_goes_is_found_out_once),
+		T(what_cannot_be_written_keeps_nothing_else),
 		P(c2_6_a_drain_ends_when_nothing_is_held_on_any_of_them),
 		P(c7_9_what_goes_takes_its_own_mappings_only),
 	};
