@@ -75,7 +75,7 @@ static const char *pool_of(const struct cli *cli)
 /* What the server says, or else what the error says. */
 static int fail(const struct cli *cli, const char *device, const char *why, int err)
 {
-	if (err == -EPERM)
+	if (err == -EPERM && !*why)
 		why = "only the server's user and root may do that (ask who runs the server)";
 	return cli_fail(cli, "%s: %s", device, *why ? why : cli_why(err));
 }

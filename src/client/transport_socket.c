@@ -220,7 +220,7 @@ static int socket_call(struct transport *transport, const struct proto_req *req,
 
 static int control_exchange(int fd, struct proto_req *req, struct proto_rep *rep)
 {
-	struct transport_reply reply;
+	struct transport_reply reply = {0}; /* of which some may not come */
 	req->magic = PROTO_MAGIC;
 	req->version = PROTO_VERSION;
 	int err = exchange(fd, req, &reply, NULL, NULL);

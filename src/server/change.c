@@ -137,6 +137,9 @@ static int refuse_add(struct change *change, int err)
 			      "its size must be a multiple of the pool's page, and its page not bigger than that");
 	case -E2BIG:
 		return refuse(change->why, err, "too many devices have come and gone: serve the pool anew");
+	case -ENXIO:
+		return refuse(change->why, err,
+			      "all that the pool has is gone, and nothing can come to it (end it with: pgmap stop)");
 	default:
 		return refuse(change->why, err, "%s", strerror(-err));
 	}
@@ -152,14 +155,6 @@ static int may_add(const struct service *service, char why[DEV_WHY_MAX])
 	return 0;
 }
 
-/* Open it is; nobody can have put anything there yet. */
-static int leave_again(struct service *service, unsigned number)
-{
-	struct dax_device *part;
-	int err = fsdax_leave_begin(service->fs, number, NULL);
-	return err ? err : fsdax_leave_end(service->fs, number, &part);
-}
-
 static int join_pool(struct change *change)
 {
 	struct service *service = change->service;
@@ -172,11 +167,6 @@ static int join_pool(struct change *change)
 	if (change->number >= PROTO_DEVICES_MAX || service->devices.dev[change->number])
 		port_abort("pgmapd: device %s has number %u, which is not free", change->spec, change->number);
 	devices_put(&service->devices, change->number, &change->device);
-	err = devices_tell_bad(&service->devices, change->number);
-	if (err && leave_again(service, change->number) == 0) {
-		devices_take(&service->devices, change->number, &change->device);
-		return refuse(change->why, err, "which of it is bad cannot be found out: %s", strerror(-err));
-	}
 	change->device = (struct opened){0};
 	tell(service, SERVICE_DEVICE_ADDED, service->devices.dev[change->number]->spec);
 	return 0;
@@ -212,11 +202,21 @@ static int open_device(struct change *change)
 	return devices_open_one(change->spec, &own, &change->device, change->why);
 }
 
+/* What is bad of it is known before it is the pool's: from then on only what is good of it is handed out. */
+static int prepare_device(struct change *change)
+{
+	int err = open_device(change);
+	if (err)
+		return err;
+	err = devices_tell_bad_one(&change->device);
+	return err ? refuse(change->why, err, "which of it is bad cannot be found out: %s", strerror(-err)) : 0;
+}
+
 static void *open_thread(void *arg)
 {
 	struct change *change = arg;
 	struct service *service = change->service;
-	int err = open_device(change);
+	int err = prepare_device(change);
 	(void)pthread_mutex_lock(&service->lock);
 	wait_for_closed(service);
 	if (!err)
@@ -239,6 +239,9 @@ int change_add(struct service *service, const char *spec, uint64_t *id, char why
 		return err;
 	if (strncmp(spec, "memfd:", 6) == 0 && strstr(spec, "fd=") && spec[strstr(spec, "fd=") - spec - 1] != 'm')
 		return refuse(why, -EINVAL, "a descriptor can be inherited only when the server starts (give size=)");
+	if (strncmp(spec, "file:", 5) == 0 && spec[5] && spec[5] != '/')
+		return refuse(why, -EINVAL,
+			      "the server looks for it from the root on (give the whole path: file:/...)");
 	if (strlen(spec) >= DEV_SPEC_MAX)
 		return refuse(why, -ENAMETOOLONG, "the spec is too long (%d bytes at most)", DEV_SPEC_MAX - 1);
 	if (devices_have(&service->devices, spec))
@@ -272,15 +275,21 @@ static int find_device(const struct devices *devices, uint64_t number, const cha
 	return refuse(why, -ENOENT, "the pool has no such device (look with: pgmap device list)");
 }
 
-static int refuse_remove(const struct fsdax_owned *owned, int err, char why[DEV_WHY_MAX])
+/* others: the pool has some. */
+static int refuse_remove(const struct fsdax_owned *owned, bool others, int err, char why[DEV_WHY_MAX])
 {
+	unsigned long long files = owned->files, kib = owned->bytes >> 10;
+	if (err == -EBUSY && owned->bytes && !files)
+		return refuse(why, -ENOTEMPTY, "%llu KiB there are just being given to a file (try again)", kib);
 	if (err == -EBUSY && owned->bytes)
-		return refuse(
-			why, -ENOTEMPTY,
-			"%llu files have %llu KiB there, like %.*s%s (remove them: data is not moved off a device "
-			"yet)",
-			(unsigned long long)owned->files, (unsigned long long)owned->bytes >> 10, SHOWN_PATH_MAX,
-			owned->path, strlen(owned->path) > SHOWN_PATH_MAX ? "..." : "");
+		return refuse(why, -ENOTEMPTY,
+			      "%llu file%s %llu KiB there, like %.*s%s (remove %s: data is not moved off a device yet)",
+			      files, files == 1 ? " has" : "s have", kib, SHOWN_PATH_MAX, owned->path,
+			      strlen(owned->path) > SHOWN_PATH_MAX ? "..." : "", files == 1 ? "it" : "them");
+	if (err == -EBUSY && others)
+		return refuse(why, err,
+			      "it is the last one that stays: the others are being removed, or are gone "
+			      "(call a removal off, add a device, or end the pool with: pgmap stop)");
 	if (err == -EBUSY)
 		return refuse(why, err, "it is the last one that the pool has (end the pool with: pgmap stop)");
 	return refuse(why, err, "%s", strerror(-err));
@@ -307,7 +316,7 @@ static int begin_to_leave(struct service *service, unsigned number, uint64_t *id
 	int err = fsdax_leave_begin(service->fs, number, &owned);
 	if (err) {
 		free(change);
-		return refuse_remove(&owned, err, why);
+		return refuse_remove(&owned, devices_count(devices) > 1, err, why);
 	}
 	change->phase = CHANGE_HELD;
 	change->number = number;

@@ -116,7 +116,7 @@ void devices_put(struct devices *devices, unsigned i, const struct opened *opene
 	devices->base[i] = opened->base;
 	devices->memory[i] = opened->memory;
 	devices->gone[i] = devices->leaving[i] = false;
-	devices->bad_pages[i] = 0;
+	devices->bad_pages[i] = opened->bad_pages;
 	if (i >= devices->n)
 		devices->n = i + 1;
 	devices->generation++;
@@ -124,7 +124,7 @@ void devices_put(struct devices *devices, unsigned i, const struct opened *opene
 
 void devices_take(struct devices *devices, unsigned i, struct opened *out)
 {
-	*out = (struct opened){devices->dev[i], devices->base[i], devices->memory[i]};
+	*out = (struct opened){devices->dev[i], devices->base[i], devices->memory[i], devices->bad_pages[i]};
 	devices->dev[i] = NULL;
 	devices->base[i] = NULL;
 	devices->memory[i] = NULL;
@@ -486,4 +486,10 @@ int devices_tell_bad(struct devices *devices, unsigned i)
 {
 	struct bad bad = {devices->memory[i], &devices->bad_pages[i]};
 	return dev_for_each_bad(devices->dev[i], tell_bad, &bad);
+}
+
+int devices_tell_bad_one(struct opened *opened)
+{
+	struct bad bad = {opened->memory, &opened->bad_pages};
+	return dev_for_each_bad(opened->dev, tell_bad, &bad);
 }

@@ -56,6 +56,7 @@ struct opened {
 	struct dev *dev;
 	void *base;
 	struct dax_device *memory;
+	uint64_t bad_pages;
 };
 int devices_open_one(const char *spec, const struct dev_own *own, struct opened *out, char why[DEV_WHY_MAX]);
 int devices_close_one(struct opened *opened);
@@ -67,8 +68,10 @@ void devices_take(struct devices *devices, unsigned i, struct opened *out);
 /* Whether one of them is what this spec names. */
 bool devices_have(const struct devices *devices, const char *spec);
 
-/* devices_tell_bad - what the system knows to be bad of device i (dev_for_each_bad()) is: dax_notify_failure(). */
+/* devices_tell_bad - what the system knows to be bad of device i (dev_for_each_bad()) is: dax_notify_failure(). devices_tell_bad_one -
+ * of one that is in no pool yet. */
 int devices_tell_bad(struct devices *devices, unsigned i);
+int devices_tell_bad_one(struct opened *opened);
 
 /* What holds for all of them: as enum dev_access and enum dev_persistence. */
 enum dev_access devices_access(const struct devices *devices);

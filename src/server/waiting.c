@@ -124,6 +124,7 @@ void waiting_answers(struct loop *loop)
 		}
 	}
 	growing_answers(loop, &grown);
+	removal_begin(loop); /* a device may have come; who asked for it need not be there any more */
 }
 
 void waiting_drain(struct loop *loop, struct conn *conn, const struct proto_req *req)
@@ -191,8 +192,6 @@ void waiting_check_changes(struct loop *loop)
 		}
 		LIST_REMOVE(conn, waiting);
 		conn->change = 0;
-		if (conn->drain_req.type == PROTO_DEVICE_ADD && reply.rep.error == 0)
-			removal_begin(loop);
 		conn_reply(loop, conn, &reply);
 	}
 }

@@ -98,6 +98,22 @@ def test_what_cannot_be_added(pool):
         file.write(b'precious')
     refused(pool, 'add', f'file:{path},size=1M', words=['overwrite'])
     assert open(path, 'rb').read() == b'precious'
+    refused(pool, 'add', 'file:some.img,create,size=4M', words=['file:some.img', 'the whole path'])
+    assert not os.path.exists('some.img')
+
+
+def test_a_server_that_dies_meanwhile(pool):
+    pool.run('device', 'add', SECOND)
+    cat = held_file(pool, '/held', 80 * cli.MIB)
+    remove = subprocess.Popen([cli.PGMAP, '-s', pool.socket, 'device', 'remove', '1'], stderr=subprocess.PIPE)
+    while states(pool) != ['live', 'leaving']:
+        pass
+    _, errors = pool.run('device', 'remove', '0', code=1)
+    assert 'the others are being removed' in errors, errors
+    pool.end_server()
+    errors = remove.communicate()[1].decode()
+    assert remove.returncode == 1 and 'the server has gone' in errors and errors.count('\n') == 1, errors
+    end(cat)
 
 
 def test_a_device_twice_and_one_that_another_has(pool):
@@ -134,7 +150,7 @@ def test_what_cannot_be_removed(pool):
     data, _ = pool.write('data', 80 * cli.MIB)
     pool.run('put', data, '/some file')
     for number in '01':
-        refused(pool, 'remove', number, words=['/some file', 'remove them'])
+        refused(pool, 'remove', number, words=['1 file has ', '/some file', 'remove it'])
     pool.run('rm', '/some file')
 
 

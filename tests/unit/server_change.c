@@ -121,6 +121,7 @@ static void what_cannot_be_says_why(void **state)
 	assert_int_equal(refused(PROTO_DEVICE_CANCEL, 0, "", 0, "nothing to call off"), -EINVAL);
 	assert_int_equal(refused(PROTO_DEVICE_CANCEL, 1, "", 0, "no such device"), -ENOENT);
 	assert_int_equal(refused(PROTO_DEVICE_ADD, 0, "memfd:fd=0", 0, "inherited"), -EINVAL);
+	assert_int_equal(refused(PROTO_DEVICE_ADD, 0, "file:pool.img", 0, "the whole path"), -EINVAL);
 	service_drain(service);
 	assert_int_equal(refused(PROTO_DEVICE_ADD, 0, spec, 0, "draining"), -ENODEV);
 	assert_int_equal(refused(PROTO_DEVICE_REMOVE, 0, "", -1, "draining"), -ENODEV);
@@ -179,6 +180,23 @@ static enum pinword_reason reason_on(const struct session_map *map, unsigned dev
 	}
 	fail();
 	return 0;
+}
+
+static void the_last_one_that_stays_is_refused_with_what_the_others_do(void **state)
+{
+	(void)state;
+	assert_int_equal(add(spec), 0);
+	uint64_t map = hold_both();
+	struct proto_req soon = about(PROTO_DEVICE_REMOVE, 1, "", 0), cancel = about(PROTO_DEVICE_CANCEL, 1, "", 0);
+	assert_int_equal(ask(&root, &soon), -ETIMEDOUT);
+	assert_int_equal(refused(PROTO_DEVICE_REMOVE, 0, "", -1, "the others are being removed"), -EBUSY);
+	assert_int_equal(ask(&root, &cancel), 0);
+	assert_int_equal(ask_handle(&me, PROTO_UNMAP, map), 0);
+	assert_int_equal(open_map(&me, "/one", FSDAX_CREATE, 6 * MIB), 0);
+	map = reply.rep.handle;
+	assert_int_equal(refused(PROTO_DEVICE_REMOVE, 1, "", -1, "1 file has "), -ENOTEMPTY);
+	assert_int_equal(refused(PROTO_DEVICE_REMOVE, 1, "", -1, "like /one (remove it:"), -ENOTEMPTY);
+	assert_int_equal(ask_handle(&me, PROTO_UNMAP, map), 0);
 }
 
 static void c7_9_no_new_pins_on_what_leaves(void **state)
@@ -410,6 +428,7 @@ int main(void)
 		T(what_cannot_be_says_why),
 		T(only_the_servers_user_and_root_may),
 		T(all_who_wait_are_told_once),
+		T(the_last_one_that_stays_is_refused_with_what_the_others_do),
 		T(c7_9_no_new_pins_on_what_leaves),
 		T(who_lists_what_lies_on_one_device),
 		T(one_that_is_gone_can_be_removed),

@@ -146,6 +146,46 @@ static void descriptors_for_all_or_none(void **state)
 	assert_int_equal(devices_lease_probe(&devices, 5), 1);
 }
 
+static int some_bad(const struct dev *dev, dev_bad_fn *fn, void *arg)
+{
+	(void)dev;
+	int err = fn(8 * PAGE, 2 * PAGE, arg);
+	return err ? err : fn(32 * PAGE, PAGE, arg);
+}
+
+static int cannot_be_read(const struct dev *dev, dev_bad_fn *fn, void *arg)
+{
+	(void)dev;
+	(void)fn;
+	(void)arg;
+	return -EIO;
+}
+
+/* Before it is in any pool: so no page of it is handed out, or wiped, that is bad. */
+static void c6_5_what_is_bad_is_known_before_it_is_the_pools(void **state)
+{
+	(void)state;
+	struct opened opened;
+	assert_int_equal(devices_open(&devices, equal, 1, NULL, &which, why), 0);
+	assert_int_equal(devices_open_one(equal[0], NULL, &opened, why), 0);
+	opened.dev->for_each_bad = cannot_be_read;
+	assert_int_equal(devices_tell_bad_one(&opened), -EIO);
+	opened.dev->for_each_bad = some_bad;
+	assert_int_equal(devices_tell_bad_one(&opened), 0);
+	assert_int_equal(opened.bad_pages, 3);
+	struct fsdax *fs;
+	struct fsdax_statfs st;
+	unsigned index;
+	assert_int_equal(fsdax_create(devices.dax, NULL, &fs), 0);
+	assert_int_equal(fsdax_add_device(fs, opened.memory, &index), 0);
+	devices_put(&devices, index, &opened);
+	assert_int_equal(devices.bad_pages[index], 3);
+	fsdax_statfs(fs, &st);
+	assert_int_equal(st.lost, 3);
+	assert_int_equal(st.free, 8 * MIB / PAGE - 3);
+	assert_int_equal(fsdax_destroy(fs), 0);
+}
+
 static bool is_gone;
 
 static int check(const struct dev *dev)
@@ -310,6 +350,7 @@ int main(void)
 		T(without_memory_there_are_none),
 		T(c7_1_a_lease_falls_when_it_has_fallen_on_all_of_them),
 		T(descriptors_for_all_or_none),
+		T(c6_5_what_is_bad_is_known_before_it_is_the_pools),
 		T(the_one_that_goes_is_found_out_once),
 		T(what_cannot_be_written_keeps_nothing_else),
 		P(c2_6_a_drain_ends_when_nothing_is_held_on_any_of_them),

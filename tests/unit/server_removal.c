@@ -122,6 +122,26 @@ static void only_a_device_that_can_go_is_watched(void **state)
 	assert_int_equal(removal_open(service), -1);
 }
 
+/* Who asked for it has gone before it was there. */
+static void a_device_that_comes_is_watched_though_nobody_waits_for_it(void **state)
+{
+	(void)state;
+	struct proto_req req = request(PROTO_DEVICE_ADD);
+	struct client root = join(PROTO_HELLO_CONTROL);
+	(void)snprintf(req.path, sizeof(req.path), "memfd:size=4M,page=4K");
+	loop.removal_fd = -1;
+	loop.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	service_wake_fd(service, loop.answers_fd);
+	assert_int_equal(service_handle(root.session, &req, sizeof(req), &reply), SERVICE_WAIT);
+	service_change_leave(service, reply.rep.handle);
+	take_answer(&loop);
+	assert_true(loop.removal_fd >= 0);
+	service_settle(service);
+	service_wake_fd(service, -1);
+	leave(&root);
+	assert_int_equal(close(loop.removal_fd) | close(loop.epoll_fd), 0);
+}
+
 /* Where no event comes, as in an embedded pool: a request that finds no pages asks. */
 static void a_request_that_finds_no_pages_looks_for_the_device(void **state)
 {
@@ -142,7 +162,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		T(it_is_said_once_with_what_is_lost),    T(c7_9_no_more_mappings_and_pins_but_all_else_goes_on),
 		T(events_are_a_reason_to_look),          T(a_request_that_finds_no_pages_looks_for_the_device),
-		T(only_a_device_that_can_go_is_watched),
+		T(only_a_device_that_can_go_is_watched), T(a_device_that_comes_is_watched_though_nobody_waits_for_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
