@@ -102,7 +102,7 @@ void fsdax_close(struct fsdax_file *file);
  * they read as zero (c6.9). Pages lost are free at once if nobody holds them, else after their last put (c6.7 defer).
  * A kept last page is zeroed beyond the new size, a kept last granule too. On memory of several granules a file gets of the
  * biggest what is as big and aligned, and the rest from smaller ones; where these have no room, its end is a granule that goes
- * beyond its size: blocks of fsdax_stat says so. It cannot grow over the middle of a bigger granule than has room. -ENOSPC, -EFBIG (beyond the pool's size), -ENOMEM, -ENXIO all of the device is
+ * beyond its size: blocks of fsdax_stat says so. It cannot grow over the middle of a bigger granule than has room. -ENOSPC, -EFBIG (more than the file has, and beyond the pool's size), -ENOMEM, -ENXIO all of the device is
  * dead, and more pages are wanted. */
 int fsdax_truncate(struct fsdax_file *file, uint64_t size_bytes);
 

@@ -348,7 +348,8 @@ static int resize(struct fsdax *fs, struct inode *inode, uint64_t size, bool ane
 {
 	struct block_list blocks = STAILQ_HEAD_INITIALIZER(blocks);
 	struct wipe wipe = {0};
-	if (size > fs->space.pages << PGMAP_PAGE_SHIFT)
+	/* What it has already may be more, where a device has left. */
+	if ((anew || size > inode->size_bytes) && size > fs->space.pages << PGMAP_PAGE_SHIFT)
 		return -EFBIG;
 	if (want && !anew && size < inode->size_bytes)
 		return -EINVAL; /* the mapping would have to be split with the folio at its end */

@@ -169,13 +169,14 @@ int taking_size(struct taking *taking, struct fsdax_file *file, uint64_t size_by
 	if (!file)
 		return -EINVAL;
 	struct fsdax *fs = file->fs;
-	if (size_bytes > fs->space.pages << PGMAP_PAGE_SHIFT)
-		return -EFBIG;
 	taking->size_bytes = size_bytes;
 	taking->from = space_pages_for(&fs->space, size_bytes);
 	taking->to = UINT64_MAX;
 	(void)pthread_mutex_lock(&fs->lock);
-	int err = prepare(taking, fs, file->inode, TAKING_SIZE);
+	bool grows = size_bytes > file->inode->size_bytes;
+	int err = grows && size_bytes > fs->space.pages << PGMAP_PAGE_SHIFT ? -EFBIG : 0;
+	if (!err)
+		err = prepare(taking, fs, file->inode, TAKING_SIZE);
 	(void)pthread_mutex_unlock(&fs->lock);
 	return err;
 }

@@ -416,6 +416,29 @@ static void c6_7_a_wait_for_other_pages_goes_on(void **state)
 	fsdax_close(file);
 }
 
+/* Holes take no space: a file may be longer than what is left of the pool. It can be cut and mapped as any other. */
+static void a_file_that_is_longer_than_the_rest_goes_on(void **state)
+{
+	(void)state;
+	struct fsdax_file *file = make_file(&pool, "f", (uint64_t)(A + 200) * PAGE);
+	assert_int_equal(fsdax_punch(file, 0, (uint64_t)(A + 200) * PAGE, FSDAX_DEFER, 0), 0);
+	assert_int_equal(fsdax_leave_begin(pool.fs, 1, NULL), 0);
+	assert_int_equal(fsdax_leave_end(pool.fs, 1, NULL), 0);
+	assert_int_equal(fsdax_truncate(file, (uint64_t)(A + 201) * PAGE), -EFBIG);
+	assert_int_equal(fsdax_truncate_how(file, (uint64_t)(A + 201) * PAGE, FSDAX_FAIL, 0), -EFBIG);
+	struct fsdax_map *map = map_range(file, (uint64_t)(A + 100) * PAGE, (uint64_t)5 * PAGE, NULL);
+	assert_true(map_is_all(&pool, map, 0));
+	assert_space(&pool, 5, 0);
+	fsdax_unmap(map);
+	assert_int_equal(fsdax_truncate(file, (uint64_t)(A + 102) * PAGE), 0);
+	assert_int_equal(fsdax_truncate_how(file, (uint64_t)(A + 101) * PAGE, FSDAX_FAIL, 0), 0);
+	assert_space(&pool, 1, 0);
+	assert_int_equal(fsdax_resize_map(file, (uint64_t)(A + 101) * PAGE, 0, NULL, NULL, NULL, &map), -ENOSPC);
+	assert_int_equal(fsdax_resize_map(file, (uint64_t)(A + 101) * PAGE, FSDAX_TRUNC, NULL, NULL, NULL, &map),
+			 -EFBIG);
+	fsdax_close(file);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_two, close_it)
@@ -434,6 +457,7 @@ int main(void)
 		TEST(wrong_calls_are_refused),
 		TEST(without_memory_nothing_has_changed),
 		TEST(c6_7_a_wait_for_other_pages_goes_on),
+		TEST(a_file_that_is_longer_than_the_rest_goes_on),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
