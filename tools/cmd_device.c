@@ -102,35 +102,14 @@ static int run_add(struct cli *cli, struct pgmap_client *client)
 struct removal {
 	struct pgmap_client *client;
 	const struct pgmap_device *device;
-	bool begun;
 	char why[PGMAP_WHY_MAX];
 };
-
-/* What has become of it between two pieces of the wait: 0 it has left, -ECANCELED it stays, -ETIMEDOUT it goes on leaving. */
-static int look_at_removal(const struct removal *removal)
-{
-	struct device_list list;
-	int result = device_list_read(removal->client, &list);
-	for (size_t i = 0; i < list.n && !result; i++) {
-		const struct pgmap_device *row = &list.rows[i];
-		if (row->number == removal->device->number && strcmp(row->spec, removal->device->spec) == 0)
-			result = row->state == PGMAP_DEVICE_LEAVING ? -ETIMEDOUT : -ECANCELED;
-	}
-	device_list_free(&list);
-	return result;
-}
 
 static int wait_for_removal(void *arg, int64_t timeout_ms)
 {
 	struct removal *removal = arg;
-	int err = removal->begun ? look_at_removal(removal) : -ETIMEDOUT;
-	if (err == -ETIMEDOUT)
-		err = pgmap_device_remove(removal->client, removal->device->number, removal->device->spec, timeout_ms,
-					  removal->why);
-	if (err == -ENOENT && removal->begun)
-		err = 0; /* it left while nobody waited */
-	removal->begun = true;
-	return err;
+	return pgmap_device_remove(removal->client, removal->device->number, removal->device->spec, timeout_ms,
+				   removal->why);
 }
 
 static int remove_device(struct cli *cli, struct removal *removal, int64_t deadline_ns)

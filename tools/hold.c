@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * hold.c - see hold.h. On a terminal the wait is cut into pieces, to say in between whom it is for. Not a clock's decision: each
- * piece ends at once when the wait does.
+ * hold.c - see hold.h. The wait is one: whatever ends it is told to it, and what was called off is not begun anew. On a terminal
+ * a thread says meanwhile, again and again, whom it is for; it has a connection of its own.
  */
 #include "hold.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <unistd.h>
 
+#include <pgmap/pgmap.h>
 #include "text.h"
 #include "who.h"
 
-enum { PIECE_MS = 500, SHOWN = 100 };
+enum { AGAIN_MS = 500, SHOWN = 100 };
 
 void hold_whom(const struct hold *hold, char *buf, size_t buf_bytes)
 {
@@ -28,27 +31,76 @@ void hold_whom(const struct hold *hold, char *buf, size_t buf_bytes)
 	}
 }
 
-static int64_t min_ms(int64_t a, int64_t b)
+struct teller {
+	const struct hold *hold;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t cond; /* ended */
+	bool ended;
+};
+
+/* False: the wait has ended. Under the lock. */
+static bool goes_on(struct teller *teller)
 {
-	return a >= 0 && a < b ? a : b;
+	uint64_t ns = pgmap_deadline_in(AGAIN_MS);
+	const struct timespec until = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+	while (!teller->ended && pthread_cond_timedwait(&teller->cond, &teller->lock, &until) != ETIMEDOUT)
+		;
+	return !teller->ended;
+}
+
+static void *tell(void *arg)
+{
+	struct teller *teller = arg;
+	char text[1024], shown[TEXT_SHOWN_MAX * sizeof(text)];
+	pthread_mutex_lock(&teller->lock);
+	while (goes_on(teller)) {
+		pthread_mutex_unlock(&teller->lock);
+		hold_whom(teller->hold, text, sizeof(text));
+		pthread_mutex_lock(&teller->lock);
+		if (!teller->ended) {
+			fprintf(stderr, "\r\033[K%s: %.*s", teller->hold->doing, SHOWN,
+				text_shown(shown, sizeof(shown), text));
+			fflush(stderr);
+		}
+	}
+	pthread_mutex_unlock(&teller->lock);
+	return NULL;
+}
+
+/* False: no thread is to be had, and nothing is said. */
+static bool begin(struct teller *teller, const struct hold *hold)
+{
+	pthread_condattr_t attr;
+	sigset_t all, before;
+	*teller = (struct teller){.hold = hold, .lock = PTHREAD_MUTEX_INITIALIZER};
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&teller->cond, &attr);
+	pthread_condattr_destroy(&attr);
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before); /* signals are for the thread that waits */
+	int err = pthread_create(&teller->thread, NULL, tell, teller);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return err == 0;
+}
+
+static void end(struct teller *teller)
+{
+	pthread_mutex_lock(&teller->lock);
+	teller->ended = true;
+	pthread_cond_signal(&teller->cond);
+	pthread_mutex_unlock(&teller->lock);
+	pthread_join(teller->thread, NULL);
+	fputs("\r\033[K", stderr);
 }
 
 int hold_wait(const struct hold *hold, int64_t deadline_ns)
 {
-	char text[1024], shown[TEXT_SHOWN_MAX * sizeof(text)];
-	int64_t start = cli_now_ns(), deadline_ms = deadline_ns < 0 ? -1 : deadline_ns / 1000000;
-	if (!isatty(STDERR_FILENO))
-		return hold->wait(hold->arg, deadline_ms);
-	for (;;) {
-		int64_t left = deadline_ms < 0 ? -1 : deadline_ms - (cli_now_ns() - start) / 1000000;
-		int64_t piece = left < 0 && deadline_ms >= 0 ? 0 : min_ms(left, PIECE_MS);
-		int err = hold->wait(hold->arg, piece);
-		if (err != -ETIMEDOUT || (deadline_ms >= 0 && left <= piece)) {
-			fputs("\r\033[K", stderr);
-			return err;
-		}
-		hold_whom(hold, text, sizeof(text));
-		fprintf(stderr, "\r\033[K%s: %.*s", hold->doing, SHOWN, text_shown(shown, sizeof(shown), text));
-		fflush(stderr);
-	}
+	struct teller teller;
+	bool tells = isatty(STDERR_FILENO) && begin(&teller, hold);
+	int err = hold->wait(hold->arg, deadline_ns < 0 ? -1 : deadline_ns / 1000000);
+	if (tells)
+		end(&teller);
+	return err;
 }

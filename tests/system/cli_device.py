@@ -4,6 +4,7 @@
 import json
 import os
 import pty
+import signal
 import subprocess
 
 import cli
@@ -179,18 +180,45 @@ def test_a_holder_is_waited_for_and_named(pool):
     assert states(pool) == ['live']
 
 
+def on_a_terminal(pool, *args):
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([cli.PGMAP, '-s', pool.socket, *args], stderr=theirs)
+    os.close(theirs)
+    return process, ours
+
+
+def read_until(terminal, words):
+    text = b''
+    while words.encode() not in text:
+        text += os.read(terminal, 4096)
+
+
 def test_a_terminal_is_told_for_whom(pool):
     pool.run('device', 'add', SECOND)
     cat = held_file(pool, '/held', 80 * cli.MIB)
-    ours, theirs = pty.openpty()
-    remove = subprocess.Popen([cli.PGMAP, '-s', pool.socket, 'device', 'remove', '1'], stderr=theirs)
-    os.close(theirs)
-    text = b''
-    while f'removing: pid {cat.pid}'.encode() not in text:
-        text += os.read(ours, 4096)
+    remove, terminal = on_a_terminal(pool, 'device', 'remove', '1')
+    read_until(terminal, f'removing: pid {cat.pid}')
     end(cat)
     assert remove.wait() == 0
-    os.close(ours)
+    os.close(terminal)
+
+
+def test_what_is_called_off_is_not_begun_anew_on_a_terminal(pool):
+    """Called off at the moment at which the terminal was told, and nothing else was being done."""
+    pool.run('device', 'add', SECOND)
+    cat = held_file(pool, '/held', 80 * cli.MIB)
+    for args, doing in ((('stop',), 'draining'), (('device', 'remove', '1'), 'removing')):
+        for _ in range(3):
+            process, terminal = on_a_terminal(pool, *args)
+            read_until(terminal, f'{doing}: pid {cat.pid}')
+            process.send_signal(signal.SIGSTOP)
+            pool.run(*args, '--cancel')
+            process.send_signal(signal.SIGCONT)
+            read_until(terminal, 'called off')
+            assert process.wait() == 1
+            os.close(terminal)
+    assert states(pool) == ['live', 'live'] and pool.info()['state'] == 'live', pool.info()
+    end(cat)
 
 
 def test_wrong_usage(pool):
