@@ -87,6 +87,8 @@ static int take_one(struct space *space, struct buddy *buddy, unsigned order, ui
 			break;
 		}
 		space_wait_for_piece(space);
+		if (buddy->orders && buddy_max_order(buddy) < (int)order) /* others have taken from it meanwhile */
+			order = (unsigned)buddy_max_order(buddy);
 	}
 	block->key = *file_page;
 	*file_page = block_end(block);

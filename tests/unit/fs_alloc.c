@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Which pages a file gets: aligned first, then those that are ready; what is dirty is wiped, what is absent gets memory. */
+#include "fs/pick.h"
+
 #include "space_util.h"
 
 enum { PAGES = 64 };
@@ -238,6 +240,50 @@ static void c6_10_a_piece_that_is_being_wiped_is_free_and_waited_for(void **stat
 	give_back(&small);
 }
 
+static void *pick_half(void *arg)
+{
+	const struct space_wish wish = {0, PAGES / 2, UINT64_MAX, PGMAP_MAX_ORDER};
+	(void)pthread_mutex_lock(&t.space.lock);
+	int err = pick_blocks(&t.space, &wish, arg);
+	(void)pthread_mutex_unlock(&t.space.lock);
+	return (void *)(intptr_t)err;
+}
+
+/* Who waited for a piece makes do with what others have left meanwhile. */
+static void c6_10_what_breaks_while_a_piece_is_waited_for_is_no_lack_of_space(void **state)
+{
+	(void)state;
+	struct block_list half = STAILQ_HEAD_INITIALIZER(half), taken = STAILQ_HEAD_INITIALIZER(taken);
+	pthread_t thread;
+	void *answer;
+	space_set_keep(&t.space, PAGES);
+	make(32, 32, STOCK_DIRTY);
+	(void)pthread_mutex_lock(&t.space.lock);
+	assert_true(space_piece_begin(&t.space, STOCK_DIRTY, t.space.base + 48, 16, UINT64_MAX));
+	(void)pthread_mutex_unlock(&t.space.lock);
+	assert_int_equal(pthread_create(&thread, NULL, pick_half, &half), 0);
+	(void)pthread_mutex_lock(&t.space.lock);
+	while (!t.space.nstopped) {
+		(void)pthread_mutex_unlock(&t.space.lock);
+		(void)sched_yield();
+		(void)pthread_mutex_lock(&t.space.lock);
+	}
+	(void)pthread_mutex_unlock(&t.space.lock);
+	assert_int_equal(space_take(&t.space, t.space.base, 0, 0, &taken), 0);
+	assert_int_equal(space_take(&t.space, t.space.base + 32, 0, 1, &taken), 0);
+	(void)pthread_mutex_lock(&t.space.lock);
+	space_piece_end(&t.space, STOCK_DIRTY);
+	(void)pthread_mutex_unlock(&t.space.lock);
+	assert_int_equal(pthread_join(thread, &answer), 0);
+	assert_int_equal((intptr_t)answer, 0);
+	assert_int_equal(space_now().used, PAGES / 2 + 2);
+	(void)pthread_mutex_lock(&t.space.lock);
+	pick_put_back(&t.space, &half);
+	(void)pthread_mutex_unlock(&t.space.lock);
+	space_give_back(&t.space, &taken);
+	assert_int_equal(space_now().free, PAGES);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -252,6 +298,7 @@ int main(void)
 		T(c7_11_what_got_memory_before_it_was_short_goes_back),
 		T(c6_9_what_cannot_be_wiped_is_passed_over),
 		T(c6_10_a_piece_that_is_being_wiped_is_free_and_waited_for),
+		T(c6_10_what_breaks_while_a_piece_is_waited_for_is_no_lack_of_space),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
