@@ -209,7 +209,7 @@ const struct cli_command cmd_device = {
 		"taken it away); the smallest page that can be mapped of it; its size; how much of that somebody "
 		"holds; "
 		"how many "
-		"pages of 4 KiB were bad when it came; how it is mapped, and what has to be flushed, as pgmap info has "
+		"pages of 4 KiB are known to be bad; how it is mapped, and what has to be flushed, as pgmap info has "
 		"it.\n"
 		"add: the device of this spec (see pgmap serve --help) becomes a part of the pool, at once and for all "
 		"who "

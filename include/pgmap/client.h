@@ -249,7 +249,7 @@ struct pgmap_device {
 	uint64_t pages;
 	uint64_t used; /* pages that are files', or wait to be reused: with these it cannot be removed, or not yet */
 	uint64_t held; /* pages held through folios */
-	uint64_t bad;  /* pages that the system knew to have lost their data, when it came to the pool */
+	uint64_t bad;  /* pages that are known to have lost their data, whoever found out */
 	char spec[128];
 };
 /* pgmap_for_each_device - the devices of the pool: fn once for each, by number; then those that have left it, and are being

@@ -205,6 +205,11 @@ int dev_for_each_bad(const struct dev *dev, dev_bad_fn *fn, void *arg)
 	return dev->for_each_bad ? dev->for_each_bad(dev, fn, arg) : 0;
 }
 
+int dev_bad_fd(const struct dev *dev)
+{
+	return dev->bad_fd ? dev->bad_fd(dev) : -1;
+}
+
 void dev_close(struct dev *dev)
 {
 	if (!dev)

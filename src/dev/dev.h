@@ -84,6 +84,9 @@ struct dev {
 	/* The ranges that the system knows to have lost their data (c6.5), in whole pages: fn for each; what it answers, unless 0,
 	 * ends it and is returned. Null: the kind has no such list. */
 	int (*for_each_bad)(const struct dev *dev, dev_bad_fn *fn, void *arg);
+	/* A descriptor of the device's own that becomes ready for POLLPRI when that list may have changed since it was last asked
+	 * for, or -1. Null: none. */
+	int (*bad_fd)(const struct dev *dev);
 	int guard_fd; /* the open file description that holds byte 0; dev.c's */
 };
 
@@ -112,8 +115,12 @@ const struct dev_kind *dev_kind_at(size_t i);
  * mapped of it is SIGBUS, and it must not be opened or mapped again. */
 int dev_check(const struct dev *dev);
 
-/* dev_for_each_bad - see dev.for_each_bad; -EIO its list cannot be understood, -EACCES or where on the device they are cannot be read. */
+/* dev_for_each_bad - see dev.for_each_bad; -EIO its list cannot be understood, or the kernel has cut it, -EACCES where on the device they
+ * are cannot be read, or what reading it says. By one thread at a time. */
 int dev_for_each_bad(const struct dev *dev, dev_bad_fn *fn, void *arg);
+/* dev_bad_fd - see dev.bad_fd: not to be read or closed. It may stay ready when the device has gone (EPOLLET), and where the list is no
+ * file of the kernel's it cannot be waited for (-EPERM). */
+int dev_bad_fd(const struct dev *dev);
 
 /* dev_open_lease - the device opened anew, for reading or (write) for both, with the read lock on byte `byte` (1 to 2^62)
  * held; of a device that is gone a file without memory, which no lease waits for. dev_join_lease - the same again for a byte that

@@ -14,7 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { SECTOR_SHIFT = 9 };
+enum { SECTOR_SHIFT = 9, LIST_BYTES = 8192 };
 static const uint64_t MOST_MAPPED = UINT64_C(1) << 30; /* at once, by discard */
 
 int resident_set_node(void *request, const char *value, char why[DEV_WHY_MAX])
@@ -105,6 +105,7 @@ struct resident *resident_create(size_t bytes, const struct dev_kind *kind)
 				     .access = DEV_ACCESS_DIRECT,
 				     .close = resident_close,
 				     .guard_fd = -1};
+	resident->bad_list = -1;
 	zero_init(&resident->zero);
 	return resident;
 }
@@ -115,6 +116,8 @@ void resident_close(struct dev *dev)
 	persist_exit(&resident->persist);
 	if (dev->fd >= 0)
 		(void)close(dev->fd);
+	if (resident->bad_list >= 0)
+		(void)close(resident->bad_list);
 	zero_exit(&resident->zero);
 	free(resident->pieces_bytes);
 	free(resident);
@@ -242,31 +245,59 @@ static int tell_bad(const struct resident *resident, uint64_t sector, uint64_t n
 	return from < to ? fn(from, to - from, arg) : 0;
 }
 
+/* All of the list, and no more than the kernel gives: a page but one byte. Reading it from its beginning makes it anew, and is
+ * what says that it was seen. */
+static int read_list(int fd, char *text, size_t text_bytes)
+{
+	size_t len = 0;
+	ssize_t n;
+	while ((n = pread(fd, text + len, text_bytes - len, (off_t)len)) > 0)
+		len += (size_t)n;
+	if (n < 0)
+		return -errno;
+	if (len && (len == text_bytes || text[len - 1] != '\n')) /* cut, maybe within a number */
+		return -EIO;
+	text[len] = 0;
+	return 0;
+}
+
 static int for_each_bad(const struct dev *dev, dev_bad_fn *fn, void *arg)
 {
 	const struct resident *resident = (const struct resident *)dev;
-	char path[PATH_MAX + 64], line[64];
+	char list[LIST_BYTES];
 	uint64_t sector, nsectors;
-	int err = 0;
-	(void)snprintf(path, sizeof(path), "%s/%s", resident->sysfs, resident->bad_file);
-	FILE *f = fopen(path, "re");
-	if (!f)
-		return errno == ENOENT ? 0 : -errno; /* of memory that has no list */
-	while (!err && fgets(line, sizeof(line), f)) {
+	if (resident->bad_list < 0)
+		return resident->bad_errno == ENOENT ? 0 : -resident->bad_errno; /* memory that has no list */
+	int err = read_list(resident->bad_list, list, sizeof(list));
+	for (char *line = list, *end; !err && *line; line = end + 1) {
+		end = strchr(line, '\n');
+		if (!end) /* a byte that is 0 */
+			return -EIO;
+		*end = 0;
 		if (sscanf(line, "%" SCNu64 " %" SCNu64, &sector, &nsectors) == 2)
 			err = tell_bad(resident, sector, nsectors, fn, arg);
-		else if (line[0] != '\n')
+		else if (end != line)
 			err = -EIO;
 	}
-	(void)fclose(f);
 	return err;
+}
+
+static int bad_fd(const struct dev *dev)
+{
+	return ((const struct resident *)dev)->bad_list;
 }
 
 void resident_list_bad(struct resident *resident, const char *file, int64_t begins_bytes)
 {
-	resident->bad_file = file;
+	char path[PATH_MAX + 64];
+	(void)snprintf(path, sizeof(path), "%s/%s", resident->sysfs, file);
+	if (resident->bad_list >= 0)
+		(void)close(resident->bad_list);
+	resident->bad_list = open(path, O_RDONLY | O_CLOEXEC);
+	resident->bad_errno = resident->bad_list < 0 ? errno : 0;
 	resident->bad_begins_bytes = begins_bytes;
 	resident->dev.for_each_bad = for_each_bad;
+	resident->dev.bad_fd = bad_fd;
 }
 
 int resident_open_at(struct resident *resident, int at, int flags, char why[DEV_WHY_MAX])

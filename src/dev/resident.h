@@ -59,7 +59,8 @@ struct resident {
 	const char *
 		watched; /* a name in it, whose inode is another each time that the device appears, or gets its driver */
 	ino_t watched_ino;
-	const char *bad_file;
+	int bad_list; /* the list of bad blocks; or -1, and bad_errno says why */
+	int bad_errno;
 	int64_t bad_begins_bytes;
 	uint64_t *pieces_bytes; /* dev.pieces_bytes */
 };
@@ -104,9 +105,9 @@ int resident_check_twin(const struct resident *resident, const char *root, const
  * open_again() in lease.c. */
 void resident_watch(struct resident *resident, const char *name);
 
-/* resident_list_bad - this file (a path from the device's folder; not copied) has its bad blocks, by numbers of which one is where
- * the device begins (less than 0: it is not known which): dev.for_each_bad. They are in sectors, as the kernel's lists of bad blocks
- * are, whatever the device's are. */
+/* resident_list_bad - this file (a path from the device's folder) has its bad blocks, by numbers of which one is where the device
+ * begins (less than 0: it is not known which): dev.for_each_bad, dev.bad_fd. They are in sectors, as the kernel's lists of bad blocks are,
+ * whatever the device's are. It is opened here, and read again from there: what is found under its name later may be another's. */
 void resident_list_bad(struct resident *resident, const char *file, int64_t begins_bytes);
 
 /* resident_open_at - what the O_PATH descriptor at names becomes dev.fd, with these flags besides. -errno with why. */

@@ -167,6 +167,7 @@ static int join_pool(struct change *change)
 	if (change->number >= PROTO_DEVICES_MAX || service->devices.dev[change->number])
 		port_abort("pgmapd: device %s has number %u, which is not free", change->spec, change->number);
 	devices_put(&service->devices, change->number, &change->device);
+	badblocks_watch(service, change->number);
 	change->device = (struct opened){0};
 	tell(service, SERVICE_DEVICE_ADDED, service->devices.dev[change->number]->spec);
 	return 0;
@@ -208,7 +209,7 @@ static int prepare_device(struct change *change)
 	int err = open_device(change);
 	if (err)
 		return err;
-	err = devices_tell_bad_one(&change->device);
+	err = badblocks_read(change->device.dev, change->device.memory);
 	return err ? refuse(change->why, err, "which of it is bad cannot be found out: %s", strerror(-err)) : 0;
 }
 
@@ -385,6 +386,7 @@ static bool let_go(struct change *change)
 	    fsdax_leave_end(service->fs, change->number, &part) != 0)
 		return false;
 	change->shown = request_show_device(service, change->number);
+	badblocks_end(service, change->number);
 	devices_take(&service->devices, change->number, &change->device);
 	begin_to_close(change);
 	return true;

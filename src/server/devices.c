@@ -116,7 +116,6 @@ void devices_put(struct devices *devices, unsigned i, const struct opened *opene
 	devices->base[i] = opened->base;
 	devices->memory[i] = opened->memory;
 	devices->gone[i] = devices->leaving[i] = false;
-	devices->bad_pages[i] = opened->bad_pages;
 	if (i >= devices->n)
 		devices->n = i + 1;
 	devices->generation++;
@@ -124,7 +123,7 @@ void devices_put(struct devices *devices, unsigned i, const struct opened *opene
 
 void devices_take(struct devices *devices, unsigned i, struct opened *out)
 {
-	*out = (struct opened){devices->dev[i], devices->base[i], devices->memory[i], devices->bad_pages[i]};
+	*out = (struct opened){devices->dev[i], devices->base[i], devices->memory[i]};
 	devices->dev[i] = NULL;
 	devices->base[i] = NULL;
 	devices->memory[i] = NULL;
@@ -468,28 +467,16 @@ int devices_waiter(const struct devices *devices, unsigned i)
 	return i < devices->n && devices->dev[i] ? dev_lease_waiter(devices->dev[i]) : -ENOENT;
 }
 
-/* They are not handed out (c6.5). */
-struct bad {
-	struct dax_device *memory;
-	uint64_t *pages;
-};
-
-static int tell_bad(uint64_t offset_bytes, uint64_t len_bytes, void *arg)
+static int add_pages(uint64_t pgoff, uint64_t npages, void *arg)
 {
-	const struct bad *bad = arg;
-	*bad->pages += len_bytes >> PGMAP_PAGE_SHIFT;
-	return dax_notify_failure(bad->memory, DAX_FAILURE_POISON, offset_bytes >> PGMAP_PAGE_SHIFT,
-				  len_bytes >> PGMAP_PAGE_SHIFT);
+	(void)pgoff;
+	*(uint64_t *)arg += npages;
+	return 0;
 }
 
-int devices_tell_bad(struct devices *devices, unsigned i)
+uint64_t devices_bad_pages(const struct devices *devices, unsigned i)
 {
-	struct bad bad = {devices->memory[i], &devices->bad_pages[i]};
-	return dev_for_each_bad(devices->dev[i], tell_bad, &bad);
-}
-
-int devices_tell_bad_one(struct opened *opened)
-{
-	struct bad bad = {opened->memory, &opened->bad_pages};
-	return dev_for_each_bad(opened->dev, tell_bad, &bad);
+	uint64_t pages = 0;
+	(void)pgmap_for_each_poisoned(pgmap_of(devices, i), add_pages, &pages);
+	return pages;
 }

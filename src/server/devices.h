@@ -33,9 +33,8 @@ struct devices {
 	bool gone[PROTO_DEVICES_MAX];    /* the system has taken it away: found out by devices_check() */
 	bool leaving[PROTO_DEVICES_MAX]; /* its removal has begun (change.h) */
 	unsigned ngone;
-	uint64_t generation;                   /* raised whenever one has come or gone */
-	uint64_t bad_pages[PROTO_DEVICES_MAX]; /* that the system knew to have lost their data, when it was opened */
-	bool striped;                          /* they take turns: none can come or go */
+	uint64_t generation;    /* raised whenever one has come or gone */
+	bool striped;           /* they take turns: none can come or go */
 	unsigned granule_order; /* of the pool: the smallest of them; the biggest, where they take turns */
 	struct dax_device *dax; /* a stack of all; a single striped one has none: itself */
 };
@@ -56,7 +55,6 @@ struct opened {
 	struct dev *dev;
 	void *base;
 	struct dax_device *memory;
-	uint64_t bad_pages;
 };
 int devices_open_one(const char *spec, const struct dev_own *own, struct opened *out, char why[DEV_WHY_MAX]);
 int devices_close_one(struct opened *opened);
@@ -68,10 +66,8 @@ void devices_take(struct devices *devices, unsigned i, struct opened *out);
 /* Whether one of them is what this spec names. */
 bool devices_have(const struct devices *devices, const char *spec);
 
-/* devices_tell_bad - what the system knows to be bad of device i (dev_for_each_bad()) is: dax_notify_failure(). devices_tell_bad_one -
- * of one that is in no pool yet. */
-int devices_tell_bad(struct devices *devices, unsigned i);
-int devices_tell_bad_one(struct opened *opened);
+/* devices_bad_pages - how many pages of device i are known to have lost their data, whoever found out, and are not good again. */
+uint64_t devices_bad_pages(const struct devices *devices, unsigned i);
 
 /* What holds for all of them: as enum dev_access and enum dev_persistence. */
 enum dev_access devices_access(const struct devices *devices);

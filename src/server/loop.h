@@ -19,7 +19,16 @@
 #include "server/service.h"
 
 /* What an event of epoll is about. */
-enum watch_kind { WATCH_LISTENER, WATCH_SIGNAL, WATCH_ANSWERS, WATCH_CONN, WATCH_PINS, WATCH_REMOVAL, WATCH_LOST };
+enum watch_kind {
+	WATCH_LISTENER,
+	WATCH_SIGNAL,
+	WATCH_ANSWERS,
+	WATCH_CONN,
+	WATCH_PINS,
+	WATCH_REMOVAL,
+	WATCH_LOST,
+	WATCH_BADBLOCKS
+};
 struct conn;
 struct watch {
 	enum watch_kind kind;
@@ -60,7 +69,7 @@ struct loop {
 	struct service *service;
 	struct polling polling;
 	struct listener listener;
-	struct watch listener_watch, signal_watch, answers_watch, removal_watch, lost_watch;
+	struct watch listener_watch, signal_watch, answers_watch, removal_watch, lost_watch, badblocks_watch;
 	uint64_t round;                                                     /* of events */
 	int epoll_fd, signal_fd, answers_fd, spare_fd, lost_fd, removal_fd; /* removal_fd: or -1 */
 	bool quiet, ended, said_full;

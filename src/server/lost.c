@@ -25,6 +25,13 @@ void lost_exit(struct lost *lost)
 	(void)pthread_mutex_destroy(&lost->lock);
 }
 
+/* With the lock held. */
+static void wake(const struct lost *lost)
+{
+	if (lost->event_fd >= 0)
+		(void)!write(lost->event_fd, &(uint64_t){1}, sizeof(uint64_t));
+}
+
 void lost_note(void *arg, uint64_t page, uint64_t npages)
 {
 	struct lost *lost = arg;
@@ -37,8 +44,14 @@ void lost_note(void *arg, uint64_t page, uint64_t npages)
 	else
 		lost->more += npages;
 	atomic_store_explicit(&lost->news, true, memory_order_release);
-	if (lost->event_fd >= 0)
-		(void)!write(lost->event_fd, &(uint64_t){1}, sizeof(uint64_t));
+	wake(lost);
+	(void)pthread_mutex_unlock(&lost->lock);
+}
+
+void lost_wake(struct lost *lost)
+{
+	(void)pthread_mutex_lock(&lost->lock);
+	wake(lost);
 	(void)pthread_mutex_unlock(&lost->lock);
 }
 
@@ -207,6 +220,8 @@ bool service_take_lost(struct service *service, char *text, size_t text_bytes)
 	} else if (take_more(&service->lost, &more)) {
 		some = true;
 		say(&line, "%llu more pages of 4 KiB have lost their data (pgmap lost)", (unsigned long long)more);
+	} else {
+		some = badblocks_take_failure(service, text, text_bytes);
 	}
 	(void)pthread_mutex_unlock(&service->lock);
 	return some;
@@ -216,6 +231,7 @@ void service_tell_lost(struct service *service, int event_fd)
 {
 	(void)pthread_mutex_lock(&service->lost.lock);
 	service->lost.event_fd = event_fd;
+	wake(&service->lost); /* for what there is to be said already */
 	(void)pthread_mutex_unlock(&service->lost.lock);
 }
 

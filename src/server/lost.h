@@ -39,6 +39,8 @@ void lost_init(struct lost *lost);
 void lost_exit(struct lost *lost);
 /* lost_note - a fsdax_lost_fn; arg is the struct lost. */
 void lost_note(void *arg, uint64_t page, uint64_t npages);
+/* lost_wake - something is to be said. */
+void lost_wake(struct lost *lost);
 
 /* Under service.lock. lost_mark - where there is news, or by force, the words of all mappings say which of their spans are lost now.
  * lost_holders - who maps some of these bytes of a file, as text: how many; pinned, which may be null: whether one of them has pins

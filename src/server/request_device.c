@@ -26,7 +26,7 @@ struct proto_device request_show_device(const struct service *service, unsigned 
 		.pages = dev->size_bytes >> PGMAP_PAGE_SHIFT,
 		.used = in_pool.used,
 		.held = devices_held_pages(devices, i),
-		.bad = devices->bad_pages[i],
+		.bad = devices_bad_pages(devices, i),
 	};
 	(void)snprintf(device.spec, sizeof(device.spec), "%s", dev->spec);
 	return device;

@@ -78,6 +78,7 @@ static bool loop_init(struct loop *loop)
 	loop->removal_fd = removal_open(loop->service);
 	loop->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	return loop->epoll_fd >= 0 && watch(loop, loop->lost_fd, &loop->lost_watch, WATCH_LOST) &&
+	       watch(loop, service_badblocks_fd(loop->service), &loop->badblocks_watch, WATCH_BADBLOCKS) &&
 	       (loop->removal_fd < 0 || watch(loop, loop->removal_fd, &loop->removal_watch, WATCH_REMOVAL)) &&
 	       loop->spare_fd >= 0 && watch(loop, loop->listener.fd, &loop->listener_watch, WATCH_LISTENER) &&
 	       watch(loop, loop->signal_fd, &loop->signal_watch, WATCH_SIGNAL) &&
@@ -118,6 +119,9 @@ static void dispatch(struct loop *loop, struct watch *watch)
 		break;
 	case WATCH_REMOVAL:
 		removal_events(loop);
+		break;
+	case WATCH_BADBLOCKS:
+		service_check_badblocks(loop->service);
 		break;
 	case WATCH_LOST:
 		lost_events(loop);
@@ -168,10 +172,12 @@ static void say_ready(const struct server_options *options, struct loop *loop)
 {
 	const struct devices *devices = service_devices(loop->service);
 	char names[512];
-	for (unsigned i = 0; i < devices->n; i++)
-		if (devices->dev[i] && devices->bad_pages[i])
+	for (unsigned i = 0; i < devices->n; i++) {
+		uint64_t bad = devices->dev[i] ? devices_bad_pages(devices, i) : 0;
+		if (bad)
 			log_line("device %s has bad blocks: %llu pages of 4 KiB are not handed out",
-				 devices->dev[i]->spec, (unsigned long long)devices->bad_pages[i]);
+				 devices->dev[i]->spec, (unsigned long long)bad);
+	}
 	if (!options->quiet) {
 		devices_name(devices, names, sizeof(names));
 		(void)fprintf(stderr, "pgmapd: ready: %s%s: %llu MiB, page %llu KiB, socket %s\n", names,

@@ -18,10 +18,13 @@
 #include "server/pending.h"
 #include "server/requests.h"
 
-static int tell_all_bad(struct devices *devices, unsigned *which, char why[DEV_WHY_MAX])
+/* All places are in use. */
+static int tell_all_bad(struct service *service, unsigned *which, char why[DEV_WHY_MAX])
 {
+	const struct devices *devices = &service->devices;
 	for (unsigned i = 0; i < devices->n; i++) {
-		int err = devices->dev[i] ? devices_tell_bad(devices, i) : 0;
+		int err = badblocks_read(devices->dev[i], devices->memory[i]);
+		badblocks_watch(service, i);
 		if (err) {
 			*which = i;
 			(void)snprintf(why, DEV_WHY_MAX, "has bad blocks, and which pages these are cannot be read: %s",
@@ -41,7 +44,7 @@ static int open_pool(struct service *service, unsigned *which, char why[DEV_WHY_
 	if (!err)
 		fsdax_on_taking(service->fs, session_taking);
 	if (!err)
-		err = tell_all_bad(&service->devices, which, why);
+		err = tell_all_bad(service, which, why);
 	return err ? err : fsdax_on_lost(service->fs, lost_note, &service->lost); /* what is known is said otherwise */
 }
 
@@ -57,6 +60,7 @@ int service_create_on(const char *const specs[], unsigned n, const char *layout,
 	TAILQ_INIT(&service->sessions);
 	pending_init(service);
 	lost_init(&service->lost);
+	badblocks_init(&service->badblocks);
 	int err = devices_open(&service->devices, specs, n, layout, which, why);
 	if (!err)
 		err = open_pool(service, which, why);
@@ -93,6 +97,7 @@ int service_destroy(struct service *service)
 	(void)pthread_cond_destroy(&service->pending_cond);
 	(void)pthread_mutex_destroy(&service->lock);
 	lost_exit(&service->lost);
+	badblocks_exit(&service->badblocks);
 	free(service);
 	return 0;
 }
@@ -145,7 +150,13 @@ static int request_hello(struct session *session, const struct proto_req *req, s
 }
 
 enum { OPEN_FLAGS = FSDAX_CREATE | FSDAX_EXCL | FSDAX_TRUNC, HOW_FLAGS = PROTO_HOW_WAIT | PROTO_HOW_FAIL };
-enum { NEEDS_HOLDER = 1, NEEDS_PROT = 2, NEEDS_WRITER = 4, NEEDS_OWNER = 8 };
+enum {
+	NEEDS_HOLDER = 1,
+	NEEDS_PROT = 2,
+	NEEDS_WRITER = 4,
+	NEEDS_OWNER = 8,
+	LOOKS = 16
+}; /* LOOKS: it asks for what is lost */
 
 static const struct {
 	request_fn *fn;
@@ -169,7 +180,7 @@ static const struct {
 	[PROTO_MKDIR] = {request_mkdir, 0, 1, NEEDS_WRITER},
 	[PROTO_RMDIR] = {request_rmdir, 0, 1, NEEDS_WRITER},
 	[PROTO_READDIR] = {request_readdir, 0, 1, 0},
-	[PROTO_INFO] = {request_info, 0, 0, 0},
+	[PROTO_INFO] = {request_info, 0, 0, LOOKS},
 	[PROTO_WHO] = {request_who, PROTO_WHO_DEVICE, 1, 0},
 	[PROTO_FENCE] = {request_fence, 0, 0, NEEDS_OWNER},
 	[PROTO_DRAIN] = {request_drain, 0, 0, NEEDS_OWNER},
@@ -177,10 +188,10 @@ static const struct {
 	[PROTO_PUNCH] = {request_punch, HOW_FLAGS, 0, NEEDS_HOLDER | NEEDS_WRITER},
 	[PROTO_ORDER] = {request_order, 0, 1, NEEDS_WRITER},
 	[PROTO_AWAIT] = {request_await, 0, 0, 0},
-	[PROTO_LOST] = {request_lost, 0, 1, 0},
-	[PROTO_REPAIR] = {request_repair, 0, 1, NEEDS_WRITER},
-	[PROTO_VERIFY] = {request_verify, 0, 0, NEEDS_HOLDER},
-	[PROTO_DEVICES] = {request_devices, 0, 0, 0},
+	[PROTO_LOST] = {request_lost, 0, 1, LOOKS},
+	[PROTO_REPAIR] = {request_repair, 0, 1, NEEDS_WRITER | LOOKS},
+	[PROTO_VERIFY] = {request_verify, 0, 0, NEEDS_HOLDER | LOOKS},
+	[PROTO_DEVICES] = {request_devices, 0, 0, LOOKS},
 	[PROTO_DEVICE_ADD] = {request_device_add, 0, 1, NEEDS_OWNER},
 	[PROTO_DEVICE_REMOVE] = {request_device_remove, 0, 1, NEEDS_OWNER},
 	[PROTO_DEVICE_CANCEL] = {request_device_cancel, 0, 1, NEEDS_OWNER},
@@ -303,6 +314,8 @@ enum service_next service_handle(struct session *session, const void *msg, size_
 	int err = check(session, req);
 	if (!err) {
 		(void)pthread_mutex_lock(&session->service->lock);
+		if (requests[req->type].needs & LOOKS)
+			badblocks_check(session->service);
 		lost_mark(session->service, false);
 		err = do_request(session, req, out);
 		/* Pages that cannot be wiped are none: ask why. */

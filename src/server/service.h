@@ -139,6 +139,12 @@ bool service_check_devices(struct service *service);
 void service_tell_lost(struct service *service, int event_fd);
 bool service_take_lost(struct service *service, char *text, size_t text_bytes);
 
+/* The system's lists of bad blocks (badblocks.h). service_badblocks_fd - readable when one has changed; the service's own; -1 and errno;
+ * before the first session. service_check_badblocks - then: what is new on it has lost its data. Requests that ask what is lost look by
+ * themselves. */
+int service_badblocks_fd(struct service *service);
+void service_check_badblocks(struct service *service);
+
 /* service_drain - no new folios, no new pins (c7.9). service_drained - then: 0 nothing is held any more, and it is final;
  * -ETIMEDOUT something is; -ECANCELED the drain was called off. */
 void service_drain(struct service *service);

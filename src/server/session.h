@@ -18,6 +18,7 @@
 #include <pgmap/fsdax.h>
 
 #include "fs/supply.h"
+#include "server/badblocks.h"
 #include "server/devices.h"
 #include "server/handles.h"
 #include "server/leases.h"
@@ -47,6 +48,7 @@ struct service {
 	service_event_fn *on_event;   /* or null */
 	void *on_event_arg;
 	struct lost lost;
+	struct badblocks badblocks;
 };
 
 /* drain.c, under service.lock: something was let go of, or called off; whoever waits where there is no loop looks again. */

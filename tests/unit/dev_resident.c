@@ -130,6 +130,16 @@ static int note(uint64_t offset_bytes, uint64_t len_bytes, void *arg)
 	return bad->answer;
 }
 
+static void write_bytes(const char *name, const char *bytes, size_t n)
+{
+	char path[PATH_MAX];
+	(void)snprintf(path, sizeof(path), "%s/%s", device, name);
+	FILE *f = fopen(path, "we");
+	assert_non_null(f);
+	assert_int_equal(fwrite(bytes, 1, n, f), n);
+	assert_int_equal(fclose(f), 0);
+}
+
 static struct bad bad_of(const char *list, int64_t begins_bytes, int want)
 {
 	struct bad bad = {0};
@@ -160,6 +170,27 @@ static void c6_5_bad_blocks_are_told_as_pages_of_the_device(void **state)
 	assert_int_equal(bad.len[0], 4096);
 }
 
+/* As often as it is asked for, and what comes to have its name is another's. */
+static void c6_5_a_list_is_read_again_where_it_was_opened(void **state)
+{
+	(void)state;
+	struct bad bad = bad_of("8 1\n", 0, 0);
+	assert_int_equal(bad.n, 1);
+	assert_true(dev_bad_fd(&resident->dev) >= 0);
+	write_at("../badblocks", "8 1\n16 1\n");
+	for (int i = 0; i < 2; i++) {
+		bad = (struct bad){0};
+		assert_int_equal(dev_for_each_bad(&resident->dev, note, &bad), 0);
+		assert_int_equal(bad.n, 2);
+		assert_int_equal(bad.offset[1], 2 * 4096);
+	}
+	remove_at("../badblocks");
+	write_at("../badblocks", "");
+	bad = (struct bad){0};
+	assert_int_equal(dev_for_each_bad(&resident->dev, note, &bad), 0);
+	assert_int_equal(bad.n, 2);
+}
+
 static void c6_5_who_is_told_may_end_it(void **state)
 {
 	(void)state;
@@ -176,8 +207,19 @@ static void a_list_that_cannot_be_understood_is_no_empty_one(void **state)
 	assert_int_equal(bad_of("8 1\nmuch\n", 0, -EIO).n, 1);
 	assert_int_equal(bad_of("18446744073709551615 1\n", 0, -EIO).n, 0);
 	assert_int_equal(bad_of("1 18446744073709551615\n", 0, -EIO).n, 0);
+	assert_int_equal(bad_of("8 1\n16 1", 0, -EIO).n, 0); /* the kernel has cut it: 16 1, or 16 12? */
+	char text[9000];
+	memset(text, '\n', sizeof(text) - 1);
+	text[sizeof(text) - 1] = 0;
+	assert_int_equal(bad_of(text, 0, -EIO).n, 0); /* none of its pages is so long */
+	assert_int_equal(bad_of("", 0, 0).n, 0);
+	write_bytes("../badblocks", "8\0001\n", 4);
+	assert_int_equal(dev_for_each_bad(&resident->dev, note, &(struct bad){0}), -EIO);
 	resident_list_bad(resident, "none", 0); /* memory without such a list */
 	assert_int_equal(dev_for_each_bad(&resident->dev, note, &(struct bad){0}), 0);
+	assert_int_equal(dev_bad_fd(&resident->dev), -1);
+	resident_list_bad(resident, "../badblocks/none", 0);
+	assert_int_equal(dev_for_each_bad(&resident->dev, note, &(struct bad){0}), -ENOTDIR);
 	resident->dev.for_each_bad = NULL;
 	assert_int_equal(dev_for_each_bad(&resident->dev, note, &(struct bad){0}), 0);
 }
@@ -222,6 +264,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(another_one_than_was_expected_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(sysfs_is_read_and_nothing_is_made_up, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(c6_5_bad_blocks_are_told_as_pages_of_the_device, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(c6_5_a_list_is_read_again_where_it_was_opened, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(c6_5_who_is_told_may_end_it, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_list_that_cannot_be_understood_is_no_empty_one, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(c6_5_where_the_device_begins_must_be_known, set_up, tear_down),

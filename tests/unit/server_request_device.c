@@ -40,7 +40,7 @@ static void each_says_what_it_is_and_how_much_is_held(void **state)
 	assert_int_equal(open_map(&me, "/f", FSDAX_CREATE, 3 * PAGE), 0);
 	uint64_t map = reply.rep.handle;
 	unsigned at = reply.rep.u.map.pieces[0].device;
-	service->devices.bad_pages[1] = 7;
+	assert_int_equal(dax_notify_failure(service->devices.memory[1], DAX_FAILURE_POISON, 3, 7), 0);
 	assert_int_equal(list(&control), 2);
 	for (unsigned i = 0; i < 2; i++) {
 		assert_int_equal(devices[i].number, i);

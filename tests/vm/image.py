@@ -21,7 +21,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 META = 'linux-image-amd64'
 
 # With what they need, in the order in which they are loaded. All machines get all of them.
-MODULES = ['crc32c_generic', 'libnvdimm', 'nd_e820', 'nd_pmem', 'dax_pmem', 'device_dax', 'nfit', 'dax_hmem', 'kmem', 'ext4', 'pci_stub']
+MODULES = ['crc32c_generic', 'libnvdimm', 'nd_e820', 'nd_pmem', 'dax_pmem', 'device_dax', 'nfit', 'dax_hmem', 'kmem', 'ext4', 'pci_stub', 'mce_inject']
 TOOLS = ['ndctl', 'daxctl', 'mkfs.ext4', 'setpriv']
 FOLDERS = ['dev', 'proc', 'sys', 'tmp', 'run', 'root', 'mnt', 'etc', 'usr/bin', 'usr/sbin', 'vm/bin']
 
