@@ -1,44 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A linear stack that gets parts and loses them: where its pages are then, its holder, what is refused. */
-#include "stack_util.h"
+#include "linear_util.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-
-static struct bottom a, b, c;
-
-static int open_all(void **state)
-{
-	(void)state;
-	bottom_open(&a, 64, 0);
-	bottom_open(&b, 32, 0);
-	bottom_open_at(&c, 3, 64, 0);
-	return 0;
-}
-
-static int close_all(void **state)
-{
-	(void)state;
-	bottom_close(&a);
-	bottom_close(&b);
-	bottom_close(&c);
-	return 0;
-}
-
-static struct dax_device *linear(const struct dax_part *parts, size_t n)
-{
-	struct dax_device *dax = NULL;
-	assert_int_equal(dax_create_linear(parts, n, NULL, &dax), 0);
-	return dax;
-}
-
-/* a[16..32), b whole, c[8..]. */
-static struct dax_device *three(void)
-{
-	const struct dax_part parts[] = {{a.dax, 16, 16}, {b.dax, 0, 0}, {c.dax, 8, 0}};
-	return linear(parts, 3);
-}
 
 /* a[16..32) and b, and c[8..] to come. */
 static struct dax_device *two(void)

@@ -73,7 +73,6 @@ static void memory_is_there_after_populate_and_back_after_discard(void **state)
 	dev_close(dev);
 }
 
-/* Where the system has huge pages reserved; the same ops by whole granules. */
 static void c6_5_pages_that_are_bad_are_exchanged_for_others(void **state)
 {
 	(void)state;
@@ -92,6 +91,7 @@ static void c6_5_pages_that_are_bad_are_exchanged_for_others(void **state)
 	dev_close(dev);
 }
 
+/* Where the system has huge pages reserved; the same ops by whole granules. */
 static void huge_pages_come_and_go_whole(void **state)
 {
 	(void)state;
