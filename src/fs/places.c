@@ -238,28 +238,30 @@ struct places_table *places_without(const struct places *places, unsigned index)
 	return table;
 }
 
-/* The last segment that begins at or before this number. */
-static const struct places_segment *segment_at(const struct places_table *table, uint64_t off)
+enum segment_key { BY_NUMBER, BY_PAGE };
+
+/* The last segment that begins at or before this number, or this page of the device. */
+static inline const struct places_segment *find_segment(const struct places_table *table, uint64_t at,
+							enum segment_key key)
 {
 	const struct places_segment *segment = table->segments;
 	for (size_t n = table->nsegments; n > 1;) {
 		size_t half = n / 2;
-		segment = segment[half].base <= off ? segment + half : segment;
+		uint64_t begins = key == BY_PAGE ? segment[half].page : segment[half].base;
+		segment = begins <= at ? segment + half : segment;
 		n -= half;
 	}
 	return segment;
 }
 
-/* The last one that begins at or before this page of the device. */
+static const struct places_segment *segment_at(const struct places_table *table, uint64_t off)
+{
+	return find_segment(table, off, BY_NUMBER);
+}
+
 static const struct places_segment *segment_of_page(const struct places_table *table, uint64_t page)
 {
-	const struct places_segment *segment = table->segments;
-	for (size_t n = table->nsegments; n > 1;) {
-		size_t half = n / 2;
-		segment = segment[half].page <= page ? segment + half : segment;
-		n -= half;
-	}
-	return segment;
+	return find_segment(table, page, BY_PAGE);
 }
 
 struct spot places_find_spot(const struct places *places, uint64_t off)

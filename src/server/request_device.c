@@ -75,11 +75,10 @@ int request_devices(struct session *session, const struct proto_req *req, struct
 		if (change->phase == CHANGE_CLOSING && !err)
 			err = add_record(&records, &change->shown, out);
 	}
-	int fd = err ? err : records_seal(&records);
-	if (fd >= 0)
-		out->fds[out->nfds++] = fd;
+	if (!err)
+		err = request_reply_with(&records, out);
 	records_exit(&records);
-	return fd < 0 ? fd : 0;
+	return err;
 }
 
 int request_device_add(struct session *session, const struct proto_req *req, struct service_reply *out)

@@ -177,12 +177,8 @@ int request_readdir(struct session *session, const struct proto_req *req, struct
 {
 	struct listing listing = {0};
 	int err = fsdax_readdir(session->service->fs, req->path, add_entry, &listing);
-	if (!err && listing.count) {
-		int fd = records_seal(&listing.records);
-		err = fd < 0 ? fd : 0;
-		if (!err)
-			out->fds[out->nfds++] = fd;
-	}
+	if (!err && listing.count)
+		err = request_reply_with(&listing.records, out);
 	out->rep.count = listing.count;
 	records_exit(&listing.records);
 	return err;

@@ -31,12 +31,8 @@ int request_lost(struct session *session, const struct proto_req *req, struct se
 {
 	struct listing listing = {.service = session->service};
 	int err = fsdax_for_each_lost(session->service->fs, req->path[0] ? req->path : NULL, add_lost, &listing);
-	if (!err && listing.count) {
-		int fd = records_seal(&listing.records);
-		err = fd < 0 ? fd : 0;
-		if (!err)
-			out->fds[out->nfds++] = fd;
-	}
+	if (!err && listing.count)
+		err = request_reply_with(&listing.records, out);
 	out->rep.count = listing.count;
 	records_exit(&listing.records);
 	return err;

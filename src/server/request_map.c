@@ -97,12 +97,8 @@ static int long_answer(const struct session_map *map, struct service_reply *out)
 		err = records_add(&records, &piece, sizeof(piece));
 	}
 	(void)make_runs(map, unused, &records, &err);
-	if (!err) {
-		int fd = records_seal(&records);
-		err = fd < 0 ? fd : 0;
-		if (!err)
-			out->fds[out->nfds++] = fd;
-	}
+	if (!err)
+		err = request_reply_with(&records, out);
 	records_exit(&records);
 	return err;
 }

@@ -153,12 +153,11 @@ static int add_session(struct who *who, const struct session *session)
 static int send_rows(struct who *who, struct service_reply *out)
 {
 	int err = records_add(&who->rows, who->strings.bytes, who->strings.len);
-	int fd = err ? err : records_seal(&who->rows);
-	if (fd < 0)
-		return fd;
-	out->fds[out->nfds++] = fd;
-	out->rep.count = who->count;
-	return 0;
+	if (!err)
+		err = request_reply_with(&who->rows, out);
+	if (!err)
+		out->rep.count = who->count;
+	return err;
 }
 
 int request_who(struct session *session, const struct proto_req *req, struct service_reply *out)

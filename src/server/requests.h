@@ -9,6 +9,11 @@
 #include "server/service.h"
 #include "server/session.h"
 
+struct records;
+
+/* What these say goes with the reply, in a descriptor. */
+int request_reply_with(const struct records *records, struct service_reply *out); /* service.c */
+
 typedef int request_fn(struct session *session, const struct proto_req *req, struct service_reply *out);
 
 request_fn request_open, request_close, request_fstat, request_truncate; /* request_file.c */

@@ -16,6 +16,7 @@
 
 #include "server/change.h"
 #include "server/pending.h"
+#include "server/records.h"
 #include "server/requests.h"
 
 /* All places are in use. */
@@ -273,6 +274,15 @@ static void close_fds(struct service_reply *out)
 {
 	while (out->nfds)
 		(void)close(out->fds[--out->nfds]);
+}
+
+int request_reply_with(const struct records *records, struct service_reply *out)
+{
+	int fd = records_seal(records);
+	if (fd < 0)
+		return fd;
+	out->fds[out->nfds++] = fd;
+	return 0;
 }
 
 static int do_request(struct session *session, const struct proto_req *req, struct service_reply *out)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* output.h - what the tests of the command share: what a function writes to stdout or stderr, as a string. One thread. */
+/* output.h - for tests of what is said: what a function writes to stdout or stderr, as a string. One thread. */
 #ifndef PGMAP_TESTS_OUTPUT_H
 #define PGMAP_TESTS_OUTPUT_H
 
@@ -15,8 +15,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include "cli.h"
 
 struct output {
 	FILE *stream;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tools_cli.c - what every command shares: one line for an error, sizes and times for people, paths, JSON, interruption. */
+#include "cli.h"
 #include "output.h"
 
 #include <fcntl.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tools_completion.c - the shell is told every command that the help tells, with its options and what its arguments are. */
+#include "cli.h"
 #include "output.h"
 
 static const struct cli_option some[] = {

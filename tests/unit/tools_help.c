@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tools_help.c - help and man page say what the table of commands says, and nothing in it is lost or becomes a request. */
+#include "cli.h"
 #include "output.h"
 
 #include <stdlib.h>

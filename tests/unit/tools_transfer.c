@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tools_transfer.c - bytes between a descriptor and memory: all of them, or the error; files by several threads. */
+#include "cli.h"
 #include "output.h"
 
 #include <fcntl.h>
