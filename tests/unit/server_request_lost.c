@@ -148,6 +148,7 @@ static void c6_5_what_is_pinned_is_not_repaired(void **state)
 	pinword_t *word = &me.session->segment.words[0];
 	(void)atomic_fetch_add(word, 1); /* a pin that was there before */
 	assert_int_equal(repair("/f", 0, 0), -EBUSY);
+	assert_int_equal(pinword_read(word).reason, PINWORD_UNUSED); /* none can have come since it was looked at */
 	(void)atomic_fetch_sub(word, 1);
 	assert_int_equal(repair("/f", 0, 0), 0);
 	assert_int_equal(reply.rep.count, 1);
