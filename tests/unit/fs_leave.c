@@ -187,6 +187,20 @@ static void what_is_held_there_is_waited_for(void **state)
 	fsdax_close(file);
 }
 
+/* No folio is there, and yet the pages are a file's. */
+static void what_an_open_file_without_a_name_has_is_waited_for(void **state)
+{
+	(void)state;
+	struct fsdax_file *file = fill("f");
+	assert_int_equal(fsdax_unlink(pool.fs, "f"), 0);
+	assert_int_equal(fsdax_leave_begin(pool.fs, 1, &owned), 0);
+	assert_int_equal(held(1), B);
+	assert_int_equal(fsdax_leave_end(pool.fs, 1, NULL), -EBUSY);
+	fsdax_close(file);
+	assert_int_equal(held(1), 0);
+	assert_int_equal(fsdax_leave_end(pool.fs, 1, NULL), 0);
+}
+
 static void c7_5_what_is_quarantined_there_is_waited_for(void **state)
 {
 	(void)state;
@@ -403,6 +417,7 @@ int main(void)
 		TEST(what_files_own_there_keeps_it),
 		TEST(c6_10_what_a_call_gets_ready_keeps_it),
 		TEST(what_is_held_there_is_waited_for),
+		TEST(what_an_open_file_without_a_name_has_is_waited_for),
 		TEST(c7_5_what_is_quarantined_there_is_waited_for),
 		TEST(what_was_requested_past_the_pool_is_waited_for),
 		TEST(called_off_all_is_as_before),

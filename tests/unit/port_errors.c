@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -72,11 +73,9 @@ static void what_the_kernel_says_early_is_told(void **state)
 	assert_true(fault.from <= memory + 5 && fault.from + fault.len_bytes > memory + 5);
 }
 
-static void what_is_touched_is_told(void **state)
+static void touch(char *memory)
 {
 	sigset_t bus, old;
-	char *memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	(void)state;
 	(void)sigemptyset(&bus);
 	(void)sigaddset(&bus, SIGBUS);
 	assert_int_equal(pthread_sigmask(SIG_UNBLOCK, &bus, &old), 0);
@@ -84,9 +83,45 @@ static void what_is_touched_is_told(void **state)
 	if (!sigsetjmp(back, 1))
 		(void)*(volatile char *)memory;
 	assert_int_equal(pthread_sigmask(SIG_SETMASK, &old, NULL), 0);
+}
+
+static void what_is_touched_is_told(void **state)
+{
+	char *memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	(void)state;
+	touch(memory);
 	struct guard_fault fault = next_told();
 	assert_true(fault.code == BUS_MCEERR_AR && fault.from == memory);
 	broken_heal();
+	assert_int_equal(munmap(memory, PAGE), 0);
+}
+
+static void a_signal_that_somebody_sends_is_not_told(void **state)
+{
+	static char memory[PAGE];
+	sigset_t pending;
+	(void)state;
+	assert_int_equal(kill(getpid(), SIGBUS), 0);
+	do /* a second one would be lost in the first */
+		assert_int_equal(sigpending(&pending), 0);
+	while (sigismember(&pending, SIGBUS));
+	assert_int_equal(broken_tell_early(memory, 12), 0);
+	assert_int_equal(next_told().code, BUS_MCEERR_AO);
+}
+
+/* Its addresses are others. */
+static void what_a_child_touches_is_not_told(void **state)
+{
+	char *memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int status;
+	pid_t pid = fork();
+	if (pid == 0) {
+		touch(memory);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	what_is_touched_is_told(state); /* elsewhere */
 	assert_int_equal(munmap(memory, PAGE), 0);
 }
 
@@ -95,6 +130,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_the_kernel_says_early_is_told),
 		cmocka_unit_test(what_is_touched_is_told),
+		cmocka_unit_test(a_signal_that_somebody_sends_is_not_told),
+		cmocka_unit_test(what_a_child_touches_is_not_told),
 	};
 	return cmocka_run_group_tests(tests, start, NULL);
 }
