@@ -302,8 +302,8 @@ struct fsdax_device {
 	int alive;                /* dax_alive() */
 	uint64_t fd_offset_bytes; /* of its first page */
 	uint64_t npages;          /* of the whole device: a stack may use a part of it */
-	uint64_t pool_npages;     /* that the pool has there, */
-	uint64_t used;            /* and of these: used, as in struct fsdax_statfs */
+	uint64_t pool_npages;     /* that the pool has there; 0 of one that takes turns with others (a stripe) */
+	uint64_t used;            /* used pages there, as in struct fsdax_statfs */
 	int leaving;              /* fsdax_leave_begin() */
 };
 unsigned fsdax_ndevices(const struct fsdax *fs);

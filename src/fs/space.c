@@ -64,15 +64,14 @@ uint64_t space_used_on(const struct space *space, unsigned index)
 	return only ? space->used : space->devices[index].used;
 }
 
+/* What a file has lies on one memory, of a stripe, too. */
 void space_count_used(struct space *space, const struct block *block, bool back)
 {
 	uint64_t npages = back ? -block_pages(block) : block_pages(block);
 	space->used += npages;
 	if (atomic_load_explicit(&space->places.only, memory_order_relaxed))
 		return;
-	int index = places_device(&space->places, block->off);
-	if (index >= 0)
-		space->devices[index].used += npages;
+	space->devices[places_find_spot(&space->places, block->off).device].used += npages;
 }
 
 /* All pages are free. */

@@ -56,9 +56,9 @@ struct space_watch {
 	void (*wake)(struct space_watch *watch);
 };
 
-/* One of the pool's devices, where segments lie on one device each. */
+/* One of the pool's devices. */
 struct space_device {
-	uint64_t npages;
+	uint64_t npages;         /* in segments that lie on it alone */
 	uint64_t used;           /* of `used`, if the pool has more than this device */
 	struct leaving *leaving; /* leaving.h; null: it stays */
 };

@@ -440,6 +440,29 @@ static void c6_8_memory_goes_back_on_every_device_and_nobody_elses(void **state)
 	pool_close_stack(&pool);
 }
 
+static void each_device_of_a_stripe_says_what_is_used_there(void **state)
+{
+	(void)state;
+	pool_open_stack(&pool, equal_sizes, 512, NULL);
+	struct fsdax_file *file = make_file(&pool, "a", 8 * MIB);
+	struct fsdax_device device;
+	uint64_t used = 0, most = 0;
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(fsdax_device(pool.fs, i, &device), 0);
+		used += device.used;
+		most = device.used > most ? device.used : most;
+	}
+	assert_int_equal(used, stat_of(file).blocks);
+	assert_int_equal(most, 4 * MIB / PAGE); /* four chunks on three devices */
+	assert_int_equal(fsdax_unlink(pool.fs, "a"), 0);
+	fsdax_close(file);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(fsdax_device(pool.fs, i, &device), 0);
+		assert_int_equal(device.used, 0);
+	}
+	pool_close_stack(&pool);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -449,6 +472,7 @@ int main(void)
 		cmocka_unit_test(c6_4_each_part_has_the_orders_that_it_can),
 		cmocka_unit_test(a_device_without_folios_is_refused),
 		cmocka_unit_test(a_piece_says_where_to_map_it),
+		cmocka_unit_test(each_device_of_a_stripe_says_what_is_used_there),
 		cmocka_unit_test(c6_7_c6_10_files_on_a_linear_stack),
 		cmocka_unit_test(c6_7_c6_10_files_on_a_stripe),
 		cmocka_unit_test(c6_7_c6_10_files_on_a_nested_stack),
