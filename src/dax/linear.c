@@ -174,7 +174,7 @@ static int prepare(struct dax_device *dax, const struct dax_part *part, struct t
 	struct link *link = &dax->links[n];
 	int err = stack_make_link(dax, part, link);
 	if (!err)
-		err = stack_check_link(link);
+		err = link->lower->has_gaps ? -EINVAL : stack_check_link(link);
 	if (!err)
 		*table = make_table(dax, n + 1, link->first + link->npages);
 	return err ? err : *table ? 0 : -ENOMEM;
@@ -288,4 +288,12 @@ struct dax_device *linear_part_on(const struct dax_device *dax, const struct dax
 	}
 	(void)pthread_mutex_unlock(&device_tree);
 	return part;
+}
+
+bool linear_is_part(const struct dax_device *dax)
+{
+	(void)pthread_mutex_lock(&device_tree);
+	bool is_part = !LIST_EMPTY(&dax->uppers);
+	(void)pthread_mutex_unlock(&device_tree);
+	return is_part;
 }

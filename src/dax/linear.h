@@ -12,7 +12,9 @@
 struct dax_device;
 
 bool linear_is(const struct dax_device *dax);
-/* linear_part_on - the part that has this memory, at any depth; or null. */
+/* linear_part_on - the part that has this memory, at any depth; or null.
+ * linear_is_part - it is itself a part of another stack: its own can neither come nor go. */
 struct dax_device *linear_part_on(const struct dax_device *dax, const struct dax_device *memory);
+bool linear_is_part(const struct dax_device *dax);
 
 #endif

@@ -179,13 +179,13 @@ void leave_cancel_all(struct fsdax *fs)
 		(void)cancel(fs, i);
 }
 
-/* Nobody has a page of it, and nobody can get one: DEAD is for good. Only what stands on the pool's stack can still refuse. */
+/* Nobody has a page of it, and nobody can get one: DEAD is for good, so what can refuse it is asked before. */
 static int end(struct fsdax *fs, unsigned index, struct dax_device **part)
 {
 	const struct places_device *device = find_leaving(fs, index);
 	if (!device)
 		return -EINVAL;
-	if (leaving_rest(&fs->space, index))
+	if (leaving_rest(&fs->space, index) || linear_is_part(fs->dax))
 		return -EBUSY;
 	struct dax_device *lower = part_of(fs, device);
 	struct places_table *table = places_without(&fs->space.places, index);

@@ -176,6 +176,10 @@ static void what_has_lost_parts_can_be_held_but_not_built_on(void **state)
 	assert_int_equal(dax_linear_remove(dax, a.dax), 0);
 	assert_int_equal(dax_create_linear(&(struct dax_part){dax, 0, 0}, 1, NULL, &over), -EINVAL);
 	assert_int_equal(dax_create_fault(dax, NULL, &over), -EINVAL);
+	over = linear(&(struct dax_part){a.dax, 0, 0}, 1);
+	assert_int_equal(dax_linear_add(over, &(struct dax_part){dax, 0, 0}), -EINVAL);
+	assert_int_equal(dax_npages(over), 64);
+	assert_int_equal(dax_destroy(over), 0);
 	assert_int_equal(dax_hold(dax, &h, &holder_ops), 0);
 	assert_int_equal(dax_linear_add(dax, &(struct dax_part){a.dax, 0, 16}), 0); /* again, elsewhere */
 	assert_lies(dax, 104, 99, &a, 0, 16);

@@ -326,6 +326,20 @@ static void only_a_part_of_its_own_can_leave(void **state)
 	pool_parts_close(&other);
 }
 
+static void below_another_stack_it_does_not_end_and_can_be_called_off(void **state)
+{
+	(void)state;
+	struct dax_device *above;
+	assert_int_equal(dax_create_fault(pool.dax, NULL, &above), 0);
+	assert_int_equal(fsdax_leave_begin(pool.fs, 1, NULL), 0);
+	assert_int_equal(fsdax_leave_end(pool.fs, 1, NULL), -EBUSY);
+	assert_int_equal(fsdax_leave_cancel(pool.fs, 1), 0);
+	assert_space(&pool, 0, 0);
+	assert_int_equal(fsdax_leave_begin(pool.fs, 1, NULL), 0);
+	assert_int_equal(dax_destroy(above), 0);
+	assert_int_equal(fsdax_leave_end(pool.fs, 1, NULL), 0);
+}
+
 static void wrong_calls_are_refused(void **state)
 {
 	(void)state;
@@ -424,6 +438,7 @@ int main(void)
 		TEST(who_has_drained_it_has_ended_it),
 		TEST(a_pool_that_ends_calls_it_off),
 		TEST(only_a_part_of_its_own_can_leave),
+		TEST(below_another_stack_it_does_not_end_and_can_be_called_off),
 		TEST(wrong_calls_are_refused),
 		TEST(without_memory_nothing_has_changed),
 		TEST(c6_7_a_wait_for_other_pages_goes_on),
