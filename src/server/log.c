@@ -4,7 +4,8 @@
  *
  * A client can make it say things as often as it likes, and stderr may be a pipe that nobody reads, or a terminal that is
  * stopped: a write that waited would stop the pool for all. So it is asked first whether there is room. A pipe with room
- * takes a line at once, as a line is shorter than PIPE_BUF. stderr is not made non-blocking: others share it.
+ * takes a line at once, as a line is shorter than PIPE_BUF. stderr is not made non-blocking: others share it. A file's name is what its
+ * maker likes: no character of it begins a line, or moves a terminal's cursor.
  */
 #include "server/log.h"
 
@@ -29,9 +30,20 @@ void log_line(const char *format, ...)
 	va_start(args, format);
 	(void)vsnprintf(line + at, sizeof(line) - 1 - at, format, args); /* 1: the newline */
 	va_end(args);
-	at = strlen(line);
+	for (at = 0; line[at]; at++)
+		if ((unsigned char)line[at] < ' ' || line[at] == 0x7f)
+			line[at] = '?';
 	line[at++] = '\n';
 	(void)!write(STDERR_FILENO, line, at);
+}
+
+/* What stands between quotes. */
+static void quoted(char *out, size_t out_bytes, const char *text)
+{
+	(void)snprintf(out, out_bytes, "%s", text);
+	for (char *c = out; *c; c++)
+		if (*c == '"' || *c == '\\')
+			*c = '?';
 }
 
 void log_event(void *unused, enum service_event event, const struct service_whom *whom)
@@ -48,16 +60,14 @@ void log_event(void *unused, enum service_event event, const struct service_whom
 		[SERVICE_DEVICE_LEFT] = "device-left",
 		[SERVICE_DEVICE_STAYS] = "device-stays",
 	};
-	char command[64], pages[32] = "";
+	char command[64], device[DEV_SPEC_MAX], pages[32] = "";
 	(void)unused;
 	if (whom->device) {
-		log_line("event=%s device=\"%s\"", names[event], whom->device);
+		quoted(device, sizeof(device), whom->device);
+		log_line("event=%s device=\"%s\"", names[event], device);
 		return;
 	}
-	(void)snprintf(command, sizeof(command), "%s", whom->command);
-	for (char *c = command; *c; c++)
-		if (*c == '"' || *c == '\\')
-			*c = '?';
+	quoted(command, sizeof(command), whom->command);
 	if (whom->pages > 0)
 		(void)snprintf(pages, sizeof(pages), " pages=%lld", (long long)whom->pages);
 	log_line("event=%s holder=%llu pid=%ld uid=%lu command=\"%s\"%s", names[event],

@@ -52,6 +52,9 @@ static void a_line_is_said_whole(void **state)
 	log_line("%s", much);
 	assert_int_equal(take(text, sizeof(text)), 1023);
 	assert_string_equal(text + 1020, "mm\n");
+	log_line("mapped: %s", "/a\npgmapd: event=\x1b[2J\x7f\t\xc3\xa4"); /* a file's name */
+	(void)take(text, sizeof(text));
+	assert_string_equal(text, "pgmapd: mapped: /a?pgmapd: event=?[2J??\xc3\xa4\n");
 }
 
 static void an_event_is_fields_that_a_program_can_take_apart(void **state)
@@ -65,6 +68,10 @@ static void an_event_is_fields_that_a_program_can_take_apart(void **state)
 	(void)take(text, sizeof(text));
 	assert_string_equal(text, "pgmapd: event=quarantined holder=7 pid=123 uid=4711 command=\"a ?b?c\" pages=12\n"
 				  "pgmapd: event=still-mapped holder=7 pid=123 uid=4711 command=\"a ?b?c\"\n");
+	whom.device = "file:/a\" event=\"\nb";
+	log_event(NULL, SERVICE_DEVICE_LEFT, &whom);
+	(void)take(text, sizeof(text));
+	assert_string_equal(text, "pgmapd: event=device-left device=\"file:/a? event=??b\"\n");
 }
 
 static void nothing_is_said_where_there_is_no_room(void **state)
