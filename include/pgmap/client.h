@@ -169,7 +169,7 @@ enum { PGMAP_PIN_LOCAL = 0, PGMAP_PIN_REMOTE = 1 };
  * be unmapped; LOCAL pins end with the process, REMOTE ones leave the pages quarantined if it dies (c7.5).
  *   -EINVAL  empty or outside of the mapping, unknown kind     -EUSERS  a folio has as many pins as it can
  *   -EHWPOISON  some of it has lost its data (c6.5)
- *   -EAGAIN, -ENODEV, -ESTALE  the range is being taken away (c7.9)     -EPERM  memory of a PCI device (c5.5); or a forked child
+ *   -EAGAIN, -ENODEV, -ESTALE  the range is being taken away (c7.9)     -EPERM  some of the mapping is memory of a PCI device (c5.5); or a forked child
  * pgmap_unpin takes back exactly such a pin: -EINVAL as above, or a folio in it has no pin of that kind (nothing changes).
  */
 int pgmap_pin(struct pgmap_mapping *mapping, uint64_t offset_bytes, uint64_t len_bytes, int kind);

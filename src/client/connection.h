@@ -37,8 +37,7 @@ struct pgmap_client {
 	uint32_t seq;
 	pinword_t *words;
 	uint64_t nwords;
-	_Atomic uint64_t granule_bytes;
-	_Atomic uint32_t device; /* PROTO_DEVICE_... of all of them; these two change with the devices (lease.h) */
+	_Atomic uint64_t granule_bytes; /* changes with the devices (lease.h) */
 	struct forkfd event;
 	struct client_lease lease;
 };

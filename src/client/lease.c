@@ -48,7 +48,6 @@ static struct forkfd *take_fds(struct forkfd to[], const struct proto_hello *hel
 void lease_take_devices(struct pgmap_client *client, const struct proto_hello *hello, struct forkfd fresh[], bool write)
 {
 	struct client_lease *lease = &client->lease;
-	uint32_t all = 0;
 	(void)pthread_mutex_lock(&lease->maps_lock);
 	fresh = take_fds(lease->read, hello, fresh);
 	if (write)
@@ -56,9 +55,6 @@ void lease_take_devices(struct pgmap_client *client, const struct proto_hello *h
 	lease->writes = write;
 	memcpy(lease->devices, hello->devices, sizeof(lease->devices));
 	lease->ndevices = hello->ndevices;
-	for (unsigned i = 0; i < hello->ndevices; i++)
-		all |= hello->devices[i];
-	atomic_store_explicit(&client->device, all, memory_order_relaxed);
 	atomic_store_explicit(&client->granule_bytes, (uint64_t)PGMAP_PAGE_SIZE << hello->granule_order,
 			      memory_order_relaxed);
 	atomic_store_explicit(&lease->generation, hello->generation, memory_order_release);
@@ -178,6 +174,15 @@ static int keep_pieces(struct leased *leased, const struct address_plan *plan)
 	return 0;
 }
 
+/* Where it is mapped: its pieces were checked then. */
+static bool may_not_pin(const struct address_plan *plan)
+{
+	for (uint64_t i = 0; i < plan->npieces; i++)
+		if (plan->devices[plan->pieces[i].device] & PROTO_DEVICE_NO_PINS)
+			return true;
+	return false;
+}
+
 int lease_map(struct pgmap_client *client, const struct address_plan *plan, struct leased *out)
 {
 	struct client_lease *lease = &client->lease;
@@ -190,8 +195,10 @@ int lease_map(struct pgmap_client *client, const struct address_plan *plan, stru
 	out->plan.ndevices = lease->ndevices;
 	out->plan.devices = lease->devices;
 	err = address_map(&out->plan, &out->address);
-	if (!err)
+	if (!err) {
+		out->no_pins = may_not_pin(&out->plan);
 		LIST_INSERT_HEAD(&lease->maps, out, link);
+	}
 	(void)pthread_mutex_unlock(&lease->maps_lock);
 	if (err)
 		free(out->many_pieces);
@@ -258,6 +265,7 @@ static void replace(struct leased *leased, const struct leased *fresh)
 	free(leased->many_pieces);
 	leased->forks = fresh->forks;
 	leased->plan = fresh->plan;
+	leased->no_pins = may_not_pin(&fresh->plan);
 	leased->many_pieces = fresh->many_pieces;
 	if (!leased->many_pieces) {
 		memcpy(leased->few_pieces, fresh->few_pieces, sizeof(leased->few_pieces));

@@ -52,6 +52,7 @@ struct leased {
 	struct address_plan plan; /* but for the descriptors */
 	struct proto_piece few_pieces[LEASE_FEW_PIECES];
 	struct proto_piece *many_pieces; /* or null */
+	bool no_pins;                    /* some of it lies on a device whose memory may not be pinned */
 };
 
 void lease_init(struct client_lease *lease);

@@ -98,14 +98,15 @@ static int fill(struct pgmap_mapping *mapping, struct pgmap_client *client, cons
 	mapping->nspans = map->nspans;
 	mapping->bytes = map->len_bytes;
 	mapping->file_offset_bytes = map->offset_bytes;
+	err = place ? lease_change(client, &plan, place->over, &place->inherited)
+		    : lease_map(client, &plan, &mapping->leased);
 	/* What may not be pinned goes the long way, and is told so there. */
-	if (mapping->nruns == 1 && !(client->device & PROTO_DEVICE_NO_PINS)) {
+	if (!err && mapping->nruns == 1 && !(place ? place->over : &mapping->leased)->no_pins) {
 		mapping->only_words = mapping->words + runs->first_span;
 		mapping->only_from = map->offset_bytes - (runs->file_pgoff << PGMAP_PAGE_SHIFT);
 		mapping->only_shift = PGMAP_PAGE_SHIFT + runs->order;
 	}
-	return place ? lease_change(client, &plan, place->over, &place->inherited)
-		     : lease_map(client, &plan, &mapping->leased);
+	return err;
 }
 
 /* The pieces and runs of a reply, inline or in its memfd. */

@@ -87,7 +87,7 @@ static __attribute__((noinline)) int pin_range(struct pgmap_mapping *mapping, ui
 					       int kind)
 {
 	int err = check_range(mapping, offset_bytes, len_bytes, kind);
-	if (!err && mapping->client->device & PROTO_DEVICE_NO_PINS)
+	if (!err && mapping->leased.no_pins)
 		err = -EPERM;
 	if (err)
 		return err;

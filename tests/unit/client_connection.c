@@ -24,7 +24,7 @@ static void a_connection_has_what_the_hello_gave(void **state)
 	fake.hello.devices[0] = PROTO_DEVICE_NO_PINS;
 	struct pgmap_client *client = fake_connect(&fake);
 	assert_int_equal(client->granule_bytes, 2 << 20);
-	assert_int_equal(client->device, PROTO_DEVICE_NO_PINS);
+	assert_int_equal(client->lease.devices[0], PROTO_DEVICE_NO_PINS);
 	assert_int_equal(client->nwords, FAKE_WORDS);
 	assert_int_equal(pinword_read(&client->words[FAKE_WORDS - 1]).local, 0);
 	assert_int_equal(fake_count_fds(), fds + 2); /* lease and eventfd: the segment is mapped */

@@ -116,7 +116,7 @@ static void c5_5_what_a_device_says_may_not_be_pinned_is_not(void **state)
 {
 	(void)state;
 	struct pgmap_mapping *mapping;
-	client->device = PROTO_DEVICE_NO_PINS;
+	client->lease.devices[0] = PROTO_DEVICE_NO_PINS;
 	for (int one = 0; one < 2; one++) {
 		if (one)
 			fake.rep.u.map = (struct proto_map){.len_bytes = PAGE,
@@ -134,6 +134,33 @@ static void c5_5_what_a_device_says_may_not_be_pinned_is_not(void **state)
 			assert_int_equal(pinword_read(&mapping->words[i]).local, 0);
 		assert_int_equal(pgmap_unmap(mapping), 0);
 	}
+}
+
+/* Such a device has come to the pool: what lies on the others can be pinned as before. */
+static void c5_5_what_lies_on_other_devices_can_be_pinned(void **state)
+{
+	(void)state;
+	struct pgmap_mapping *mapping = map_it();
+	fake.hello.ndevices = 2;
+	fake.hello.devices[1] = PROTO_DEVICE_NO_PINS;
+	fake.hello.generation = fake.generation = 2;
+	struct pgmap_mapping *later = map_it();
+	assert_int_equal(client->lease.ndevices, 2);
+	assert_int_equal(pgmap_pin(mapping, 0, BYTES, PGMAP_PIN_LOCAL), 0);
+	assert_int_equal(pgmap_unpin(mapping, 0, BYTES, PGMAP_PIN_LOCAL), 0);
+	assert_int_equal(pgmap_pin(later, 0, BYTES, PGMAP_PIN_LOCAL), 0);
+	assert_int_equal(pgmap_unpin(later, 0, BYTES, PGMAP_PIN_LOCAL), 0);
+	fake.rep.u.map.pieces[1].device = 1;
+	assert_int_equal(pgmap_remap(later, BYTES), 0);
+	assert_int_equal(pgmap_pin(later, 0, PAGE, PGMAP_PIN_LOCAL), -EPERM);
+	fake.rep.u.map.pieces[1].device = 0;
+	assert_int_equal(pgmap_remap(later, BYTES), 0);
+	for (unsigned i = 10; i < 13; i++)
+		pinword_init(&client->words[i], PINWORD_OPEN); /* as a server gives them */
+	assert_int_equal(pgmap_pin(later, 0, PAGE, PGMAP_PIN_LOCAL), 0);
+	assert_int_equal(pgmap_unpin(later, 0, PAGE, PGMAP_PIN_LOCAL), 0);
+	assert_int_equal(pgmap_unmap(later), 0);
+	assert_int_equal(pgmap_unmap(mapping), 0);
 }
 
 static void a_mapping_for_reading_cannot_be_written(void **state)
@@ -238,12 +265,19 @@ static void so_when_the_connection_has_ended(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		T(what_is_mapped_is_what_the_pieces_say),      T(a_pin_counts_in_the_word_that_the_runs_say),
-		T(an_error_of_the_server_is_the_answer),       T(what_cannot_be_meant_is_refused_without_a_message),
-		T(open_map_says_all_of_it_in_one_message),     T(a_mapping_for_reading_cannot_be_written),
-		T(an_unmap_of_what_is_pinned_changes_nothing), T(the_addresses_go_before_the_references),
-		T(an_unmap_that_has_unmapped_succeeds),        T(so_when_the_server_has_gone),
-		T(so_when_the_connection_has_ended),           T(c5_5_what_a_device_says_may_not_be_pinned_is_not),
+		T(what_is_mapped_is_what_the_pieces_say),
+		T(a_pin_counts_in_the_word_that_the_runs_say),
+		T(an_error_of_the_server_is_the_answer),
+		T(what_cannot_be_meant_is_refused_without_a_message),
+		T(open_map_says_all_of_it_in_one_message),
+		T(a_mapping_for_reading_cannot_be_written),
+		T(an_unmap_of_what_is_pinned_changes_nothing),
+		T(the_addresses_go_before_the_references),
+		T(an_unmap_that_has_unmapped_succeeds),
+		T(so_when_the_server_has_gone),
+		T(so_when_the_connection_has_ended),
+		T(c5_5_what_a_device_says_may_not_be_pinned_is_not),
+		T(c5_5_what_lies_on_other_devices_can_be_pinned),
 		T(a_device_that_says_so_is_mapped_with_sync),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
