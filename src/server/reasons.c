@@ -62,13 +62,15 @@ void session_block_gone(struct session *session)
 	}
 }
 
+/* Beside the server's reason may stand that the client is unmapping, or that its data is lost: then too. */
 void session_open_on(struct session *session, const struct pgmap *pgmap)
 {
 	struct session_map *map;
 	TAILQ_FOREACH (map, &session->map_list, link) {
 		for (uint64_t i = 0; i < map->nspans; i++) {
 			pinword_t *word = &session->segment.words[map->first_word + i];
-			if (pgmap_under(map, i) == pgmap && pinword_read(word).reason == PINWORD_GOING)
+			unsigned reason = pinword_read(word).reason & (unsigned)PINWORD_SERVERS;
+			if (pgmap_under(map, i) == pgmap && reason == PINWORD_GOING)
 				(void)pinword_block(word, PINWORD_OPEN);
 		}
 	}

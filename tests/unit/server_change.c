@@ -212,6 +212,13 @@ static void c7_9_no_new_pins_on_what_leaves(void **state)
 	assert_int_equal(ask(&root, &cancel), 0);
 	assert_int_equal(reason_on(map, 1), PINWORD_OPEN);
 	assert_int_equal(ask(&root, &soon), -ETIMEDOUT);
+	for (uint64_t i = 0; i < map->nspans; i++) /* it is just being mapped elsewhere, and stays where it is */
+		assert_int_equal(pinword_close(&me.session->segment.words[map->first_word + i]), 0);
+	assert_int_equal(ask(&root, &cancel), 0);
+	for (uint64_t i = 0; i < map->nspans; i++)
+		pinword_reopen(&me.session->segment.words[map->first_word + i]);
+	assert_int_equal(reason_on(map, 1), PINWORD_OPEN);
+	assert_int_equal(ask(&root, &soon), -ETIMEDOUT);
 	service_drain(service);
 	assert_int_equal(ask(&root, &cancel), 0);
 	assert_int_equal(reason_on(map, 1), PINWORD_GOING); /* the pool drains */
