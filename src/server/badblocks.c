@@ -38,7 +38,7 @@ static int add_run(struct runs *runs, uint64_t from, uint64_t end)
 		last->end = end > last->end ? end : last->end;
 		return 0;
 	}
-	if (runs->n == runs->room) {
+	if (!runs->at || runs->n == runs->room) {
 		size_t room = runs->room ? 2 * runs->room : 16;
 		struct run *more = realloc(runs->at, room * sizeof(*more));
 		if (!more)
