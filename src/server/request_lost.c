@@ -66,9 +66,8 @@ static int repair(struct service *service, struct fsdax_file *file, struct range
 	char holders[16];
 	int err = find_lost(service->fs, range);
 	uint64_t before = range->pages;
-	lost_mark(
-		service,
-		true); /* from here on no pin comes to what is lost; those that came before are seen in the same word */
+	/* From here on no pin comes to what is lost; those that came before are seen in the same word. */
+	lost_mark(service, true);
 	(void)lost_holders(service, range->ino, range->from, range->end - range->from, holders, sizeof(holders),
 			   &pinned);
 	if (err || !before)
