@@ -281,7 +281,7 @@ int pgmap_for_each_lost(struct pgmap_client *client, const char *path,
  * over them; which is verified by reading. Who maps them sees it; who has met SIGBUS there, once it has called pgmap_remap(): until
  * then the kernel remembers that for its mapping.
  *   -EOPNOTSUPP  the device cannot: remove the file, the pool keeps out of use what was lost, or the system's own tools clear it
- *   -EIO         it said that it had, and they are bad still     -EBUSY  somebody has pins on a mapping of the range
+ *   -EIO         it said that it had, and they are bad still     -EBUSY  somebody has pins on a mapping of the range, or died with them
  *   -EINVAL      offset and len are multiples of 4 KiB           -ENODEV  some are on a device that is gone
  *   -ENOENT, -EISDIR, -ENOTDIR, -ENAMETOOLONG; -EACCES this user may only read
  * pgmap_notify_failure - this process has met SIGBUS there: the server reads these bytes of the mapping (4 MiB at most), and answers how many

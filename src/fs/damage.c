@@ -160,6 +160,21 @@ PGMAP_PUBLIC int fsdax_for_each_lost(struct fsdax *fs, const char *path,
 /* Of a block, what lies in [first, end) of the file. */
 typedef int64_t part_fn(const struct fsdax *fs, uint64_t at, uint64_t end);
 
+/* What somebody's DMA may write to yet is not called zero. */
+static int64_t quarantined_part(const struct fsdax *fs, uint64_t at, uint64_t end)
+{
+	const struct places *places = &fs->space.places;
+	struct places_lost lost;
+	for (; at < end && places_find_lost(places, at, end, &lost); at = lost.end) {
+		for (uint64_t off = lost.from; off < lost.end; off++) {
+			struct spot spot = places_spot(places, off);
+			if (pgmap_release_quarantined(spot.pgmap, spot.pgoff) == -EBUSY)
+				return -EBUSY;
+		}
+	}
+	return 0;
+}
+
 /* Its bad pages. */
 static int64_t repair_part(const struct fsdax *fs, uint64_t at, uint64_t end)
 {
@@ -211,7 +226,8 @@ static int64_t for_each_part(struct fsdax_file *file, uint64_t offset_bytes, uin
 
 PGMAP_PUBLIC int fsdax_repair(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes)
 {
-	return (int)for_each_part(file, offset_bytes, len_bytes, repair_part);
+	int64_t err = for_each_part(file, offset_bytes, len_bytes, quarantined_part);
+	return (int)(err ? err : for_each_part(file, offset_bytes, len_bytes, repair_part));
 }
 
 PGMAP_PUBLIC int64_t fsdax_verify(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes)
