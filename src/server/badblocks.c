@@ -33,8 +33,8 @@ struct runs {
 /* In rising order, as the system gives them; of two sectors on one page only the first counts. */
 static int add_run(struct runs *runs, uint64_t from, uint64_t end)
 {
-	struct run *last = runs->n ? &runs->at[runs->n - 1] : NULL;
-	if (last && from >= last->from && from <= last->end) {
+	if (runs->n && from >= runs->at[runs->n - 1].from && from <= runs->at[runs->n - 1].end) {
+		struct run *last = &runs->at[runs->n - 1];
 		last->end = end > last->end ? end : last->end;
 		return 0;
 	}
