@@ -95,6 +95,13 @@ static const char *said(void)
 	return text;
 }
 
+/* Whether the loop has been woken since the last time. */
+static bool is_something_to_say(void)
+{
+	uint64_t times;
+	return read(loop.lost_fd, &times, sizeof(times)) == (ssize_t)sizeof(times);
+}
+
 static void forget_what_was_said(void)
 {
 	while (*said())
@@ -109,7 +116,6 @@ static uint64_t bad_pages(void)
 static void c6_5_what_is_new_on_a_list_is_lost_and_said_once(void **state)
 {
 	(void)state;
-	struct pollfd lost = {.fd = loop.lost_fd, .events = POLLIN};
 	lists(0, 900, 2);
 	begin();
 	forget_what_was_said();
@@ -117,7 +123,7 @@ static void c6_5_what_is_new_on_a_list_is_lost_and_said_once(void **state)
 	uint64_t map = reply.rep.handle;
 	uint64_t page = reply.rep.u.map.pieces[0].device_offset_bytes / PAGE + 3;
 	assert_true(page < 900);
-	assert_int_equal(read(loop.lost_fd, &(uint64_t){0}, 8), 8);
+	assert_true(is_something_to_say());
 	lists(0, page, 1);
 	lists(1, 899, 4);
 	notify();
@@ -125,7 +131,7 @@ static void c6_5_what_is_new_on_a_list_is_lost_and_said_once(void **state)
 	service_check_badblocks(service);
 	assert_false(has_news());
 	assert_int_equal(reads, 1);
-	assert_int_equal(poll(&lost, 1, 0), 1);
+	assert_true(is_something_to_say());
 	assert_non_null(strstr(said(), ": /f (4 KiB at 12288), mapped by pid "));
 	assert_non_null(strstr(said(), "4 KiB from byte 3682304 on have lost their data: no file's"));
 	assert_non_null(strstr(said(), "4 KiB from byte 3694592 on have lost their data: no file's"));
@@ -179,14 +185,14 @@ static void however_often_it_says_so_it_is_read_once(void **state)
 static void one_that_cannot_be_read_leaves_all_as_it_was_and_is_said_once(void **state)
 {
 	(void)state;
-	struct pollfd lost = {.fd = loop.lost_fd, .events = POLLIN};
 	begin();
 	lists(0, 5, 1);
 	answer = -EACCES;
+	(void)is_something_to_say();
 	for (int i = 0; i < 3; i++) {
 		notify();
 		service_check_badblocks(service);
-		assert_int_equal(poll(&lost, 1, 0), 1);
+		assert_int_equal(is_something_to_say(), i == 0);
 		assert_int_equal(bad_pages(), 0);
 		const char *text = said();
 		if (i)
