@@ -2,9 +2,9 @@
 /*
  * dev.c - a spec becomes a device: the table of kinds, the reading of specs and sizes, and the order of opening.
  *
- * Opening has three steps, and only the last may change anything that somebody else could see: the kind opens the
- * memory; lease.c's guards prove that no other server has it and no client of a dead one still maps it; then the kind
- * takes it over (take), which drops what an earlier owner left. A device that is refused was not touched.
+ * Opening has four steps, and only the last may change anything that somebody else could see: the kind opens the
+ * memory; lease.c's guards prove that no other server has it and no client of a dead one still maps it; the kind looks once
+ * more (take); then it drops what an earlier owner left. A device that is refused was not touched.
  *
  * Thread safety: no state of its own; a struct dev is read-only once open, so any thread may use it until dev_close().
  */
@@ -157,7 +157,7 @@ int dev_open_kind(const char *spec, struct dev **out, char why[DEV_WHY_MAX])
 	return unknown_kind(spec, len, why);
 }
 
-int dev_open_again(const char *spec, const struct dev_own *own, struct dev **out, char why[DEV_WHY_MAX])
+int dev_look(const char *spec, const struct dev_own *own, struct dev **out, char why[DEV_WHY_MAX])
 {
 	struct dev *dev = NULL;
 	if (why)
@@ -174,6 +174,32 @@ int dev_open_again(const char *spec, const struct dev_own *own, struct dev **out
 		dev_close(dev);
 		return err;
 	}
+	*out = dev;
+	return 0;
+}
+
+int dev_drop(struct dev *dev, char why[DEV_WHY_MAX])
+{
+	return dev->drop ? dev->drop(dev, why) : 0;
+}
+
+void dev_stays(struct dev *dev)
+{
+	dev->made = false;
+}
+
+int dev_open_again(const char *spec, const struct dev_own *own, struct dev **out, char why[DEV_WHY_MAX])
+{
+	struct dev *dev = NULL;
+	int err = dev_look(spec, own, out ? &dev : NULL, why);
+	if (err)
+		return err;
+	err = dev_drop(dev, why);
+	if (err) {
+		dev_close(dev);
+		return err;
+	}
+	dev_stays(dev);
 	*out = dev;
 	return 0;
 }

@@ -72,13 +72,16 @@ struct dev {
 	size_t npieces;
 	enum pgmap_type type;   /* what its pgmap is to be (c5); 0: LIMITED, none */
 	bool keep;              /* set before take: what it holds stays, and nothing of it is changed */
+	bool made;              /* for this: it goes when it is closed, until dev_stays() */
 	bool resident;          /* its memory is always there, with whatever bytes: see dax_params.resident */
-	enum dev_access access; /* these two are known once it was taken */
+	enum dev_access access; /* these two are known once what it held was dropped */
 	enum dev_persistence persistence;
 	char spec[DEV_SPEC_MAX]; /* normalised: what was asked for, with what "auto" chose */
 	void (*close)(struct dev *dev);
-	/* Called once the guards have passed, before anything is handed out: drop what an earlier owner left. Or null. */
+	/* Called once the guards have passed: is it still what was looked at, and will it do? What it holds stays as it is. Or null. */
 	int (*take)(struct dev *dev, char why[DEV_WHY_MAX]);
+	/* Then, before anything is handed out: what an earlier owner left goes. Or null. */
+	int (*drop)(struct dev *dev, char why[DEV_WHY_MAX]);
 	/* -ENXIO: the system has taken it away since it was opened, for good. Null: it cannot. */
 	int (*check)(const struct dev *dev);
 	/* The ranges that the system knows to have lost their data (c6.5), in whole pages: fn for each; what it answers, unless 0,
@@ -104,6 +107,12 @@ struct dev_own {
 	size_t n;
 };
 int dev_open_again(const char *spec, const struct dev_own *own, struct dev **out, char why[DEV_WHY_MAX]);
+/* The same in three steps, for who needs several, or finds out by looking whether it is of use. dev_look - all that can be refused without a change
+ * is: nobody else can have it, and it holds what it held. dev_drop - what it held goes. dev_stays - what was made for it (create)
+ * stays when it is closed; until then that goes with it. */
+int dev_look(const char *spec, const struct dev_own *own, struct dev **out, char why[DEV_WHY_MAX]);
+int dev_drop(struct dev *dev, char why[DEV_WHY_MAX]);
+void dev_stays(struct dev *dev);
 void dev_close(struct dev *dev);
 /* dev_is - whether this spec names that device, by its path or another one, or in the same words. */
 bool dev_is(const struct dev *dev, const char *spec);

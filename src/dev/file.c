@@ -273,15 +273,6 @@ static void remove_made(const struct file_dev *file)
 		(void)close(fd);
 }
 
-/* All that changes it. */
-static int empty(const struct file_dev *file, char why[DEV_WHY_MAX])
-{
-	int err = check_contents(file, why);
-	if (!err)
-		err = check_holes(file, why);
-	return err ? err : size_and_empty(file, why);
-}
-
 static bool maps_with_sync(const struct dev *dev)
 {
 	void *at = mmap(NULL, PGMAP_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED_VALIDATE | MAP_SYNC, dev->fd, 0);
@@ -311,25 +302,43 @@ static void learn_access(struct file_dev *file)
 	memory->dev.persistence = memory->persist.granularity;
 }
 
+/* It is to stay as it is. */
+static int check_size(const struct file_dev *file, char why[DEV_WHY_MAX])
+{
+	uint64_t has = (uint64_t)file->seen.st_size, wanted = file->memory.dev.size_bytes;
+	if (has == wanted)
+		return 0;
+	return dev_refuse(why, -EINVAL, "has %" PRIu64 " bytes, not %" PRIu64 ", and is to stay as it is", has, wanted);
+}
+
 static int file_take(struct dev *dev, char why[DEV_WHY_MAX])
 {
-	struct file_dev *file = (struct file_dev *)dev;
+	const struct file_dev *file = (struct file_dev *)dev;
 	int err = still_the_same(file, why);
 	if (!err)
 		err = dev_try_lease(dev, why);
-	if (!err && dev->keep) {
-		if ((uint64_t)file->seen.st_size != dev->size_bytes)
-			err = dev_refuse(why, -EINVAL,
-					 "has %" PRIu64 " bytes, not %" PRIu64 ", and is to stay as it is",
-					 (uint64_t)file->seen.st_size, dev->size_bytes);
-	} else if (!err) {
-		err = empty(file, why);
-	}
+	if (!err)
+		err = dev->keep ? check_size(file, why) : check_contents(file, why);
+	return err;
+}
+
+/* All that changes it. */
+static int file_drop(struct dev *dev, char why[DEV_WHY_MAX])
+{
+	struct file_dev *file = (struct file_dev *)dev;
+	int err = dev->keep ? 0 : check_holes(file, why);
+	if (!err && !dev->keep)
+		err = size_and_empty(file, why);
 	if (!err)
 		learn_access(file);
-	if (err && file->created)
-		remove_made(file);
 	return err;
+}
+
+static void file_close(struct dev *dev)
+{
+	if (dev->made)
+		remove_made((struct file_dev *)dev);
+	memory_close(dev);
 }
 
 /* A path that is too long to show is shown by its end. */
@@ -378,7 +387,10 @@ static int file_open(const char *args, struct dev **out, char why[DEV_WHY_MAX])
 		free(file);
 		return err;
 	}
+	file->memory.dev.made = file->created;
 	file->memory.dev.take = file_take;
+	file->memory.dev.drop = file_drop;
+	file->memory.dev.close = file_close;
 	write_spec(file);
 	*out = &file->memory.dev;
 	return 0;

@@ -27,12 +27,19 @@ struct limited {
 static int limited_take(struct dev *dev, char why[DEV_WHY_MAX])
 {
 	struct dev *inner = ((struct limited *)dev)->inner;
-	dev->access = inner->access;
 	if (!inner->take)
 		return 0;
 	inner->guard_fd = dev->guard_fd; /* lent: with it the inner device tries a lease */
 	int err = inner->take(inner, why);
 	inner->guard_fd = -1;
+	return err;
+}
+
+/* It keeps what it holds. */
+static int limited_drop(struct dev *dev, char why[DEV_WHY_MAX])
+{
+	struct dev *inner = ((struct limited *)dev)->inner;
+	int err = dev_drop(inner, why);
 	dev->persistence = inner->persistence;
 	dev->access = inner->access;
 	return err;
@@ -90,6 +97,7 @@ static int limited_open(const char *args, struct dev **out, char why[DEV_WHY_MAX
 				    .resident = true,
 				    .close = limited_close,
 				    .take = limited_take,
+				    .drop = limited_drop,
 				    .check = inner->check ? limited_check : NULL,
 				    .guard_fd = -1};
 	(void)snprintf(limited->dev.spec, sizeof(limited->dev.spec), "limited:%.*s", DEV_SPEC_MAX - 9, inner->spec);

@@ -136,12 +136,17 @@ static int inherit(struct request *req, char why[DEV_WHY_MAX])
 	return fd >= 0 ? fd : dev_refuse(why, -errno, "descriptor %d: %s", req->fd, strerror(errno));
 }
 
-/* The guards have passed: nobody else uses it, so its seals, mode and bytes are ours. */
 static int take_inherited(struct dev *dev, char why[DEV_WHY_MAX])
+{
+	return dev->keep ? dev_try_lease(dev, why) : 0;
+}
+
+/* The guards have passed: nobody else uses it, so its seals, mode and bytes are ours. */
+static int drop_inherited(struct dev *dev, char why[DEV_WHY_MAX])
 {
 	int seals = fcntl(dev->fd, F_GET_SEALS);
 	if (dev->keep)
-		return dev_try_lease(dev, why);
+		return 0;
 	if (fchmod(dev->fd, 0600) != 0)
 		return dev_refuse(why, -errno, "its mode cannot be set: %s", strerror(errno));
 	if (!(seals & F_SEAL_SEAL) && memory_seal(dev->fd) != 0)
@@ -180,6 +185,7 @@ static int memfd_open(const char *args, struct dev **out, char why[DEV_WHY_MAX])
 		return err;
 	}
 	memory->dev.take = req.fd >= 0 ? take_inherited : NULL;
+	memory->dev.drop = req.fd >= 0 ? drop_inherited : NULL;
 	write_spec(memory, &req);
 	*out = &memory->dev;
 	return 0;

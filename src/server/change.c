@@ -75,8 +75,8 @@ static void close_device(struct change *change)
 {
 	struct opened *device = &change->device;
 	if (dev_check(device->dev) == 0) /* of one that is gone there is nothing to give back */
-		devices_discard_one(device);
-	if (devices_close_one(device) != 0)
+		opened_discard(device);
+	if (opened_close(device) != 0)
 		port_abort("pgmapd: device %s has left the pool, and pages of it are held", change->spec);
 }
 
@@ -168,6 +168,7 @@ static int join_pool(struct change *change)
 		port_abort("pgmapd: device %s has number %u, which is not free", change->spec, change->number);
 	devices_put(&service->devices, change->number, &change->device);
 	badblocks_watch(service, change->number);
+	dev_stays(change->device.dev);
 	change->device = (struct opened){0};
 	tell(service, SERVICE_DEVICE_ADDED, service->devices.dev[change->number]->spec);
 	return 0;
@@ -190,23 +191,33 @@ static void wait_for_closed(struct service *service)
 		(void)pthread_cond_wait(&service->pending_cond, &service->lock);
 }
 
-static int open_device(struct change *change)
+/* What can be refused by looking is, before it has lost what it holds. */
+static int look_at_device(struct change *change)
 {
 	struct service *service = change->service;
 	const struct dev_own own = {change->bytes, change->nbytes};
-	int err = devices_open_one(change->spec, &own, &change->device, change->why);
-	if (err != -EBUSY)
-		return err;
+	int err = opened_look(change->spec, &own, &change->device, change->why);
 	(void)pthread_mutex_lock(&service->lock);
-	wait_for_closed(service);
+	if (err == -EBUSY) {
+		wait_for_closed(service);
+		(void)pthread_mutex_unlock(&service->lock);
+		err = opened_look(change->spec, &own, &change->device, change->why);
+		(void)pthread_mutex_lock(&service->lock);
+	}
+	if (!err)
+		err = may_add(service, change->why);
+	if (!err && change->device.dev->size_bytes % (PGMAP_PAGE_SIZE << service->devices.granule_order))
+		err = refuse_add(change, -EINVAL);
 	(void)pthread_mutex_unlock(&service->lock);
-	return devices_open_one(change->spec, &own, &change->device, change->why);
+	return err;
 }
 
 /* What is bad of it is known before it is the pool's: from then on only what is good of it is handed out. */
 static int prepare_device(struct change *change)
 {
-	int err = open_device(change);
+	int err = look_at_device(change);
+	if (!err)
+		err = opened_begin(&change->device, change->why);
 	if (err)
 		return err;
 	err = badblocks_read(change->device.dev, change->device.memory);
@@ -224,7 +235,7 @@ static void *open_thread(void *arg)
 		err = join_pool(change);
 	if (err && change->device.dev) {
 		(void)pthread_mutex_unlock(&service->lock);
-		(void)devices_close_one(&change->device);
+		(void)opened_close(&change->device);
 		(void)pthread_mutex_lock(&service->lock);
 	}
 	end_and_wake(service, change, err);

@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <pgmap/pgmap.h>
@@ -33,81 +32,6 @@ static int refuse(char why[DEV_WHY_MAX], int err, const char *clause)
 {
 	(void)snprintf(why, DEV_WHY_MAX, "%s", clause ? clause : strerror(-err));
 	return err;
-}
-
-/* The device's memory in this process, and the DAX device on it. */
-static int make_memory(struct opened *opened)
-{
-	struct dev *dev = opened->dev;
-	/* Only what was populated is touched through it, so nothing need be reserved for it. */
-	int shared = dev->access == DEV_ACCESS_SYNC ? MAP_SHARED_VALIDATE | MAP_SYNC : MAP_SHARED;
-	void *base = mmap(NULL, dev->size_bytes, PROT_READ | PROT_WRITE, shared | MAP_NORESERVE, dev->fd, 0);
-	if (base == MAP_FAILED)
-		return -errno;
-	opened->base = base;
-	(void)madvise(base, dev->size_bytes, MADV_DONTFORK);
-	(void)madvise(base, dev->size_bytes, MADV_DONTDUMP);
-	const struct dax_params params = {
-		.params_bytes = sizeof(params),
-		.type = dev->type,
-		.len_bytes = dev->size_bytes,
-		.addr = base,
-		.fd = dev->fd,
-		.granule_order = dev->granule_order,
-		.ops = dev->ops,
-		.ctx = dev,
-		.name = dev->kind->name,
-		.resident = dev->resident,
-		.pieces_bytes = dev->pieces_bytes,
-		.npieces = dev->npieces,
-	};
-	return dax_create(&params, &opened->memory);
-}
-
-int devices_open_one(const char *spec, const struct dev_own *own, struct opened *out, char why[DEV_WHY_MAX])
-{
-	*out = (struct opened){0};
-	int err = dev_open_again(spec, own, &out->dev, why);
-	if (err)
-		return why[0] ? err : refuse(why, err, NULL);
-	if (!out->dev->type) {
-		(void)devices_close_one(out);
-		return refuse(why, -EOPNOTSUPP,
-			      "is LIMITED: who maps a file holds folios, and it has none, so no pool can lie on it");
-	}
-	err = make_memory(out);
-	if (err) {
-		(void)devices_close_one(out);
-		return refuse(why, err, NULL);
-	}
-	return 0;
-}
-
-int devices_close_one(struct opened *opened)
-{
-	int err = dax_destroy(opened->memory);
-	if (err)
-		return err;
-	if (opened->base)
-		(void)munmap(opened->base, opened->dev->size_bytes);
-	dev_close(opened->dev);
-	*opened = (struct opened){0};
-	return 0;
-}
-
-/* Halves again and again, down to the granule that cannot be written; each half is done twice at most. */
-static void discard(struct dax_device *dax, uint64_t pgoff, uint64_t npages, uint64_t granule_pages)
-{
-	if (dax_discard(dax, pgoff, npages) != -EIO || npages <= granule_pages)
-		return;
-	uint64_t half = (npages / granule_pages + 1) / 2 * granule_pages;
-	discard(dax, pgoff, half, granule_pages);
-	discard(dax, pgoff + half, npages - half, granule_pages);
-}
-
-void devices_discard_one(const struct opened *opened)
-{
-	discard(opened->memory, 0, dax_npages(opened->memory), UINT64_C(1) << opened->dev->granule_order);
 }
 
 void devices_put(struct devices *devices, unsigned i, const struct opened *opened)
@@ -145,7 +69,7 @@ static void look_for_twice(const struct devices *devices, const char *spec, char
 static int add_device(struct devices *devices, const char *spec, char why[DEV_WHY_MAX])
 {
 	struct opened opened;
-	int err = devices_open_one(spec, NULL, &opened, why);
+	int err = opened_look(spec, NULL, &opened, why);
 	if (err == -EBUSY)
 		look_for_twice(devices, spec, why);
 	if (!err)
@@ -205,18 +129,30 @@ static int stack(struct devices *devices, uint64_t chunk_pages, char why[DEV_WHY
 {
 	struct dax_part parts[PROTO_DEVICES_MAX];
 	devices->striped = chunk_pages;
-	int err = chunk_pages ? check_stripe(devices, chunk_pages, why) : 0;
-	if (err)
-		return err;
 	if (devices->n == 1 && devices->striped) {
 		devices->dax = devices->memory[0];
 		return 0;
 	}
 	for (unsigned i = 0; i < devices->n; i++)
 		parts[i] = (struct dax_part){.dax = devices->memory[i]};
-	err = chunk_pages ? dax_create_stripe(parts, devices->n, chunk_pages, "pool", &devices->dax)
-			  : dax_create_linear(parts, devices->n, "pool", &devices->dax);
+	int err = chunk_pages ? dax_create_stripe(parts, devices->n, chunk_pages, "pool", &devices->dax)
+			      : dax_create_linear(parts, devices->n, "pool", &devices->dax);
 	return err ? refuse(why, err, NULL) : 0;
+}
+
+static int begin_all(struct devices *devices, unsigned *which, char why[DEV_WHY_MAX])
+{
+	unsigned all = *which;
+	int err = 0;
+	for (unsigned i = 0; i < devices->n && !err; i++) {
+		struct opened opened = {.dev = devices->dev[i]};
+		*which = i;
+		err = opened_begin(&opened, why);
+		devices->base[i] = opened.base;
+		devices->memory[i] = opened.memory;
+	}
+	*which = err ? *which : all;
+	return err;
 }
 
 static int open_all(struct devices *devices, const char *const specs[], unsigned n, const char *layout, unsigned *which,
@@ -240,6 +176,10 @@ static int open_all(struct devices *devices, const char *const specs[], unsigned
 	do {
 		err = add_device(devices, n ? specs[*which] : only, why);
 	} while (!err && ++*which < n);
+	if (!err && chunk_pages)
+		err = check_stripe(devices, chunk_pages, why);
+	if (!err)
+		err = begin_all(devices, which, why);
 	if (!err)
 		err = stack(devices, chunk_pages, why);
 	if (!err)
@@ -258,6 +198,12 @@ int devices_open(struct devices *devices, const char *const specs[], unsigned n,
 	return err;
 }
 
+void devices_stay(struct devices *devices)
+{
+	for (unsigned i = 0; i < devices->n; i++)
+		dev_stays(devices->dev[i]);
+}
+
 int devices_close(struct devices *devices)
 {
 	int err = devices->dax != devices->memory[0] ? dax_destroy(devices->dax) : 0;
@@ -273,7 +219,7 @@ int devices_close(struct devices *devices)
 	while (devices->n) {
 		struct opened opened;
 		devices_take(devices, devices->n - 1, &opened);
-		(void)devices_close_one(&opened);
+		(void)opened_close(&opened);
 	}
 	return 0;
 }

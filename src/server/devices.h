@@ -21,7 +21,7 @@
 
 #include <pgmap/dax.h>
 
-#include "dev/dev.h"
+#include "server/opened.h"
 #include "server/protocol.h"
 
 /* A device's number is its place here, for as long as it is in the pool; then others can have it. */
@@ -43,24 +43,15 @@ struct devices {
  * devices_open - all of these specs (none: half of the memory that is free), in this order. layout: "linear" or null, one
  * behind the other; "stripe:SIZE", they take turns. On failure there is none, why says what and which, and *which is the
  * spec's number, or n for all of them. What dev_open(), dax_create() and dax_create_linear() or _stripe() say; -E2BIG too
- * many. devices_close: also of a struct that is all 0. -EBUSY some page is held: nothing is closed.
+ * many. What can be refused is, before any of them has lost what it held. devices_stay: they are a pool's now, and what was
+ * made for them outlives it. devices_close: also of a struct that is all 0. -EBUSY some page is held: nothing is closed.
  */
 int devices_open(struct devices *devices, const char *const specs[], unsigned n, const char *layout, unsigned *which,
 		 char why[DEV_WHY_MAX]);
+void devices_stay(struct devices *devices);
 int devices_close(struct devices *devices);
 
-/* A device that is in no pool, yet or any more. devices_open_one - as dev_open_again(), and its memory here. devices_close_one -
- * -EBUSY some page is held: nothing happens. devices_put, devices_take - into the table, at a number that is free; and out of it. */
-struct opened {
-	struct dev *dev;
-	void *base;
-	struct dax_device *memory;
-};
-int devices_open_one(const char *spec, const struct dev_own *own, struct opened *out, char why[DEV_WHY_MAX]);
-int devices_close_one(struct opened *opened);
-/* devices_discard_one - what lies there is nobody's any more: but for pages that cannot be written (they have lost their data), what
- * others find there later is nothing of ours. */
-void devices_discard_one(const struct opened *opened);
+/* devices_put, devices_take - into the table, at a number that is free; and out of it. */
 void devices_put(struct devices *devices, unsigned i, const struct opened *opened);
 void devices_take(struct devices *devices, unsigned i, struct opened *out);
 /* Whether one of them is what this spec names. */

@@ -71,6 +71,7 @@ int service_create_on(const char *const specs[], unsigned n, const char *layout,
 		(void)service_destroy(service);
 		return err;
 	}
+	devices_stay(&service->devices);
 	*out = service;
 	return 0;
 }

@@ -81,8 +81,17 @@ def test_one_bad_device_of_several(pool):
         file.write(b'there')
     refused(pool, device, 'good', 'holds data', others=['memfd:size=1M'])
     refused(pool, 'memfd:size=1M', 'memfd:size=5000', '5000', others=['memfd:size=5000', device])
+    refused(pool, device + ',overwrite', '5000', others=['memfd:size=5000'])
+    refused(pool, device + ',overwrite', 'no DAX node', others=['devdax:/dev/null'])
+    refused(pool, device + ',overwrite', 'whole chunks', layout='stripe:1G')
+    sized_file(pool, 'full', 1 << 20)
+    with open(pool.path('full'), 'r+b') as file:
+        file.write(b'here')
+    refused(pool, device + ',overwrite', 'holds data', others=['file:' + pool.path('full')])
     with open(pool.path('good'), 'rb') as file:
         assert file.read(5) == b'there'
+    refused(pool, 'file:' + pool.path('new') + ',size=1M,create', '5000', others=['memfd:size=5000'])
+    assert not os.path.exists(pool.path('new')), 'a file is left that was made for nothing'
 
 
 def test_no_huge_pages_reserved(pool):

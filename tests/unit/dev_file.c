@@ -356,6 +356,38 @@ static void what_changes_while_it_is_taken_over_is_refused(void **state)
 	}
 }
 
+static bool is_there(const char *name)
+{
+	return access(path_of(name), F_OK) == 0;
+}
+
+/* Who looks has changed nothing, and what was made to be looked at goes. */
+static void c7_11_what_is_only_looked_at_stays_as_it_was(void **state)
+{
+	(void)state;
+	struct dev *dev;
+	char why[DEV_WHY_MAX];
+	write_file("f", "precious");
+	assert_int_equal(dev_look(spec_of("f", ",size=1M,overwrite"), NULL, &dev, why), 0);
+	dev_close(dev);
+	assert_file("f", "precious");
+	assert_int_equal(dev_look(spec_of("new", ",size=1M,create"), NULL, &dev, why), 0);
+	assert_true(is_there("new"));
+	dev_close(dev);
+	assert_false(is_there("new"));
+	assert_int_equal(dev_look(spec_of("new", ",size=1M,create"), NULL, &dev, why), 0);
+	assert_int_equal(dev_drop(dev, why), 0);
+	dev_close(dev);
+	assert_false(is_there("new"));
+	assert_int_equal(dev_look(spec_of("new", ",size=1M,create"), NULL, &dev, why), 0);
+	assert_int_equal(dev_drop(dev, why), 0);
+	dev_stays(dev);
+	dev_close(dev);
+	assert_true(is_there("new"));
+	remove_file("new");
+	remove_file("f");
+}
+
 static int small_files_only(void)
 {
 	struct rlimit limit = {.rlim_cur = MIB, .rlim_max = MIB};
@@ -388,6 +420,7 @@ static int run(const char *parent)
 		cmocka_unit_test(a_path_too_long_to_show_is_shown_by_its_end),
 		cmocka_unit_test(c7_2_no_lease_is_held_where_locks_are_not_kept),
 		cmocka_unit_test(what_changes_while_it_is_taken_over_is_refused),
+		cmocka_unit_test(c7_11_what_is_only_looked_at_stays_as_it_was),
 		cmocka_unit_test(a_limit_on_sizes_is_a_refusal),
 	};
 	char made[64];

@@ -270,6 +270,31 @@ static void one_that_is_gone_can_be_removed(void **state)
 	assert_int_equal(ask_handle(&me, PROTO_UNMAP, reply.rep.handle), 0);
 }
 
+/* A file that the pool cannot have keeps its bytes, and one that would have been made for it is not there. */
+static void what_cannot_join_was_only_looked_at(void **state)
+{
+	(void)state;
+	char file[] = "/tmp/pgmap-change-XXXXXX", bytes[4] = "", made[64], path[100];
+	int fd = mkstemp(file);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "here", 4), 4);
+	service->devices.granule_order = 1; /* pages of 8 KiB */
+	(void)snprintf(path, sizeof(path), "file:%s,size=12K,overwrite", file);
+	assert_int_equal(add(path), -EINVAL);
+	assert_non_null(strstr(rep.u.why, "multiple of the pool's page"));
+	assert_int_equal(pread(fd, bytes, 4, 0), 4);
+	assert_memory_equal(bytes, "here", 4);
+	(void)snprintf(made, sizeof(made), "%s.made", file);
+	(void)snprintf(path, sizeof(path), "file:%s,size=12K,create", made);
+	assert_int_equal(add(path), -EINVAL);
+	assert_int_equal(access(made, F_OK), -1);
+	service->devices.granule_order = 0;
+	assert_int_equal(add(path), 0);
+	struct proto_req req = about(PROTO_DEVICE_REMOVE, 1, "", -1);
+	assert_int_equal(wait_for(begin(&req)), 0);
+	assert_int_equal(unlink(made) | unlink(file) | close(fd), 0);
+}
+
 static sem_t may_close;
 
 /* As the last that is asked of a device before it is closed. */
@@ -427,6 +452,7 @@ int main(void)
 		T(who_lists_what_lies_on_one_device),
 		T(one_that_is_gone_can_be_removed),
 		T(it_is_listed_until_it_is_closed),
+		T(what_cannot_join_was_only_looked_at),
 		T(a_lease_may_be_waited_for_while_its_device_leaves),
 		T(the_loop_answers_when_it_has_left),
 	};

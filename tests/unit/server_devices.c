@@ -167,7 +167,8 @@ static void c6_5_what_is_bad_is_known_before_it_is_the_pools(void **state)
 	(void)state;
 	struct opened opened;
 	assert_int_equal(devices_open(&devices, equal, 1, NULL, &which, why), 0);
-	assert_int_equal(devices_open_one(equal[0], NULL, &opened, why), 0);
+	assert_int_equal(opened_look(equal[0], NULL, &opened, why), 0);
+	assert_int_equal(opened_begin(&opened, why), 0);
 	opened.dev->for_each_bad = cannot_be_read;
 	assert_int_equal(badblocks_read(opened.dev, opened.memory), -EIO);
 	opened.dev->for_each_bad = some_bad;
@@ -333,7 +334,7 @@ static void what_cannot_be_written_keeps_nothing_else(void **state)
 	struct dev dev = {.granule_order = 1};
 	struct opened opened = {.dev = &dev};
 	assert_int_equal(dax_create(&params, &opened.memory), 0);
-	devices_discard_one(&opened);
+	opened_discard(&opened);
 	for (unsigned i = 0; i < 64; i++)
 		assert_int_equal(discarded[i], i != 5 && i != 6 && i != 63);
 	assert_int_equal(dax_destroy(opened.memory), 0);
