@@ -208,6 +208,27 @@ static void c6_9_what_a_granule_with_a_bad_page_hides_reads_as_zero(void **state
 	fsdax_close(file);
 }
 
+/* What is cut out of a file's block for the sake of a bad page is its granule, wherever in it the page lies. */
+static void c6_5_a_granule_with_a_bad_page_stays_one_block(void **state)
+{
+	(void)state;
+	struct fsdax_map *map;
+	struct fsdax_file *file = make_file(&pool, "f", 8 * MIB);
+	map = map_range(file, 0, 8 * MIB, NULL);
+	const char *at = piece_at(&pool, map, 0, NULL);
+	fsdax_unmap(map);
+	assert_int_equal(pages_on(file, BIG), 2048);
+	uint64_t page = (uint64_t)(at - pool.parts[BIG].mem) / PAGE;
+	assert_int_equal(dax_notify_failure(pool.parts[BIG].dax, DAX_FAILURE_POISON, page, 1), 0);
+	assert_int_equal(dax_notify_failure(pool.parts[BIG].dax, DAX_FAILURE_POISON, page + 1023, 1), 0);
+	fsdax_unmap(map_range(file, 4 * MIB, 4 * MIB, NULL));
+	assert_int_equal(fsdax_map(file, 2 * MIB, 2 * MIB, NULL, NULL, &map), -EHWPOISON);
+	struct block *block = block_first(&file->inode->extents.tree);
+	for (; block; block = block_next(block))
+		assert_true(block->order >= 9);
+	fsdax_close(file);
+}
+
 static void c6_7_a_punch_takes_whole_granules(void **state)
 {
 	(void)state;
@@ -375,6 +396,7 @@ int main(void)
 		T(c6_10_what_small_pages_cannot_end_goes_back),
 		T(c6_9_what_a_rounded_end_hides_reads_as_zero),
 		T(c6_9_what_a_granule_with_a_bad_page_hides_reads_as_zero),
+		T(c6_5_a_granule_with_a_bad_page_stays_one_block),
 		T(c6_7_a_punch_takes_whole_granules),
 		T(a_hole_is_filled_no_further_than_it_goes),
 		T(a_hole_is_seen_beside_a_rounded_end),
