@@ -192,7 +192,7 @@ int dev_open_again(const char *spec, const struct dev_own *own, struct dev **out
 {
 	struct dev *dev = NULL;
 	int err = dev_look(spec, own, out ? &dev : NULL, why);
-	if (err)
+	if (!dev)
 		return err;
 	err = dev_drop(dev, why);
 	if (err) {
