@@ -74,7 +74,8 @@ def main():
         corpus = f'{work}/corpus'
         os.mkdir(corpus)
         if mode == 'find':
-            code, said = libfuzzer(program, corpus, work, 60)
+            # It ends when it has found it, after half a minute or so; but it is a search, and one in ten takes more than a whole one.
+            code, said = libfuzzer(program, corpus, work, 600)
             print(said[-6000:])
             # By name: the memory's bug; or a page that is another's, or free (and so missing in the sum) while it is held.
             names = ('heap-use-after-free', 'fuzz: found: page', 'fuzz: found: used')

@@ -21,6 +21,7 @@ import os
 import pathlib
 import queue
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -183,7 +184,7 @@ def again(folder, files, mutants, jobs, hangs):
 
 def commit_hash(files):
     done = subprocess.run(['git', '-C', ROOT, 'rev-parse', 'HEAD'], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                          check=False) if (ROOT / '.git').exists() else None
+                          check=False) if (ROOT / '.git').exists() and shutil.which('git') else None
     return done.stdout.strip() if done and done.returncode == 0 else hash_of(files)
 
 
