@@ -217,16 +217,16 @@ class Workplace:
         self.relink.discard(own[0])
         return [[f'./{check}']]
 
-    def run_check(self, check):
-        """'' passed, else how it failed."""
+    def run_check(self, check, doubt=True):
+        """'' passed, else how it failed. In doubt, what takes too long gets more time, and a second chance."""
         commands = self.prepare(check)
         if commands is None:
             return 'no-compile'
         for command in commands:
             usual = self.seconds.get(check, 60)
-            status, seconds, text = run(command, self.folder, *time_limits(usual, self.patience))
+            status, seconds, text = run(command, self.folder, *time_limits(usual, self.patience if doubt else 1))
             # One with threads takes longer, also of a processor, when others want the machine: what hangs does so twice.
-            if status == 'hangs':
+            if status == 'hangs' and doubt:
                 status, seconds, text = run(command, self.folder, *time_limits(max(5 * usual, QUICK_S), self.patience))
             if status in (126, 127) or 'Traceback (most recent' in text:
                 raise Infrastructure(f'{check}: {text[-2000:]}')
@@ -265,7 +265,8 @@ class Workplace:
         return True
 
     def try_mutant(self, file, text, checks=None):
-        """(verdict, check): caught, survives, same-code or no-compile. With these checks (all that can find it)."""
+        """(verdict, check): caught, survives, same-code or no-compile. With these checks, which are known to find it, so
+        that no hang of theirs is in doubt (none: all that can find it)."""
         path = self.folder / 'src' / file
         clean = path.read_text()
         affected = {u for u in self.units() if file in self.uses[u]}
@@ -279,7 +280,7 @@ class Workplace:
             if self.same_code(file):
                 return 'same-code', '-'
             for check in self.checks_for(file) if checks is None else checks:
-                how = self.run_check(check)
+                how = self.run_check(check, doubt=checks is None)
                 if how == 'no-compile':
                     return 'no-compile', '-'
                 if how:

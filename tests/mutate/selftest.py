@@ -151,6 +151,32 @@ class Ten(unittest.TestCase):
         self.assertNotEqual(said[0], said[1])
 
 
+class Hangs(unittest.TestCase):
+    """A check that hangs: how often it is run, and with which limits."""
+
+    def limits_of(self, status, **how):
+        limits, place, was = [], harness.Workplace.__new__(harness.Workplace), harness.run
+        place.folder, place.patience, place.seconds, place.prepare = None, mutate.PATIENCE, {'core_x': 2.0}, lambda _: [['x']]
+
+        def run(command, cwd, *times):
+            limits.append(times)
+            return status, 1.0, ''
+
+        harness.run = run
+        try:
+            self.assertEqual(place.run_check('core_x', **how), '' if status == 0 else status)
+        finally:
+            harness.run = was
+        return limits
+
+    def test_what_is_known_to_find_the_mutant_has_the_usual_time_and_no_second_chance(self):
+        self.assertEqual(self.limits_of('hangs', doubt=False), [harness.time_limits(2.0, 1)])
+
+    def test_in_doubt_a_hang_is_one_that_happens_twice(self):
+        self.assertEqual(self.limits_of('hangs'), [harness.time_limits(seconds, mutate.PATIENCE) for seconds in (2.0, 10.0)])
+        self.assertEqual(self.limits_of(0), [harness.time_limits(2.0, mutate.PATIENCE)])
+
+
 class Complaints(unittest.TestCase):
     def test_survivors_are_those_that_are_listed(self):
         mutants = {name: ('', '', 'what') for name in 'abc'}
