@@ -3,8 +3,10 @@
  * linear.c - a stack of parts that lie one after the other, and that can get more of them and lose some. See stack.h; what it
  * adds is where a page's part is.
  *
- * A table says for each 256th of the stack, or less, in which part it begins; so the part is found at once where it has all of
- * the 256th, and else searched between this one and the one in which the next begins.
+ * A table says for each share of the stack, a power of two of pages, which parts lie in it; so the part is found at once where
+ * it has the whole share, and else searched among those. Shares are as big as can be with every part beginning where one does,
+ * which keeps the table in the cache; where that makes more than 256, they are bigger. One word says where the table is, and in the
+ * bits that its alignment leaves how big a share is: on the way to a page each load that needs the one before it counts.
  *
  * Parts come and go while accesses run (device.h, Change), which is right because:
  *   - Links lie in one array with room for those to come, so they never move: the devices below know them as their holders.
@@ -25,18 +27,22 @@
 #include "dax/stack.h"
 #include "port/compiler.h"
 
-enum { SHARES = 256, LATER_PARTS = 4096 };
+enum { MOST_SHARES = 256, LATER_PARTS = 4096, TABLE_ALIGN = 64, SHIFT_MASK = TABLE_ALIGN - 1 };
+
+struct share {
+	const struct link *first; /* of the parts that lie in it */
+	size_t nparts;
+};
 
 struct table {
-	struct table *older;
-	unsigned shift;          /* of a page's number, to that of its share */
-	uint32_t at[SHARES + 1]; /* the part in which the share begins */
+	uintptr_t older; /* word */
+	struct share shares[];
 };
 
 struct linear {
 	struct dax_device dax;
-	_Atomic(struct table *) table;
-	size_t first_links; /* that it was made with */
+	_Atomic uintptr_t table; /* and its shift, of a page's number to that of its share; 0: none yet */
+	size_t first_links;      /* that it was made with */
 };
 
 static struct linear *linear_of(const struct dax_device *dax)
@@ -44,13 +50,18 @@ static struct linear *linear_of(const struct dax_device *dax)
 	return (struct linear *)(uintptr_t)dax;
 }
 
+static inline struct table *table_of(uintptr_t word)
+{
+	return (struct table *)(word & ~(uintptr_t)SHIFT_MASK); // NOLINT(performance-no-int-to-ptr): it was one
+}
+
 /* The last part that begins at or before this page. */
 static inline const struct link *part_of(const struct dax_device *dax, uint64_t pgoff)
 {
-	const struct table *table = atomic_load_explicit(&linear_of(dax)->table, memory_order_acquire);
-	const uint32_t *at = &table->at[pgoff >> table->shift];
-	const struct link *link = &dax->links[at[0]];
-	for (size_t n = at[1] - at[0] + 1; n > 1;) {
+	uintptr_t word = atomic_load_explicit(&linear_of(dax)->table, memory_order_acquire);
+	const struct share *share = &table_of(word)->shares[pgoff >> (word & SHIFT_MASK)];
+	const struct link *link = share->first;
+	for (size_t n = share->nparts; unlikely(n > 1);) {
 		size_t half = n / 2;
 		link = link[half].first <= pgoff ? link + half : link;
 		n -= half;
@@ -79,11 +90,11 @@ static int64_t linear_direct_access(struct dax_device *dax, uint64_t pgoff, uint
 
 static void free_tables(const struct dax_device *dax)
 {
-	struct table *table = atomic_load_explicit(&linear_of(dax)->table, memory_order_relaxed);
-	while (table) {
-		struct table *older = table->older;
+	uintptr_t word = atomic_load_explicit(&linear_of(dax)->table, memory_order_relaxed);
+	while (word) {
+		struct table *table = table_of(word);
+		word = table->older;
 		free(table);
-		table = older;
 	}
 }
 
@@ -106,27 +117,45 @@ bool linear_is(const struct dax_device *dax)
 	return dax->ops == &linear_ops;
 }
 
-/* Over the first so many links, which have so many pages. Null: no memory. */
-static struct table *make_table(const struct dax_device *dax, size_t nlinks, uint64_t npages)
+/* The binary logarithm of a share's pages. */
+static unsigned share_shift(const struct dax_device *dax, size_t nlinks, uint64_t npages)
 {
-	uint32_t part = 0, last = (uint32_t)nlinks - 1;
-	struct table *table = calloc(1, sizeof(*table));
-	if (!table)
-		return NULL;
-	while (npages >> table->shift >= SHARES)
-		table->shift++;
-	for (uint64_t share = 0; share <= SHARES; share++) {
-		uint64_t page = share << table->shift;
-		while (part < last && dax->links[part + 1].first <= page)
-			part++;
-		table->at[share] = part;
-	}
-	return table;
+	uint64_t bounds = 0;
+	unsigned most = 63, least = 0;
+	for (size_t i = 1; i < nlinks; i++)
+		bounds |= dax->links[i].first;
+	if (bounds)
+		most = (unsigned)__builtin_ctzll(bounds);
+	while ((npages - 1) >> least >= MOST_SHARES)
+		least++;
+	return most > least ? most : least;
 }
 
-static void publish(struct dax_device *dax, struct table *table)
+/* Over the first so many links, which have so many pages; its word. 0: no memory. */
+static uintptr_t make_table(const struct dax_device *dax, size_t nlinks, uint64_t npages)
 {
-	table->older = atomic_load_explicit(&linear_of(dax)->table, memory_order_relaxed);
+	unsigned shift = share_shift(dax, nlinks, npages);
+	size_t nshares = ((npages - 1) >> shift) + 1;
+	const struct link *link = dax->links, *last = &dax->links[nlinks - 1];
+	size_t bytes = sizeof(struct table) + nshares * sizeof(struct share);
+	struct table *table = aligned_alloc(TABLE_ALIGN, (bytes + TABLE_ALIGN - 1) / TABLE_ALIGN * TABLE_ALIGN);
+	if (!table)
+		return 0;
+	for (size_t i = 0; i < nshares; i++) {
+		uint64_t page = i << shift, end = page + (UINT64_C(1) << shift);
+		while (link < last && link[1].first <= page)
+			link++;
+		struct share *share = &table->shares[i];
+		*share = (struct share){link, 1};
+		while (&link[share->nparts - 1] < last && link[share->nparts].first < end)
+			share->nparts++;
+	}
+	return (uintptr_t)table | shift;
+}
+
+static void publish(struct dax_device *dax, uintptr_t table)
+{
+	table_of(table)->older = atomic_load_explicit(&linear_of(dax)->table, memory_order_relaxed);
 	atomic_store_explicit(&linear_of(dax)->table, table, memory_order_release);
 }
 
@@ -145,7 +174,7 @@ PGMAP_PUBLIC int dax_create_linear(const struct dax_part *parts, size_t nparts, 
 		return err;
 	}
 	linear->first_links = nparts;
-	struct table *table = make_table(dax, dax->nlinks, dax->npages);
+	uintptr_t table = make_table(dax, dax->nlinks, dax->npages);
 	if (table) {
 		publish(dax, table);
 		err = stack_settle(dax);
@@ -162,7 +191,7 @@ PGMAP_PUBLIC int dax_create_linear(const struct dax_part *parts, size_t nparts, 
 }
 
 /* Under device_tree: the link of the part to come, which nobody knows of yet. */
-static int prepare(struct dax_device *dax, const struct dax_part *part, struct table **table)
+static int prepare(struct dax_device *dax, const struct dax_part *part, uintptr_t *table)
 {
 	size_t n = dax->nlinks;
 	if (!LIST_EMPTY(&dax->uppers))
@@ -187,7 +216,7 @@ static int check_holders(const struct dax_device *dax, const struct dax_device *
 }
 
 /* Under device_tree. Nothing fails once the holder is set, and nobody sees the part before that. */
-static int attach(struct dax_device *dax, struct table *table)
+static int attach(struct dax_device *dax, uintptr_t table)
 {
 	struct link *link = &dax->links[dax->nlinks];
 	(void)pthread_mutex_lock(&device_holders);
@@ -205,7 +234,7 @@ static int attach(struct dax_device *dax, struct table *table)
 
 PGMAP_PUBLIC int dax_linear_add(struct dax_device *linear, const struct dax_part *part)
 {
-	struct table *table = NULL;
+	uintptr_t table = 0;
 	if (!linear || !part || !part->dax || !linear_is(linear))
 		return -EINVAL;
 	(void)pthread_mutex_lock(&device_tree);
@@ -214,7 +243,7 @@ PGMAP_PUBLIC int dax_linear_add(struct dax_device *linear, const struct dax_part
 		err = attach(linear, table);
 	(void)pthread_mutex_unlock(&device_tree);
 	if (err)
-		free(table);
+		free(table_of(table));
 	return err;
 }
 

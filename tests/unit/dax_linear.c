@@ -21,7 +21,7 @@ static void c6_4_a_span_ends_with_its_part(void **state)
 	assert_int_equal(dax_destroy(dax), 0);
 }
 
-/* Parts that begin anywhere, short ones among long ones: the way to them is a table of 256 entries. */
+/* Parts that begin anywhere, short ones among long ones: a share of the table has pages of several. */
 static void c6_4_every_part_of_a_long_stack_is_found(void **state)
 {
 	(void)state;

@@ -32,7 +32,7 @@ static void an_added_part_lies_behind_the_last(void **state)
 	assert_int_equal(dax_destroy(dax), 0);
 }
 
-/* A table of 256 shares: it is another one for each of many sizes. */
+/* The table of shares is another one for each of many sizes. */
 static void c6_4_every_part_of_a_stack_that_grew_is_found(void **state)
 {
 	(void)state;

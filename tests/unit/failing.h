@@ -18,9 +18,11 @@ static bool failing_did;
 void *__real_malloc(size_t bytes);
 void *__real_calloc(size_t n, size_t bytes);
 void *__real_realloc(void *at, size_t bytes);
+void *__real_aligned_alloc(size_t align, size_t bytes);
 void *__wrap_malloc(size_t bytes);
 void *__wrap_calloc(size_t n, size_t bytes);
 void *__wrap_realloc(void *at, size_t bytes);
+void *__wrap_aligned_alloc(size_t align, size_t bytes);
 
 static bool failing_now(void)
 {
@@ -45,6 +47,11 @@ void *__wrap_calloc(size_t n, size_t bytes)
 void *__wrap_realloc(void *at, size_t bytes)
 {
 	return failing_now() ? NULL : __real_realloc(at, bytes);
+}
+
+void *__wrap_aligned_alloc(size_t align, size_t bytes)
+{
+	return failing_now() ? NULL : __real_aligned_alloc(align, bytes);
 }
 
 /* From here to failing_end(): the nth fails, and the later ones too if that is asked for. */
