@@ -56,7 +56,7 @@ coverage:
 
 bench:
 	@scripts/deps build
-	@scripts/deps bench || echo 'bench: goes on without the peers that are missing'
+	@scripts/deps vm bench || echo 'bench: goes on without the peers that are missing'
 	@scripts/with-hugepages --try --1g 3 scripts/with-hugepages --try 1664 bench/run
 
 install:

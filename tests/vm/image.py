@@ -137,7 +137,7 @@ def modules(folder):
 def tool(name):
     path = shutil.which(name, path=os.environ.get('PATH', '') + ':/usr/sbin:/sbin')
     if not path:
-        raise ImageError(f'no {name} here: scripts/deps test')
+        raise ImageError(f'no {name} here: scripts/deps vm')
     return os.path.realpath(path)
 
 
