@@ -65,6 +65,8 @@ def test_devices_that_cannot_take_turns(pool):
     big, small = 'memfd:size=2M,page=4K', 'memfd:size=1M,page=4K'
     refused(pool, big, 'one size', '2097152', '1048576', others=[small], layout='stripe:64K')
     refused(pool, big, 'whole chunks of 12288', others=[big], layout='stripe:12K')
+    huge = 'memfd:size=2M,page=2M'
+    refused(pool, huge, 'a chunk of 1048576 bytes', 'not whole pages', '2097152', others=[huge], layout='stripe:1M')
     for layout in ('stripe:0', 'stripe:', 'stripe:3K', 'stripe:much', 'mirror'):
         refused(pool, big, f"'{layout}'", 'stripe:SIZE', others=[big], layout=layout)
         refused(pool, big, f"'{layout}'", 'stripe:SIZE', layout=layout)
