@@ -183,6 +183,8 @@ static int run_device(struct cli *cli)
 	if ((cli->option[DEVICE_DEADLINE] || cli->option[DEVICE_CANCEL] || cli->option[DEVICE_REVOKE]) &&
 	    !actions[i].waits)
 		return cli_usage(cli, "%s: --deadline, --cancel and --revoke are of remove", cli->argv[0]);
+	if (cli->option[DEVICE_DEADLINE] && cli->option[DEVICE_CANCEL])
+		return cli_usage(cli, "%s: --cancel waits for nothing, so it takes no --deadline", cli->argv[0]);
 	struct pgmap_client *client = cli_connect(cli);
 	if (!client)
 		return CLI_FAILED;
@@ -201,7 +203,7 @@ static const struct cli_option device_options[] = {
 
 const struct cli_command cmd_device = {
 	.name = "device",
-	.synopsis = "list [-j] | add SPEC | remove NAME [--deadline SECONDS] [--cancel]",
+	.synopsis = "list [-j] | add SPEC | remove NAME [--deadline SECONDS | --cancel]",
 	.summary = "the devices of the pool: which there are, one more, one less",
 	.text = "list: one line for each: its number; whether it is live, leaving (it is being removed) or gone (the "
 		"system "

@@ -47,6 +47,8 @@ static int run_stop(struct cli *cli)
 	int64_t deadline_ns = -1000000;
 	if (cli->option[STOP_DEADLINE] && cli_parse_seconds(cli->option[STOP_DEADLINE], &deadline_ns))
 		return cli_usage(cli, "%s: no number of seconds", cli->option[STOP_DEADLINE]);
+	if (cli->option[STOP_DEADLINE] && cli->option[STOP_CANCEL])
+		return cli_usage(cli, "--cancel waits for nothing, so it takes no --deadline");
 	struct pgmap_client *client = cli_connect(cli);
 	if (!client)
 		return CLI_FAILED;
@@ -101,7 +103,7 @@ const struct cli_command cmd_serve = {
 };
 const struct cli_command cmd_stop = {
 	.name = "stop",
-	.synopsis = "[--deadline SECONDS] [--cancel]",
+	.synopsis = "[--deadline SECONDS | --cancel]",
 	.summary = "drain the pool, then end its server",
 	.text = "No new mapping is made; the command waits until the last page is let go, and on a terminal says for "
 		"whom. "

@@ -224,6 +224,7 @@ def test_get_into_a_folder_that_refuses(pool):
 def test_wrong_usage(pool):
     wrong = [(), ('nonsense',), ('ls', '--nonsense'), ('ls', '-x'), ('ls', '/a', '/b'), ('put', 'x'), ('mv', '/a'),
              ('truncate', '/a', 'big'), ('truncate', '/a', '1Q'), ('stop', '--deadline', 'soon'), ('stop', '--deadline'),
+             ('stop', '--deadline', '1', '--cancel'),
              ('fence', 'x'), ('fence', '-1'), ('demo', '--seconds', '1'), ('help', 'nonsense'), ('--nonsense',), ('-s',)]
     for args in wrong:
         _, errors = pool.run(*args, code=2)
