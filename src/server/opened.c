@@ -44,17 +44,38 @@ static int make_memory(struct opened *opened)
 	return dax_create(&params, &opened->memory);
 }
 
+static int nothing(uint64_t offset_bytes, uint64_t len_bytes, void *arg)
+{
+	(void)offset_bytes;
+	(void)len_bytes;
+	(void)arg;
+	return 0;
+}
+
+/* What is on it is told later (badblocks_read()), when there is memory to tell it of. */
+static int check_bad_list(const struct dev *dev, char why[DEV_WHY_MAX])
+{
+	int err = dev_for_each_bad(dev, nothing, NULL);
+	if (err)
+		(void)snprintf(why, DEV_WHY_MAX, "has bad blocks, and which pages these are cannot be read: %s",
+			       strerror(-err));
+	return err;
+}
+
 int opened_look(const char *spec, const struct dev_own *own, struct opened *out, char why[DEV_WHY_MAX])
 {
 	*out = (struct opened){0};
 	int err = dev_look(spec, own, &out->dev, why);
 	if (err)
 		return why[0] ? err : refuse(why, err, NULL);
-	if (out->dev->type)
-		return 0;
-	(void)opened_close(out);
-	return refuse(why, -EOPNOTSUPP,
-		      "is LIMITED: who maps a file holds folios, and it has none, so no pool can lie on it");
+	if (!out->dev->type)
+		err = refuse(why, -EOPNOTSUPP,
+			     "is LIMITED: who maps a file holds folios, and it has none, so no pool can lie on it");
+	else
+		err = check_bad_list(out->dev, why);
+	if (err)
+		(void)opened_close(out);
+	return err;
 }
 
 int opened_begin(struct opened *opened, char why[DEV_WHY_MAX])

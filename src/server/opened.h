@@ -17,7 +17,8 @@ struct opened {
 	struct dax_device *memory;
 };
 
-/* opened_look - as dev_look(): all that can be refused without a change is, and it holds what it held. -EOPNOTSUPP it is LIMITED.
+/* opened_look - as dev_look(): all that can be refused without a change is, and it holds what it held. -EOPNOTSUPP it is LIMITED;
+ * and what dev_for_each_bad() says, as the list of bad blocks is read to its end once before anything goes.
  * opened_begin - what it held goes, and its memory is here; what dev_drop() and dax_create() say. opened_close - -EBUSY some page is held:
  * nothing happens. Also of what was only looked at. */
 int opened_look(const char *spec, const struct dev_own *own, struct opened *out, char why[DEV_WHY_MAX]);

@@ -19,7 +19,8 @@
 #include "server/records.h"
 #include "server/requests.h"
 
-/* All places are in use. */
+/* All places are in use. Before there is a pool on them: where this fails there is nothing of the pool's to discard, and what is wiped
+ * from the beginning on is only what is good. */
 static int tell_all_bad(struct service *service, unsigned *which, char why[DEV_WHY_MAX])
 {
 	const struct devices *devices = &service->devices;
@@ -38,14 +39,14 @@ static int tell_all_bad(struct service *service, unsigned *which, char why[DEV_W
 
 static int open_pool(struct service *service, unsigned *which, char why[DEV_WHY_MAX])
 {
-	int err = fsdax_create(service->devices.dax, session_gone, &service->fs);
+	int err = tell_all_bad(service, which, why);
+	if (!err)
+		err = fsdax_create(service->devices.dax, session_gone, &service->fs);
 	if (!err)
 		(void)fsdax_set_wiping(service->fs, 0,
 				       SERVICE_WIPE_PERCENT); /* without a thread, by those who need it */
 	if (!err)
 		fsdax_on_taking(service->fs, session_taking);
-	if (!err)
-		err = tell_all_bad(service, which, why);
 	return err ? err : fsdax_on_lost(service->fs, lost_note, &service->lost); /* what is known is said otherwise */
 }
 

@@ -94,6 +94,109 @@ static void what_cannot_be_has_opened_nothing(void **state)
 	}
 }
 
+/* Whose list of bad blocks cannot be read: the device of this kind and path. */
+static const char *unreadable;
+static int (*list)(const struct dev *dev, dev_bad_fn *fn, void *arg); /* of all; null: their own */
+static unsigned reads;
+
+int __real_dev_for_each_bad(const struct dev *dev, dev_bad_fn *fn, void *arg);
+int __wrap_dev_for_each_bad(const struct dev *dev, dev_bad_fn *fn, void *arg);
+
+int __wrap_dev_for_each_bad(const struct dev *dev, dev_bad_fn *fn, void *arg)
+{
+	if (list)
+		return list(dev, fn, arg);
+	return unreadable && dev_is(dev, unreadable) ? -EACCES : __real_dev_for_each_bad(dev, fn, arg);
+}
+
+/* Also those before it. */
+static void c6_5_a_list_that_cannot_be_read_refuses_before_any_has_lost_what_it_held(void **state)
+{
+	(void)state;
+	char path[2][64] = {"/tmp/pgmap-devices-XXXXXX", "/tmp/pgmap-devices-XXXXXX"}, spec[2][96], was[6] = "";
+	const char *const specs[] = {spec[0], spec[1]};
+	struct opened opened;
+	int fd[2];
+	for (int i = 0; i < 2; i++) {
+		fd[i] = mkstemp(path[i]);
+		assert_true(fd[i] >= 0);
+		assert_int_equal(ftruncate(fd[i], (off_t)MIB), 0);
+		assert_int_equal(pwrite(fd[i], "there", 5, 0), 5);
+		(void)snprintf(spec[i], sizeof(spec[i]), "file:%s,overwrite", path[i]);
+	}
+	unreadable = spec[1];
+	assert_int_equal(devices_open(&devices, specs, 2, NULL, &which, why), -EACCES);
+	assert_int_equal(which, 1);
+	assert_string_equal(why, "has bad blocks, and which pages these are cannot be read: Permission denied");
+	assert_int_equal(opened_look(spec[1], NULL, &opened, why), -EACCES); /* what device add does first */
+	assert_null(opened.dev);
+	unreadable = NULL;
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(pread(fd[i], was, 5, 0), 5);
+		assert_string_equal(was, "there");
+		(void)close(fd[i]);
+	}
+	assert_int_equal(devices_open(&devices, specs, 2, NULL, &which, why), 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(unlink(path[i]), 0);
+}
+
+/* The second time it cannot be read; the device is one of which all is discarded when a pool ends. */
+static int fails_later(const struct dev *dev, dev_bad_fn *fn, void *arg)
+{
+	(void)fn;
+	(void)arg;
+	if (++reads == 1) {
+		((struct dev *)(uintptr_t)dev)->resident = true;
+		return 0;
+	}
+	assert_int_equal(pwrite(dev->fd, "there", 5, 0), 5);
+	return -EIO;
+}
+
+static void c6_5_what_was_never_handed_out_is_not_discarded(void **state)
+{
+	(void)state;
+	char path[] = "/tmp/pgmap-devices-XXXXXX", spec[64], was[6] = "";
+	struct service *none = NULL;
+	int fd = mkstemp(path);
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, (off_t)MIB), 0);
+	(void)snprintf(spec, sizeof(spec), "file:%s", path);
+	list = fails_later;
+	int err = service_create(spec, &none, why);
+	list = NULL;
+	assert_int_equal(err, -EIO);
+	assert_null(none);
+	assert_int_equal(reads, 2);
+	assert_int_equal(pread(fd, was, 5, 0), 5);
+	assert_string_equal(was, "there");
+	assert_int_equal(unlink(path), 0);
+	(void)close(fd);
+}
+
+static int three_pages(const struct dev *dev, dev_bad_fn *fn, void *arg)
+{
+	(void)dev;
+	return fn(UINT64_C(8) * PAGE, UINT64_C(3) * PAGE, arg);
+}
+
+static void c6_5_what_was_bad_before_the_pool_is_never_free(void **state)
+{
+	(void)state;
+	struct service *some = NULL;
+	struct fsdax_statfs st;
+	list = three_pages;
+	int err = service_create_on(equal, 2, NULL, &some, &which, why);
+	list = NULL;
+	assert_int_equal(err, 0);
+	fsdax_statfs(some->fs, &st);
+	assert_int_equal(st.lost, 6);
+	assert_int_equal(st.free, 2048 - 6);
+	assert_int_equal(devices_bad_pages(&some->devices, 1), 3);
+	assert_int_equal(service_destroy(some), 0);
+}
+
 static void without_memory_there_are_none(void **state)
 {
 	(void)state;
@@ -348,6 +451,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(they_lie_one_behind_the_other_or_take_turns),
 		T(what_cannot_be_has_opened_nothing),
+		T(c6_5_a_list_that_cannot_be_read_refuses_before_any_has_lost_what_it_held),
+		T(c6_5_what_was_never_handed_out_is_not_discarded),
+		T(c6_5_what_was_bad_before_the_pool_is_never_free),
 		T(without_memory_there_are_none),
 		T(c7_1_a_lease_falls_when_it_has_fallen_on_all_of_them),
 		T(descriptors_for_all_or_none),
