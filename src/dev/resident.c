@@ -14,7 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { SECTOR_SHIFT = 9, LIST_BYTES = 8192 };
+enum { SECTOR_SHIFT = 9 };
 static const uint64_t MOST_MAPPED = UINT64_C(1) << 30; /* at once, by discard */
 
 int resident_set_node(void *request, const char *value, char why[DEV_WHY_MAX])
@@ -245,8 +245,9 @@ static int tell_bad(const struct resident *resident, uint64_t sector, uint64_t n
 	return from < to ? fn(from, to - from, arg) : 0;
 }
 
-/* All of the list, and no more than the kernel gives: a page but one byte. Reading it from its beginning makes it anew, and is
- * what says that it was seen. */
+/* All of the list. The kernel gives a page but one byte at most: one that fills that may have been cut, at the end of a line too. (Where its
+ * pages are bigger than 4 KiB, longer ones are refused that need not be.) Reading it from its beginning makes it anew, and is what says that
+ * it was seen. */
 static int read_list(int fd, char *text, size_t text_bytes)
 {
 	size_t len = 0;
@@ -255,7 +256,7 @@ static int read_list(int fd, char *text, size_t text_bytes)
 		len += (size_t)n;
 	if (n < 0)
 		return -errno;
-	if (len && (len == text_bytes || text[len - 1] != '\n')) /* cut, maybe within a number */
+	if (len && (len >= text_bytes - 1 || text[len - 1] != '\n')) /* cut, maybe within a number */
 		return -EIO;
 	text[len] = 0;
 	return 0;
@@ -264,7 +265,7 @@ static int read_list(int fd, char *text, size_t text_bytes)
 static int for_each_bad(const struct dev *dev, dev_bad_fn *fn, void *arg)
 {
 	const struct resident *resident = (const struct resident *)dev;
-	char list[LIST_BYTES];
+	char list[PGMAP_PAGE_SIZE];
 	uint64_t sector, nsectors;
 	if (resident->bad_list < 0)
 		return resident->bad_errno == ENOENT ? 0 : -resident->bad_errno; /* memory that has no list */

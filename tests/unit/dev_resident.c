@@ -212,6 +212,9 @@ static void a_list_that_cannot_be_understood_is_no_empty_one(void **state)
 	memset(text, '\n', sizeof(text) - 1);
 	text[sizeof(text) - 1] = 0;
 	assert_int_equal(bad_of(text, 0, -EIO).n, 0); /* none of its pages is so long */
+	memcpy(text + 4091, "8 1\n", 5);
+	assert_int_equal(bad_of(text, 0, -EIO).n, 0); /* all that fits: there may be more lines */
+	assert_int_equal(bad_of(text + 1, 0, 0).n, 1);
 	assert_int_equal(bad_of("", 0, 0).n, 0);
 	write_bytes("../badblocks", "8\0001\n", 4);
 	assert_int_equal(dev_for_each_bad(&resident->dev, note, &(struct bad){0}), -EIO);
