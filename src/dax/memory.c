@@ -15,13 +15,13 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 #include <pgmap/folio.h>
 
 #include "dax/caught.h"
 #include "dax/layout.h"
+#include "dax/params.h"
 #include "dax/pieces.h"
 #include "dax/record.h"
 #include "port/compiler.h"
@@ -389,36 +389,6 @@ static const struct pgmap_ops pgmap_callbacks = {
 	.folio_free = folio_freed,
 };
 
-/* Programs that were built with an earlier version of the structs leave what was added since. */
-static const size_t first_params_bytes = offsetof(struct dax_params, name) + sizeof(char *);
-static const size_t first_ops_bytes = offsetof(struct dax_device_ops, flush);
-
-static int take_params(const struct dax_params *given, struct dax_params *params)
-{
-	if (!given || (given->params_bytes != first_params_bytes && given->params_bytes != sizeof(*params)))
-		return -EINVAL;
-	memcpy(params, given, given->params_bytes);
-	const struct dax_device_ops *ops = params->ops;
-	if (ops && (ops->ops_bytes < first_ops_bytes || ops->ops_bytes > sizeof(*ops) ||
-		    ops->ops_bytes % sizeof(ops->discard) || !ops->discard)) /* each version has added a function */
-		return -EINVAL;
-	return 0;
-}
-
-static int check_params(const struct dax_params *params)
-{
-	if (params->granule_order > PGMAP_MAX_ORDER)
-		return -EINVAL;
-	if (params->type && (params->type < PGMAP_FSDAX || params->type > PGMAP_P2PDMA))
-		return -EINVAL;
-	uint64_t end, granule_bytes = PGMAP_PAGE_SIZE << params->granule_order;
-	if (!params->len_bytes || params->len_bytes % granule_bytes || params->start_bytes % granule_bytes)
-		return -EINVAL;
-	if (__builtin_add_overflow(params->start_bytes, params->len_bytes, &end) || end > INT64_MAX)
-		return -EINVAL;
-	return pieces_check(params);
-}
-
 static int create_pgmap(struct memory_device *memory, const struct pgmap_range ranges[], size_t nranges)
 {
 	const struct dax_params *given = &memory->params;
@@ -460,9 +430,9 @@ PGMAP_PUBLIC int dax_create(const struct dax_params *params, struct dax_device *
 	struct memory_device *memory = calloc(1, sizeof(*memory));
 	if (!memory)
 		return -ENOMEM;
-	int err = take_params(params, &memory->params);
+	int err = params_take(params, &memory->params);
 	if (!err)
-		err = check_params(&memory->params);
+		err = params_check(&memory->params);
 	if (!err) {
 		device_init(&memory->dax, &memory_ops, memory->params.name ? memory->params.name : "dax");
 		memory->dax.npages = memory->params.len_bytes >> PGMAP_PAGE_SHIFT;
