@@ -169,7 +169,8 @@ int dax_kill(struct dax_device *dax);
  * dax_zero_range - pages read as zero, and keep their memory; those that had lost their data are good again where the device
  * can clear them.
  * -EINVAL no pages, -ERANGE, -ENXIO dead (not dax_discard: a dying device still takes pages back), -EOPNOTSUPP, or what the
- * device says. On a stack, what comes before the piece that failed (a part of it, or a chunk of a stripe) has been done. */
+ * device says. What fails has been done as far as it came: on a stack, what comes before the piece that failed (a part of it, or a
+ * chunk of a stripe); of zeros, what comes before the pages that failed. */
 int dax_populate(struct dax_device *dax, uint64_t pgoff, uint64_t npages);
 int dax_discard(struct dax_device *dax, uint64_t pgoff, uint64_t npages);
 int dax_zero_range(struct dax_device *dax, uint64_t pgoff, uint64_t npages);
@@ -197,7 +198,9 @@ int dax_flush(struct dax_device *dax, uint64_t offset_bytes, uint64_t len_bytes)
 
 /* dax_notify_failure - whoever finds out that pages have lost their data says so here (c6.5): they are recorded as bad, in the
  * pgmap that they are in (pgmap_poison), and the holder is told. It may be called in any context but a signal handler's, and
- * again. DAX_FAILURE_DEAD is for the whole of a device (else -EOPNOTSUPP): dax_kill() that waits for nobody.
+ * again. Of a page that was bad already, and is just being written over (zeros, recovery), it may be said in vain: the page is read
+ * once it is written, and is good then. DAX_FAILURE_DEAD is for the whole of a device (else -EOPNOTSUPP): dax_kill() that waits
+ * for nobody.
  * -EINVAL null argument, no pages, unknown failure; -ERANGE; -ENOMEM.
  * dax_for_each_poisoned - fn for each run of pages that have lost their data, in ascending order; not zero ends and is
  * returned. -EINVAL null argument, -ENOMEM. */

@@ -9,7 +9,8 @@
  * that somebody reports, and what is not there at all is an error of that call alone.
  *
  * Poison is recorded in the pgmap before the holder is told, so that who is told asks and sees it. Pages that are written to
- * be good again are first cleared by the device, then written, and good only then: nobody is given them before that.
+ * be good again are first cleared by the device, then written, and good only then: nobody is given them before that. Who says of
+ * such a page that it is bad while it is being written says it of what is written over; of any other it stays recorded.
  */
 #include "dax/memory.h"
 
@@ -138,22 +139,25 @@ static char *address(const struct memory_device *memory, const struct io *io)
 
 typedef int mark_fn(struct pgmap *pgmap, uint64_t pgoff, uint64_t npages);
 
-/* In the record, which takes pages of one range at a time. */
-static int mark(const struct memory_device *memory, uint64_t pgoff, uint64_t npages, mark_fn *fn)
+/* In the record, which takes pages of one range at a time. How many from the first on; fewer: *err says why. */
+static uint64_t mark(const struct memory_device *memory, uint64_t pgoff, uint64_t npages, mark_fn *fn, int *err)
 {
-	int err = 0;
-	for (uint64_t end = pgoff + npages; pgoff < end && !err;) {
-		uint64_t piece = piece_end(memory, pgoff), to = piece < end ? piece : end;
-		err = fn(memory->record, memory->first + pgoff, to - pgoff);
-		pgoff = to;
+	uint64_t done = 0;
+	for (*err = 0; done < npages;) {
+		uint64_t there = piece_end(memory, pgoff + done) - (pgoff + done);
+		uint64_t n = there < npages - done ? there : npages - done;
+		*err = fn(memory->record, memory->first + pgoff + done, n);
+		if (*err)
+			break;
+		done += n;
 	}
-	return err;
+	return done;
 }
 
 int memory_found_bad(struct dax_device *dax, uint64_t pgoff, uint64_t npages)
 {
-	const struct memory_device *memory = memory_of(dax);
-	int err = mark(memory, pgoff, npages, pgmap_poison);
+	int err;
+	npages = mark(memory_of(dax), pgoff, npages, pgmap_poison, &err);
 	if (!err)
 		device_tell(dax, DAX_FAILURE_POISON, pgoff, npages);
 	return err;
@@ -224,47 +228,67 @@ static int64_t verify(struct memory_device *memory, const struct io *io)
 #define OP(ops, name)                                                                                                  \
 	((ops) && (ops)->ops_bytes >= offsetof(struct dax_device_ops, name) + sizeof((ops)->name) ? (ops)->name : NULL)
 
-/* Each bad run among the pages goes to the device, which can be written then; or why it cannot. */
-static int repair(const struct memory_device *memory, const struct io *io)
+/* What is bad goes to the device, and can be written then; or why it cannot. */
+static int repair(const struct memory_device *memory, const struct io *bad)
 {
-	uint64_t from = first_page(memory, io->offset_bytes), last = end_page(memory, io), end = last;
 	int (*clear_poison)(void *, uint64_t, uint64_t) = OP(memory->params.ops, clear_poison);
-	for (; !io->may_clear && record_find(memory->record, &from, &end); from = end, end = last) {
-		if (!clear_poison)
-			return -EOPNOTSUPP;
-		uint64_t at_bytes = memory->params.start_bytes + ((from - memory->first) << PGMAP_PAGE_SHIFT);
-		int err = clear_poison(memory->params.ctx, at_bytes, (end - from) << PGMAP_PAGE_SHIFT);
-		if (err)
-			return err;
-		/* This process's entries for them still say that they are bad. */
-		char *at = (char *)memory->params.addr + at_bytes;
-		(void)madvise(at, (end - from) << PGMAP_PAGE_SHIFT, MADV_DONTNEED);
-	}
-	return 0;
+	if (bad->may_clear)
+		return 0;
+	if (!clear_poison)
+		return -EOPNOTSUPP;
+	int err = clear_poison(memory->params.ctx, memory->params.start_bytes + bad->offset_bytes, bad->len_bytes);
+	if (!err) /* this process's entries for them still say that they are bad */
+		(void)madvise(address(memory, bad), bad->len_bytes, MADV_DONTNEED);
+	return err;
 }
 
-/* What was bad is good only when it has been read, too. */
-static int64_t overwrite(struct memory_device *memory, const struct io *io, bool bad)
+/* The first pages of it that are all bad, or all good. */
+static bool cut_to_run(const struct memory_device *memory, struct io *io)
+{
+	uint64_t first = first_page(memory, io->offset_bytes), from = first, end = end_page(memory, io);
+	if (!record_find(memory->record, &from, &end))
+		return false;
+	io->len_bytes = ((from == first ? end : from) - first) << PGMAP_PAGE_SHIFT;
+	return from == first;
+}
+
+/* How many bytes of such a run, whole pages; fewer: *err says why. What was bad is good only when it has been read, too. */
+static uint64_t overwrite_run(struct memory_device *memory, const struct io *run, bool bad, int *err)
 {
 	struct guard_fault fault;
-	char *at = address(memory, io);
-	if (!at)
-		return -EOPNOTSUPP;
-	int err = bad ? repair(memory, io) : 0;
-	if (err)
-		return err;
-	if (io->kind == IO_ZERO)
-		(void)guard_zero(at, io->len_bytes, &fault);
-	else
-		(void)guard_write(at, io->buf, io->len_bytes, &fault);
-	if (bad && !fault.code)
-		(void)guard_probe(at, io->len_bytes, &fault);
+	char *at = address(memory, run);
+	*err = bad ? repair(memory, run) : 0;
+	if (*err)
+		return 0;
+	uint64_t n = run->kind == IO_ZERO ? guard_zero(at, run->len_bytes, &fault)
+					  : guard_write(at, run->buf, run->len_bytes, &fault);
+	if (bad) { /* of two faults the first counts */
+		struct guard_fault again;
+		n = guard_probe(at, n, &again);
+		fault = again.code ? again : fault;
+	}
+	uint64_t pages = n >> PGMAP_PAGE_SHIFT;
+	if (bad && pages)
+		pages = mark(memory, run->offset_bytes >> PGMAP_PAGE_SHIFT, pages, pgmap_clear_poison, err);
 	if (fault.code)
-		return met(memory, &fault);
-	if (bad)
-		err = mark(memory, io->offset_bytes >> PGMAP_PAGE_SHIFT, io->len_bytes >> PGMAP_PAGE_SHIFT,
-			   pgmap_clear_poison);
-	return err ? err : (int64_t)io->len_bytes;
+		*err = met(memory, &fault);
+	return pages << PGMAP_PAGE_SHIFT;
+}
+
+/* Run by run: only what was bad before it was written becomes good, not what is found to be bad meanwhile. */
+static int64_t overwrite(struct memory_device *memory, const struct io *io)
+{
+	uint64_t done = 0;
+	int err = address(memory, io) ? 0 : -EOPNOTSUPP;
+	while (done < io->len_bytes && !err) {
+		struct io run = *io;
+		run.offset_bytes += done;
+		run.len_bytes -= done;
+		run.buf = io->buf ? io->buf + done : NULL;
+		bool bad = cut_to_run(memory, &run);
+		done += overwrite_run(memory, &run, bad, &err);
+	}
+	return err ? err : (int64_t)done;
 }
 
 static int64_t found_bad(struct memory_device *memory, const struct io *io)
@@ -320,7 +344,7 @@ static int64_t memory_io(struct dax_device *dax, const struct io *io)
 	case IO_RECOVER:
 		break;
 	}
-	return overwrite(memory, io, good_bytes(memory, io) != io->len_bytes);
+	return overwrite(memory, io);
 }
 
 /* DEAD if nothing is held, else as it was. */

@@ -2,6 +2,9 @@
 /* Pages that have lost their data: who finds out says so, and nobody is given them until they are written over. */
 #include "stack_util.h"
 
+#include <signal.h>
+#include <sys/mman.h>
+
 static struct bottom bottom;
 static struct dax_device *dax; /* its pages 8 to 39, by way of two stacks */
 static struct dax_device *lower;
@@ -145,6 +148,35 @@ static void c6_5_whole_pages_written_over_are_good_again(void **state)
 	assert_int_equal(bottom.clears, 4);
 }
 
+static char *source; /* of a write: its page 4 is found to be missing by who copies from there */
+
+static void on_source(int signal)
+{
+	(void)signal;
+	(void)mprotect(source, 8 * PAGE, PROT_READ | PROT_WRITE);
+	(void)dax_notify_failure(dax, DAX_FAILURE_POISON, 3, 1);
+	(void)dax_notify_failure(dax, DAX_FAILURE_POISON, 6, 1);
+}
+
+static void c6_5_what_is_found_bad_while_others_are_written_over_stays_bad(void **state)
+{
+	(void)state;
+	struct sigaction action = {.sa_handler = on_source}, before;
+	uint64_t runs[4] = {0};
+	source = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(source, MAP_FAILED);
+	memset(source, 's', 8 * PAGE);
+	assert_int_equal(dax_notify_failure(dax, DAX_FAILURE_POISON, 1, 1), 0);
+	assert_int_equal(sigaction(SIGSEGV, &action, &before), 0);
+	assert_int_equal(mprotect(source + 4 * PAGE, PAGE, PROT_NONE), 0);
+	assert_int_equal(dax_recovery_write(dax, 0, source, 8 * PAGE), 8 * PAGE);
+	assert_int_equal(sigaction(SIGSEGV, &before, NULL), 0);
+	assert_true(bottom.clears == 1 && bottom.offset == (5 + 8 + 1) * PAGE && bottom.len == PAGE);
+	assert_int_equal(dax_for_each_poisoned(dax, count_runs, runs), 0);
+	assert_true(runs[0] == 2 && runs[1] == 6 && runs[2] == 1); /* 3, and 6; 1 is good */
+	assert_int_equal(munmap(source, 8 * PAGE), 0);
+}
+
 static void c6_5_a_device_that_cannot_clear_says_so(void **state)
 {
 	(void)state;
@@ -195,6 +227,7 @@ int main(void)
 		TEST(c6_5_it_is_listed_wherever_it_was_found_out),
 		TEST(c6_5_copies_are_short_then_an_error),
 		TEST(c6_5_whole_pages_written_over_are_good_again),
+		TEST(c6_5_what_is_found_bad_while_others_are_written_over_stays_bad),
 		TEST(c6_5_a_device_that_cannot_clear_says_so),
 		TEST(c6_3_a_failure_of_the_whole_kills),
 	};

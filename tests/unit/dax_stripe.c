@@ -142,8 +142,8 @@ static void c6_4_what_comes_before_the_failure_is_done(void **state)
 	assert_int_equal(dax_notify_failure(dax, DAX_FAILURE_POISON, 17, 1), 0); /* b, its second chunk */
 	assert_int_equal(dax_zero_range(dax, 0, 72), -EIO);
 	assert_true(b.bytes[0] == 0 && c.bytes[11 * PAGE] == 0 && a.bytes[20 * PAGE] == 0);
-	assert_true(b.bytes[4 * PAGE] == 'x' && c.bytes[15 * PAGE] == 'x');
-	memset(b.bytes, 'x', 4 * PAGE);
+	assert_true(b.bytes[4 * PAGE] == 0 && b.bytes[5 * PAGE] == 'x' && c.bytes[15 * PAGE] == 'x');
+	memset(b.bytes, 'x', 5 * PAGE);
 	memset(c.bytes + 11 * PAGE, 'x', 4 * PAGE);
 	assert_int_equal(dax_kill(a.dax), 0);
 	assert_int_equal(dax_zero_range(dax, 4, 20), -ENXIO); /* chunks 1 and 2 come before one of a */
