@@ -108,7 +108,8 @@ struct dev_own {
 };
 int dev_open_again(const char *spec, const struct dev_own *own, struct dev **out, char why[DEV_WHY_MAX]);
 /* The same in three steps, for who needs several, or finds out by looking whether it is of use. dev_look - all that can be refused without a change
- * is: nobody else can have it, and it holds what it held. dev_drop - what it held goes. dev_stays - what was made for it (create)
+ * is: nobody else can have it, and it holds what it held. dev_drop - what it held goes. It fails where only trying can tell: the file system of a
+ * file that holds data cannot allocate, zero or punch (-EOPNOTSUPP), a system call fails. dev_stays - what was made for it (create)
  * stays when it is closed; until then that goes with it. */
 int dev_look(const char *spec, const struct dev_own *own, struct dev **out, char why[DEV_WHY_MAX]);
 int dev_drop(struct dev *dev, char why[DEV_WHY_MAX]);

@@ -10,8 +10,9 @@
  * then opened through /proc. Symbolic and hard links lead to the same inode, and so to the same locks.
  *
  * Once the guards have passed (take), in this order: it is still what was looked at; a lease is tried on it, since a network
- * file system may have its own ideas of locks; its contents may go; it can allocate and punch; it gets its size; its old
- * bytes go. What fails before "its contents may go" has changed nothing, and a file that was made here is removed again.
+ * file system may have its own ideas of locks; its contents may go; it may have its size; it can allocate and punch, which is tried here only
+ * where it holds nothing. All that changes nothing. Then (drop) one that holds data is tried, it gets its size, and its old bytes go. A file
+ * that was made here is removed again, whatever fails.
  *
  * On a DAX file system the file is the memory itself. Where it takes MAP_SYNC, all mappings of it are made so (access): then a page
  * that was stored to is in the file system, for good, before the store is made, and flushing the store is all that is left to do.
@@ -50,6 +51,7 @@ struct file_dev {
 	struct stat seen; /* when it was opened */
 	bool huge, disk;  /* on hugetlbfs; neither there nor on tmpfs */
 	bool created, overwrite;
+	bool tried; /* it can allocate and punch */
 	char path[PATH_MAX];
 };
 
@@ -230,7 +232,7 @@ static int refuse_holes(const char *what, char why[DEV_WHY_MAX])
 }
 
 /* Allocates, zeroes and gives back one page, of a file whose contents may go. No room is no news yet. */
-static int check_holes(const struct file_dev *file, char why[DEV_WHY_MAX])
+static int check_holes(struct file_dev *file, char why[DEV_WHY_MAX])
 {
 	const struct dev *dev = &file->memory.dev;
 	off_t page_bytes = (off_t)(PGMAP_PAGE_SIZE << dev->granule_order);
@@ -242,16 +244,26 @@ static int check_holes(const struct file_dev *file, char why[DEV_WHY_MAX])
 		return refuse_holes("zero a range", why);
 	if (fallocate(dev->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, page_bytes) != 0)
 		return refuse_holes("punch holes", why);
+	file->tried = true;
 	return 0;
 }
 
-static int size_and_empty(const struct file_dev *file, char why[DEV_WHY_MAX])
+/* May it have its size? The file system says by a position, which nobody uses, and no bytes are made for that. */
+static int check_limits(const struct file_dev *file, char why[DEV_WHY_MAX])
 {
 	const struct dev *dev = &file->memory.dev;
 	struct rlimit limit;
 	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < dev->size_bytes)
 		return dev_refuse(why, -EFBIG,
 				  "is to have more bytes than this process may give a file: raise ulimit -f");
+	if ((uint64_t)file->seen.st_size != dev->size_bytes && lseek(dev->fd, (off_t)dev->size_bytes, SEEK_SET) < 0)
+		return dev_refuse(why, -EFBIG, "cannot be given its size: %s", strerror(EFBIG));
+	return 0;
+}
+
+static int size_and_empty(const struct file_dev *file, char why[DEV_WHY_MAX])
+{
+	const struct dev *dev = &file->memory.dev;
 	if ((uint64_t)file->seen.st_size != dev->size_bytes && ftruncate(dev->fd, (off_t)dev->size_bytes) != 0)
 		return dev_refuse(why, -errno, "cannot be given its size: %s", strerror(errno));
 	int err = memory_discard((void *)file, 0, dev->size_bytes);
@@ -313,12 +325,16 @@ static int check_size(const struct file_dev *file, char why[DEV_WHY_MAX])
 
 static int file_take(struct dev *dev, char why[DEV_WHY_MAX])
 {
-	const struct file_dev *file = (struct file_dev *)dev;
+	struct file_dev *file = (struct file_dev *)dev;
 	int err = still_the_same(file, why);
 	if (!err)
 		err = dev_try_lease(dev, why);
 	if (!err)
 		err = dev->keep ? check_size(file, why) : check_contents(file, why);
+	if (!err && !dev->keep)
+		err = check_limits(file, why);
+	if (!err && !dev->keep && is_hollow(file))
+		err = check_holes(file, why);
 	return err;
 }
 
@@ -326,7 +342,7 @@ static int file_take(struct dev *dev, char why[DEV_WHY_MAX])
 static int file_drop(struct dev *dev, char why[DEV_WHY_MAX])
 {
 	struct file_dev *file = (struct file_dev *)dev;
-	int err = dev->keep ? 0 : check_holes(file, why);
+	int err = dev->keep || file->tried ? 0 : check_holes(file, why);
 	if (!err && !dev->keep)
 		err = size_and_empty(file, why);
 	if (!err)

@@ -43,7 +43,8 @@ struct devices {
  * devices_open - all of these specs (none: half of the memory that is free), in this order. layout: "linear" or null, one
  * behind the other; "stripe:SIZE", they take turns. On failure there is none, why says what and which, and *which is the
  * spec's number, or n for all of them. What dev_open(), dax_create() and dax_create_linear() or _stripe() say; -E2BIG too
- * many. What can be refused is, before any of them has lost what it held. devices_stay: they are a pool's now, and what was
+ * many. What can be refused is, before any of them has lost what it held, but for what is found out only by trying: dev_drop(), and
+ * having its memory here. devices_stay: they are a pool's now, and what was
  * made for them outlives it. devices_close: also of a struct that is all 0. -EBUSY some page is held: nothing is closed.
  */
 int devices_open(struct devices *devices, const char *const specs[], unsigned n, const char *layout, unsigned *which,

@@ -3,6 +3,7 @@
 """cli_errors - bad input to the command: the exit code, one line that says what, which and why, and nothing lost."""
 import json
 import os
+import resource
 import signal
 import subprocess
 
@@ -93,6 +94,21 @@ def test_one_bad_device_of_several(pool):
     with open(pool.path('good'), 'rb') as file:
         assert file.read(5) == b'there'
     refused(pool, 'file:' + pool.path('new') + ',size=1M,create', '5000', others=['memfd:size=5000'])
+    assert not os.path.exists(pool.path('new')), 'a file is left that was made for nothing'
+
+
+def test_a_limit_on_sizes_is_found_before_any_is_emptied(pool):
+    device = sized_file(pool, 'good', 1 << 20)
+    with open(pool.path('good'), 'r+b') as file:
+        file.write(b'there')
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16 << 20, hard))
+    try:
+        refused(pool, device + ',overwrite', 'new,size=64M', 'ulimit -f', others=['file:' + pool.path('new') + ',size=64M,create'])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with open(pool.path('good'), 'rb') as file:
+        assert file.read(5) == b'there'
     assert not os.path.exists(pool.path('new')), 'a file is left that was made for nothing'
 
 

@@ -193,8 +193,10 @@ static void c7_11_a_full_hugetlbfs_is_enospc_and_never_sigbus(void **state)
 /* What is refused leaves neither a new file nor a change in an old one. */
 static void refuses(const char *words)
 {
-	char bytes[4096], spec[64];
-	assert_refused("file:" POOL ",size=1M,create", -EOPNOTSUPP, words);
+	char bytes[4096], spec[64], why[DEV_WHY_MAX];
+	struct dev *dev;
+	assert_int_equal(dev_look("file:" POOL ",size=1M,create", NULL, &dev, why), -EOPNOTSUPP); /* by looking */
+	assert_non_null(strstr(why, words));
 	assert_int_equal(access(POOL, F_OK), -1);
 	memset(bytes, 'k', sizeof(bytes));
 	int fd = open(POOL, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -212,6 +214,19 @@ static void what_cannot_allocate_in_advance_is_refused(void **state)
 	(void)state;
 	mount_image("mkfs.ext4 -q -O ^extent,^64bit", 16);
 	refuses("cannot allocate in advance");
+	unmount();
+}
+
+/* More than any file of an ext4 with pages of 4 KiB. */
+static void what_can_have_no_such_size_is_refused_by_looking(void **state)
+{
+	(void)state;
+	char why[DEV_WHY_MAX];
+	struct dev *dev;
+	mount_image("mkfs.ext4 -q", 16);
+	assert_int_equal(dev_look("file:" POOL ",size=17T,create", NULL, &dev, why), -EFBIG);
+	assert_string_equal(why, "cannot be given its size: File too large");
+	assert_int_equal(access(POOL, F_OK), -1);
 	unmount();
 }
 
@@ -261,6 +276,7 @@ int main(void)
 		cmocka_unit_test(c7_11_a_full_xfs_is_enospc_and_never_sigbus),
 		cmocka_unit_test(c7_11_a_full_hugetlbfs_is_enospc_and_never_sigbus),
 		cmocka_unit_test(what_cannot_allocate_in_advance_is_refused),
+		cmocka_unit_test(what_can_have_no_such_size_is_refused_by_looking),
 		cmocka_unit_test(what_writes_to_a_new_place_each_time_is_refused),
 		cmocka_unit_test(a_node_needs_pages_that_stay),
 		cmocka_unit_test(what_cannot_be_written_is_refused),
