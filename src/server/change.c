@@ -249,7 +249,7 @@ int change_add(struct service *service, const char *spec, uint64_t *id, char why
 	int err = may_add(service, why);
 	if (err)
 		return err;
-	if (strncmp(spec, "memfd:", 6) == 0 && strstr(spec, "fd=") && spec[strstr(spec, "fd=") - spec - 1] != 'm')
+	if (strncmp(spec, "memfd:", 6) == 0 && (strncmp(spec + 6, "fd=", 3) == 0 || strstr(spec, ",fd=")))
 		return refuse(why, -EINVAL, "a descriptor can be inherited only when the server starts (give size=)");
 	if (strncmp(spec, "file:", 5) == 0 && spec[5] && spec[5] != '/')
 		return refuse(why, -EINVAL,
