@@ -37,7 +37,8 @@ static const char description[] =
 	"pgmap serve does is the same.\n"
 	"SIGTERM and SIGINT drain the pool: there are no new mappings, and the server ends when the last one has gone, "
 	"however long that takes; pgmap who names who is in the way, pgmap stop --cancel calls it off. A second signal "
-	"ends the server at once. What clients have mapped stays theirs in any case, also when the server is killed: a "
+	"ends the server at once, until nothing is held and it gives the memory back. What clients have mapped stays "
+	"theirs in any case, also when the server is killed: a "
 	"new server refuses a device that somebody still maps.";
 static const char files[] =
 	"Beside the socket PATH lies PATH.lock, which a server locks for as long as it serves: a "

@@ -352,8 +352,8 @@ struct fsdax_owned {
  * fsdax_leave_cancel - its pages are free again, and its pgmap is LIVE. -EINVAL as above; -ENODEV its pgmap is DEAD, as somebody has
  * drained it (pgmap_drain()): it can only go.
  * fsdax_leave_end - the pool is smaller by it, has forgotten it, and dax_linear_remove() has let it go: *part (or null) is what
- * the stack stood on there, which the caller can destroy. -EINVAL as above; -EBUSY a page there is not the pool's again yet, or another stack stands on
- * the pool's; -ENOMEM: nothing has changed. Holders that end, and accesses to the pool that run, are waited for.
+ * the stack stood on there, which the caller can destroy. -EINVAL as above; -EBUSY a page there is not the pool's again yet, another stack stands on
+ * the pool's, or no other device is left that is alive and not leaving (the others have died since); -ENOMEM: nothing has changed. Holders that end, and accesses to the pool that run, are waited for.
  */
 int fsdax_leave_begin(struct fsdax *fs, unsigned index, struct fsdax_owned *owned);
 int fsdax_leave_held(struct fsdax *fs, unsigned index, uint64_t *pages);

@@ -185,7 +185,7 @@ static int end(struct fsdax *fs, unsigned index, struct dax_device **part)
 	const struct places_device *device = find_leaving(fs, index);
 	if (!device)
 		return -EINVAL;
-	if (leaving_rest(&fs->space, index) || linear_is_part(fs->dax))
+	if (leaving_rest(&fs->space, index) || linear_is_part(fs->dax) || !others_stay(fs, index))
 		return -EBUSY;
 	struct dax_device *lower = part_of(fs, device);
 	struct places_table *table = places_without(&fs->space.places, index);

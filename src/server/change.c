@@ -133,8 +133,7 @@ static int refuse_add(struct change *change, int err)
 	case -EOPNOTSUPP:
 		return refuse(change->why, err, "the pool is striped: a stripe's devices are fixed");
 	case -EINVAL:
-		return refuse(change->why, err,
-			      "its size must be a multiple of the pool's page, and its page not bigger than that");
+		return refuse(change->why, err, "its size must be a multiple of the pool's page");
 	case -E2BIG:
 		return refuse(change->why, err, "too many devices have come and gone: serve the pool anew");
 	case -ENXIO:
@@ -359,32 +358,55 @@ int change_remove(struct service *service, uint64_t number, const char *spec, ui
 	return err;
 }
 
-int change_cancel(struct service *service, uint64_t number, const char *spec, char why[DEV_WHY_MAX])
+/* It stays. Where the pool drains, or it is gone, it is no better off than before. */
+static int stay(struct change *change)
 {
+	struct service *service = change->service;
 	struct devices *devices = &service->devices;
 	struct session *session;
+	int err = fsdax_leave_cancel(service->fs, change->number);
+	if (err)
+		return err;
+	devices->leaving[change->number] = false;
+	if (service->draining) {
+		devices_kill(devices);
+	} else if (!devices->gone[change->number]) {
+		TAILQ_FOREACH (session, &service->sessions, link)
+			session_open_on(session, dax_pgmap(devices->memory[change->number]));
+	}
+	tell(service, SERVICE_DEVICE_STAYS, change->spec);
+	end(change, -ECANCELED);
+	return 0;
+}
+
+void changes_call_off(struct service *service)
+{
+	const struct devices *devices = &service->devices;
+	struct change *change, *next;
+	for (unsigned i = 0; i < devices->n; i++) {
+		if (devices->dev[i] && !devices->gone[i] && !devices->leaving[i])
+			return;
+	}
+	for (change = TAILQ_FIRST(&service->changes); change; change = next) {
+		next = TAILQ_NEXT(change, link);
+		if (change->phase == CHANGE_HELD && !devices->gone[change->number])
+			(void)stay(change);
+	}
+}
+
+int change_cancel(struct service *service, uint64_t number, const char *spec, char why[DEV_WHY_MAX])
+{
 	if (leaving(service, number, CHANGE_CLOSING, spec))
 		return refuse(why, -ENODEV,
 			      "it is too late, the device has left (add it again with: pgmap device add)");
-	int err = find_device(devices, number, spec, why);
+	int err = find_device(&service->devices, number, spec, why);
 	if (err)
 		return err;
 	struct change *change = leaving(service, number, CHANGE_HELD, spec);
 	if (!change)
 		return refuse(why, -EINVAL, "it is not being removed: there is nothing to call off");
-	err = fsdax_leave_cancel(service->fs, (unsigned)number);
-	if (err)
-		return refuse(why, err, "%s", strerror(-err));
-	devices->leaving[number] = false;
-	if (service->draining) {
-		devices_kill(devices);
-	} else if (!devices->gone[number]) {
-		TAILQ_FOREACH (session, &service->sessions, link)
-			session_open_on(session, dax_pgmap(devices->memory[number]));
-	}
-	tell(service, SERVICE_DEVICE_STAYS, change->spec);
-	end(change, -ECANCELED);
-	return 0;
+	err = stay(change);
+	return err ? refuse(why, err, "%s", strerror(-err)) : 0;
 }
 
 /* Nobody holds a page there: it is the pool's no more. False: the pool itself is not done with all of it. */
@@ -443,6 +465,14 @@ uint64_t service_check_changes(struct service *service)
 	uint64_t again_ns = changes_check(service);
 	(void)pthread_mutex_unlock(&service->lock);
 	return again_ns;
+}
+
+bool service_changes_run(struct service *service)
+{
+	(void)pthread_mutex_lock(&service->lock);
+	bool run = changes_run(service);
+	(void)pthread_mutex_unlock(&service->lock);
+	return run;
 }
 
 void service_settle(struct service *service)

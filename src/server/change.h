@@ -7,7 +7,7 @@
  *
  *   add     OPENING (a thread) ─────────────────▶ in the pool: ENDED 0
  *   remove  HELD (files own nothing there; whoever holds a page is waited for) ──▶ CLOSING (a thread) ──▶ ENDED 0
- *             └── cancelled: ENDED -ECANCELED
+ *             └── cancelled, or the others are gone: ENDED -ECANCELED
  *
  * A file that has lost its name, and is open or mapped, owns its pages until it is neither: that is waited for as well.
  * HELD ends when nobody holds a page: every put of a page is made under service.lock, and whoever has it calls changes_check()
@@ -61,6 +61,9 @@ uint64_t changes_check(struct service *service);
 int change_result(struct service *service, uint64_t id, bool late, uint64_t *number, char why[DEV_WHY_MAX]);
 void change_leave(struct service *service, uint64_t id);
 void change_forget(struct change *change); /* one that has ended, and for which nobody waits */
+
+/* changes_call_off - a device is gone: where no other is left, those that are leaving stay. */
+void changes_call_off(struct service *service);
 
 bool changes_run(const struct service *service); /* a thread does */
 void changes_forget(struct service *service);    /* the pool ends */

@@ -292,10 +292,13 @@ int devices_revive(const struct devices *devices)
 	return err;
 }
 
-/* What is DYING comes to hold no more than it does, so none of them is held again after it was looked at. */
+/* What is DYING comes to hold no more than it does, so none of them is held again after it was looked at. One that leaves a pool
+ * that lives is DYING as well: it is no drain's. */
 int devices_drain(const struct devices *devices)
 {
 	int err = 0;
+	if (devices_state(devices) == PGMAP_LIVE)
+		return -EINVAL;
 	if (devices->n > 1 && devices_state(devices) == PGMAP_DYING && devices_live_pages(devices))
 		return -ETIMEDOUT;
 	FOR_EACH (devices, i) {

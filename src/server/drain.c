@@ -8,6 +8,7 @@
 
 #include <pgmap/pgmap.h>
 
+#include "server/change.h"
 #include "server/pending.h"
 #include "server/requests.h"
 
@@ -83,6 +84,8 @@ int service_drained(struct service *service)
 
 void drain_wake(struct service *service)
 {
+	if (service->wake_fd < 0) /* else the loop does */
+		(void)changes_check(service);
 	if (service->draining || !TAILQ_EMPTY(&service->changes))
 		(void)pthread_cond_broadcast(&service->pending_cond);
 }

@@ -74,6 +74,7 @@ struct loop {
 	int epoll_fd, signal_fd, answers_fd, spare_fd, lost_fd, removal_fd; /* removal_fd: or -1 */
 	bool quiet, ended, said_full;
 	unsigned said_gone;         /* a bit of each device */
+	uint64_t generation;        /* of the devices, when they were looked at because one had come or gone */
 	unsigned nconns, ngrowing;  /* ngrowing: threads at work */
 	struct growing_list queued; /* no thread of their own yet */
 	int signals;
@@ -119,7 +120,7 @@ void pacing_tick(struct loop *loop);
 /* removal.c. removal_open - a socket that is readable when some device of the system comes or goes; -1: there is none, or no
  * device of the pool can go. removal_events - it is readable; removal_check - look whether the device is there, and say if it is not. */
 int removal_open(struct service *service);
-void removal_begin(struct loop *loop); /* the same, once a device has come */
+void removal_begin(struct loop *loop); /* the same, and a look, if a device has come since the last time */
 void removal_events(struct loop *loop);
 void removal_check(struct loop *loop);
 

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "server/change.h"
 #include "server/devices.h"
 #include "server/log.h"
 #include "server/loop.h"
@@ -26,9 +27,11 @@ bool removal_found(struct service *service)
 	bool found = false;
 	while (devices_check(&service->devices) >= 0)
 		found = true;
-	if (found)
+	if (found) {
 		TAILQ_FOREACH (session, &service->sessions, link)
 			session_block_gone(session);
+		changes_call_off(service);
+	}
 	return service->devices.ngone > 0;
 }
 
@@ -64,17 +67,6 @@ int removal_open(struct service *service)
 	return fd;
 }
 
-void removal_begin(struct loop *loop)
-{
-	struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = &loop->removal_watch}};
-	if (loop->removal_fd >= 0)
-		return;
-	loop->removal_watch.kind = WATCH_REMOVAL;
-	loop->removal_fd = removal_open(loop->service);
-	if (loop->removal_fd >= 0)
-		(void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->removal_fd, &event);
-}
-
 static void say_gone(struct loop *loop, const char *spec, bool all)
 {
 	struct fsdax_statfs st;
@@ -104,6 +96,31 @@ void removal_check(struct loop *loop)
 		loop->said_gone = gone ? loop->said_gone | 1U << i : loop->said_gone & ~(1U << i);
 	}
 	(void)pthread_mutex_unlock(&loop->service->lock);
+}
+
+static uint64_t generation_of(struct service *service)
+{
+	(void)pthread_mutex_lock(&service->lock);
+	uint64_t generation = service->devices.generation;
+	(void)pthread_mutex_unlock(&service->lock);
+	return generation;
+}
+
+/* What has come may have gone while it came: its event came before anybody could tell whose it is. */
+void removal_begin(struct loop *loop)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = &loop->removal_watch}};
+	uint64_t generation = generation_of(loop->service);
+	if (loop->generation == generation)
+		return;
+	loop->generation = generation;
+	if (loop->removal_fd < 0) {
+		loop->removal_watch.kind = WATCH_REMOVAL;
+		loop->removal_fd = removal_open(loop->service);
+		if (loop->removal_fd >= 0)
+			(void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->removal_fd, &event);
+	}
+	removal_check(loop);
 }
 
 /* What they say does not matter, nor how many were missed. */

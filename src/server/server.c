@@ -194,15 +194,10 @@ static void say_ready(const struct server_options *options, struct loop *loop)
 static void loop_exit(struct loop *loop)
 {
 	struct conn *conn;
-	if (loop->ngrowing) { /* its connection is a thread's; nothing is held, and the process's end does it */
-		listener_close(&loop->listener);
-		return;
-	}
 	while ((conn = TAILQ_FIRST(&loop->conns)) != NULL)
 		conn_drop(loop, conn);
 	conn_free_dropped(loop);
 	listener_close(&loop->listener);
-	service_settle(loop->service);
 	/* Where a lease is still held (but nothing by it), the process's end does it. */
 	(void)service_destroy(loop->service);
 }

@@ -121,13 +121,15 @@ int service_await(struct service *service, uint64_t id);
  * service_check_changes - after anything happened: those that can go on do; when it is to be called again.
  * service_change_result - how it has ended (the error, and the rest of the reply), once; -EINPROGRESS; late: who waits for what is
  * still held waits no longer, -ETIMEDOUT. service_change_leave - who waited does not. service_change_await - wait, where no loop does.
- * service_wake_fd - an eventfd that is written when one has gone on. service_settle - no thread opens or closes a device any more.
+ * service_wake_fd - an eventfd that is written when one has gone on. service_changes_run - a thread opens or
+ * closes a device. service_settle - none does any more.
  */
 uint64_t service_check_changes(struct service *service);
 int service_change_result(struct service *service, uint64_t id, bool late, struct proto_rep *rep);
 void service_change_leave(struct service *service, uint64_t id);
 int service_change_await(struct service *service, uint64_t id, uint64_t deadline_ns, struct proto_rep *rep);
 void service_wake_fd(struct service *service, int event_fd);
+bool service_changes_run(struct service *service);
 void service_settle(struct service *service);
 
 /* service_check_devices - has the system taken a device away (dev_check)? Then there are no more mappings and no more pins of

@@ -124,7 +124,7 @@ void waiting_answers(struct loop *loop)
 		}
 	}
 	growing_answers(loop, &grown);
-	removal_begin(loop); /* a device may have come; who asked for it need not be there any more */
+	removal_begin(loop);
 }
 
 void waiting_drain(struct loop *loop, struct conn *conn, const struct proto_req *req)
@@ -196,6 +196,12 @@ void waiting_check_changes(struct loop *loop)
 	}
 }
 
+/* No thread has a device, or a request, for itself: what it does comes back to the loop, which can end when it has. */
+static bool nobody_works(struct loop *loop)
+{
+	return !loop->ngrowing && TAILQ_EMPTY(&loop->queued) && !service_changes_run(loop->service);
+}
+
 /* The pool ends, and nothing of it is held: what was to leave it has. */
 static void end_changes(struct loop *loop)
 {
@@ -261,8 +267,9 @@ void waiting_check_drains(struct loop *loop)
 			answer(loop, conn, -ETIMEDOUT);
 	}
 	if (state == 0) {
-		end_changes(loop);
-		loop->ended = true;
+		loop->ended = nobody_works(loop);
+		if (loop->ended)
+			end_changes(loop);
 	} else if (state == -EINPROGRESS) {
 		say_whom(loop);
 	} else {

@@ -89,6 +89,18 @@ static void its_number_is_the_next_devices(void **state)
 	dev_close(again.dev);
 }
 
+/* It could go when it was asked; the others have died since. */
+static void the_last_that_is_alive_does_not_end_its_leave(void **state)
+{
+	(void)state;
+	assert_int_equal(fsdax_leave_begin(pool.fs, 1, NULL), 0);
+	assert_int_equal(dax_kill(pool.parts[0].dax), 0);
+	assert_int_equal(fsdax_leave_end(pool.fs, 1, NULL), -EBUSY);
+	assert_int_equal(fsdax_leave_cancel(pool.fs, 1), 0);
+	struct fsdax_file *file = make_file(&pool, "f", (uint64_t)B * PAGE);
+	fsdax_close(file);
+}
+
 static void what_files_own_there_keeps_it(void **state)
 {
 	(void)state;
@@ -428,6 +440,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(c6_10_a_device_leaves_and_the_size_with_it),
 		TEST(its_number_is_the_next_devices),
+		TEST(the_last_that_is_alive_does_not_end_its_leave),
 		TEST(what_files_own_there_keeps_it),
 		TEST(c6_10_what_a_call_gets_ready_keeps_it),
 		TEST(what_is_held_there_is_waited_for),

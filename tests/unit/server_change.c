@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 static struct client root;
@@ -171,6 +172,38 @@ static void all_who_wait_are_told_once(void **state)
 	service_settle(service);
 	assert_int_equal(devices_count(&service->devices), 1);
 	assert_true(TAILQ_EMPTY(&service->changes));
+}
+
+/* As in an embedded pool, which has no loop. */
+static void a_removal_goes_on_where_nobody_waits_and_no_loop_looks(void **state)
+{
+	(void)state;
+	assert_int_equal(add(spec), 0);
+	uint64_t map = hold_both();
+	struct proto_req req = about(PROTO_DEVICE_REMOVE, 1, "", 0);
+	assert_int_equal(ask(&root, &req), -ETIMEDOUT);
+	assert_int_equal(ask_handle(&me, PROTO_UNMAP, map), 0);
+	service_settle(service);
+	assert_int_equal(devices_count(&service->devices), 1);
+	assert_true(TAILQ_EMPTY(&service->changes));
+}
+
+/* Another thread has called the drain off before it looks: what is leaving is not killed for good. */
+static void a_drain_that_was_called_off_does_not_kill_what_leaves(void **state)
+{
+	(void)state;
+	assert_int_equal(add(spec), 0);
+	uint64_t map = hold_both();
+	struct proto_req req = about(PROTO_DEVICE_REMOVE, 0, "", 0), cancel = about(PROTO_DEVICE_CANCEL, 0, "", 0);
+	assert_int_equal(ask(&root, &req), -ETIMEDOUT);
+	service_wake_fd(service, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); /* a loop that does not look */
+	assert_int_equal(ask_handle(&me, PROTO_UNMAP, map), 0);
+	assert_int_equal(devices_held_pages(&service->devices, 0), 0);
+	assert_int_equal(service_drained(service), -ECANCELED);
+	assert_int_equal(ask(&root, &cancel), 0);
+	assert_int_equal(pgmap_state(dax_pgmap(service->devices.memory[0])), PGMAP_LIVE);
+	assert_int_equal(close(service->wake_fd), 0);
+	service_wake_fd(service, -1);
 }
 
 static enum pinword_reason reason_on(const struct session_map *map, unsigned device)
@@ -450,6 +483,8 @@ int main(void)
 		T(what_cannot_be_says_why),
 		T(only_the_servers_user_and_root_may),
 		T(all_who_wait_are_told_once),
+		T(a_removal_goes_on_where_nobody_waits_and_no_loop_looks),
+		T(a_drain_that_was_called_off_does_not_kill_what_leaves),
 		T(the_last_one_that_stays_is_refused_with_what_the_others_do),
 		T(c7_9_no_new_pins_on_what_leaves),
 		T(who_lists_what_lies_on_one_device),

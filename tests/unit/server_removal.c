@@ -137,6 +137,57 @@ static void a_device_that_comes_is_watched_though_nobody_waits_for_it(void **sta
 	assert_int_equal(close(loop.removal_fd) | close(loop.epoll_fd), 0);
 }
 
+static void add_one(const struct client *root)
+{
+	struct proto_req req = request(PROTO_DEVICE_ADD);
+	(void)snprintf(req.path, sizeof(req.path), "memfd:size=4M,page=4K");
+	assert_int_equal(service_handle(root->session, &req, sizeof(req), &reply), SERVICE_WAIT);
+	service_change_leave(service, reply.rep.handle);
+	service_settle(service);
+}
+
+/* Its event came when it was not the pool's yet. */
+static void a_device_that_goes_while_it_comes_is_looked_at(void **state)
+{
+	(void)state;
+	struct client root = join(PROTO_HELLO_CONTROL);
+	loop.removal_fd = loop.epoll_fd = -1;
+	service_wake_fd(service, loop.answers_fd);
+	add_one(&root);
+	gone = true;
+	take_answer(&loop);
+	assert_int_equal(service->devices.ngone, 1);
+	service_wake_fd(service, -1);
+	leave(&root);
+	assert_int_equal(close(loop.removal_fd), 0);
+}
+
+static void a_removal_is_called_off_where_the_other_device_goes(void **state)
+{
+	(void)state;
+	struct proto_rep rep;
+	struct client root = join(PROTO_HELLO_CONTROL);
+	struct proto_req req = request(PROTO_DEVICE_REMOVE);
+	add_one(&root);
+	assert_int_equal(open_map(&me, "/held", FSDAX_CREATE, 6 * MIB), 0);
+	uint64_t map = reply.rep.handle;
+	assert_int_equal(ask_path(&me, PROTO_UNLINK, "/held"), 0);
+	req.handle = 1;
+	req.timeout_ms = -1;
+	assert_int_equal(service_handle(root.session, &req, sizeof(req), &reply), SERVICE_WAIT);
+	uint64_t id = reply.rep.handle;
+	assert_true(service->devices.leaving[1]);
+	gone = true;
+	assert_true(service_check_devices(service));
+	assert_int_equal(service_change_result(service, id, false, &rep), -ECANCELED);
+	assert_false(service->devices.leaving[1]);
+	assert_int_equal(ask_handle(&me, PROTO_UNMAP, map), 0);
+	assert_int_equal(devices_count(&service->devices), 2);
+	assert_int_equal(open_map(&me, "/f", FSDAX_CREATE, MIB), 0); /* there */
+	assert_int_equal(ask_handle(&me, PROTO_UNMAP, reply.rep.handle), 0);
+	leave(&root);
+}
+
 /* Where no event comes, as in an embedded pool: a request that finds no pages asks. */
 static void a_request_that_finds_no_pages_looks_for_the_device(void **state)
 {
@@ -155,9 +206,14 @@ static void a_request_that_finds_no_pages_looks_for_the_device(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		T(it_is_said_once_with_what_is_lost),    T(c7_9_no_more_mappings_and_pins_but_all_else_goes_on),
-		T(events_are_a_reason_to_look),          T(a_request_that_finds_no_pages_looks_for_the_device),
-		T(only_a_device_that_can_go_is_watched), T(a_device_that_comes_is_watched_though_nobody_waits_for_it),
+		T(it_is_said_once_with_what_is_lost),
+		T(c7_9_no_more_mappings_and_pins_but_all_else_goes_on),
+		T(a_device_that_goes_while_it_comes_is_looked_at),
+		T(a_removal_is_called_off_where_the_other_device_goes),
+		T(events_are_a_reason_to_look),
+		T(a_request_that_finds_no_pages_looks_for_the_device),
+		T(only_a_device_that_can_go_is_watched),
+		T(a_device_that_comes_is_watched_though_nobody_waits_for_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,8 @@
 /* server_waiting.c - leases that end and drains that are waited for: each gets its answer, once, when it is true. */
 #include "server_util.h"
 
+#include "server/change.h"
+
 #include <fcntl.h>
 #include <sys/socket.h>
 
@@ -178,6 +180,26 @@ static void whom_a_drain_waits_for_is_said_or_dropped(void **state)
 	assert_true(service_disconnect(session));
 }
 
+/* A request whose memory a thread makes ready, a device that a thread closes: the loop ends after them. */
+static void the_end_waits_for_threads_that_work(void **state)
+{
+	(void)state;
+	struct change closing = {.service = loop.service, .phase = CHANGE_CLOSING, .result = -EINPROGRESS};
+	let_go();
+	assert_true(service_disconnect(session));
+	service_drain(loop.service);
+	loop.ngrowing = 1;
+	waiting_check_drains(&loop);
+	assert_false(loop.ended);
+	loop.ngrowing = 0;
+	TAILQ_INSERT_TAIL(&loop.service->changes, &closing, link);
+	waiting_check_drains(&loop);
+	assert_false(loop.ended);
+	TAILQ_REMOVE(&loop.service->changes, &closing, link);
+	waiting_check_drains(&loop);
+	assert_true(loop.ended);
+}
+
 static void a_drain_that_is_cancelled_says_so(void **state)
 {
 	(void)state;
@@ -200,9 +222,10 @@ static void a_drain_that_is_cancelled_says_so(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		T(c7_2_a_holder_ends_when_its_lease_does),   T(a_lease_that_no_thread_watches_is_asked_for_again),
-		T(a_lease_that_is_still_held_gets_a_thread), T(a_drain_answers_at_its_deadline_or_its_end),
-		T(a_drain_that_is_cancelled_says_so),        T(whom_a_drain_waits_for_is_said_or_dropped),
+		T(c7_2_a_holder_ends_when_its_lease_does),    T(a_lease_that_no_thread_watches_is_asked_for_again),
+		T(a_lease_that_is_still_held_gets_a_thread),  T(a_drain_answers_at_its_deadline_or_its_end),
+		T(the_end_waits_for_threads_that_work),       T(a_drain_that_is_cancelled_says_so),
+		T(whom_a_drain_waits_for_is_said_or_dropped),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
