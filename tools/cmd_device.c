@@ -183,6 +183,8 @@ static int run_device(struct cli *cli)
 	if ((cli->option[DEVICE_DEADLINE] || cli->option[DEVICE_CANCEL] || cli->option[DEVICE_REVOKE]) &&
 	    !actions[i].waits)
 		return cli_usage(cli, "%s: --deadline, --cancel and --revoke are of remove", cli->argv[0]);
+	if (cli->option[DEVICE_JSON] && strcmp(actions[i].name, "list") != 0)
+		return cli_usage(cli, "%s: --json is of list", cli->argv[0]);
 	if (cli->option[DEVICE_DEADLINE] && cli->option[DEVICE_CANCEL])
 		return cli_usage(cli, "%s: --cancel waits for nothing, so it takes no --deadline", cli->argv[0]);
 	struct pgmap_client *client = cli_connect(cli);
@@ -206,25 +208,17 @@ const struct cli_command cmd_device = {
 	.synopsis = "list [-j] | add SPEC | remove NAME [--deadline SECONDS | --cancel]",
 	.summary = "the devices of the pool: which there are, one more, one less",
 	.text = "list: one line for each: its number; whether it is live, leaving (it is being removed) or gone (the "
-		"system "
-		"has "
-		"taken it away); the smallest page that can be mapped of it; its size; how much of that somebody "
-		"holds; "
-		"how many "
-		"pages of 4 KiB are known to be bad; how it is mapped, and what has to be flushed, as pgmap info has "
-		"it.\n"
+		"system has taken it away); the smallest page that can be mapped of it; its size; how much of that "
+		"files have; how much somebody holds; how many pages of 4 KiB are known to be bad; how it is mapped, "
+		"and what has to be flushed, as pgmap info has it.\n"
 		"add: the device of this spec (see pgmap serve --help) becomes a part of the pool, at once and for all "
-		"who "
-		"use it. What it held is dropped.\n"
+		"who use it. What it held is dropped.\n"
 		"remove: nothing new is put on the device, and the command waits until the last page there is let go; "
-		"on a "
-		"terminal it says for whom. NAME is the device's number, its spec, or a part of the spec that no other "
-		"device has. Files must have no pages there: data is not moved off a device yet. Without a deadline it "
-		"waits "
-		"for ever; at the deadline it fails and names the holders, and the device goes on leaving. One that is "
-		"leaving already is waited for if --deadline is given. A pool keeps its last device, and a striped one "
-		"all "
-		"of them.",
+		"on a terminal it says for whom. NAME is the device's number, its spec, or a part of the spec that no "
+		"other device has. Files must have no pages there: data is not moved off a device yet. Without a "
+		"deadline it waits for ever; at the deadline it fails and names the holders, and the device goes on "
+		"leaving. One that is leaving already is waited for if --deadline is given. A pool keeps its last "
+		"device: when the others go while this one leaves, it stays. A striped pool keeps all of them.",
 	.options = device_options,
 	.args = CLI_ARGS_NONE,
 	.min_args = 1,

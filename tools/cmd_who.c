@@ -80,7 +80,8 @@ void who_summary(const struct who_list *list, char *buf, size_t buf_bytes)
 	if (list->n > shown && at < buf_bytes)
 		snprintf(buf + at, buf_bytes - at, ", and %zu more", list->n - shown);
 	if (list->n == 0)
-		snprintf(buf, buf_bytes, "nobody that can be named holds any");
+		snprintf(buf, buf_bytes,
+			 "nobody that can be named holds any (a removed file that is open keeps its pages)");
 }
 
 static struct json_object *rows_json(const struct who_list *list)

@@ -299,15 +299,17 @@ int64_t pgmap_notify_failure(struct pgmap_mapping *mapping, uint64_t offset_byte
  * while, and keeps nobody else.
  *   -EEXIST      it is in this pool already                -E2BIG  the pool has as many devices as can be
  *   -EOPNOTSUPP  the pool is striped; no pool can lie on such a device, or its file system will not do
- *   -EINVAL      the spec, or its size or page does not suit the pool      -ENODEV  the pool is draining
+ *   -EINVAL      the spec, or its size does not suit the pool              -ENODEV  the pool is draining
  *   -EBUSY       another server has it, or processes that are no clients of this one map it     -EPERM, -EACCES no right to do that
+ *   -ENAMETOOLONG  the spec has more than 127 bytes        -ENXIO  all that the pool has is gone
  *   and what pgmap_connect() says of a spec
  * pgmap_device_remove - it leaves: nothing new is put there, and no new pins (c7.9); wait until nobody holds a page there, then it is
  * the pool's no more. Nobody is asked to give anything up, and no data is moved: files must own nothing there. spec: what the device of
  * this number is called, as pgmap_for_each_device() says; null: whatever it is called. timeout_ms: 0 looks once, below 0 waits
  * for ever. May be called again, by others too, while it leaves: all of them wait for it. Who is gone while he waits does not
  * call it off. The caller's own mappings count.
- *   -ETIMEDOUT   pages are still held, and it is still leaving: wait again, or call it off     -ECANCELED  somebody called it off
+ *   -ETIMEDOUT   pages are still held, and it is still leaving: wait again, or call it off
+ *   -ECANCELED   it was called off: by somebody, or because all other devices have gone
  *   -ENOTEMPTY   files own pages there     -EBUSY  it is the last that the pool has, and that is alive     -ENOENT  no such device
  *   -EOPNOTSUPP  the pool is striped     -ENODEV  the pool is draining     -ENOMEM, -EPERM, -EACCES
  * pgmap_device_cancel - it stays. -EINVAL it is not leaving; -ENODEV it is too late; -ENOENT, -EPERM, -EACCES.

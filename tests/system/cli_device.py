@@ -224,7 +224,7 @@ def test_what_is_called_off_is_not_begun_anew_on_a_terminal(pool):
 def test_wrong_usage(pool):
     for args in (('device',), ('device', 'lst'), ('device', 'list', 'more'), ('device', '--nonsense'), ('device', 'add'),
                  ('device', 'remove'), ('device', 'add', 'x', 'y'), ('device', 'remove', '0', '--deadline', 'soon'),
-                 ('device', 'remove', '0', '--deadline', '1', '--cancel'),
+                 ('device', 'remove', '0', '--deadline', '1', '--cancel'), ('device', 'remove', '0', '-j'),
                  ('device', 'list', '--cancel'), ('device', 'add', 'x', '--deadline', '1'), ('who', '/f', '--device', '0')):
         _, errors = pool.run(*args, code=2)
         assert '--help' in errors, errors

@@ -47,7 +47,7 @@ static void a_summary_names_three_and_counts_the_rest(void **state)
 	assert_non_null(strstr(buf, "/c (4 KiB), and 2 more"));
 	list.n = 0;
 	who_summary(&list, buf, sizeof(buf));
-	assert_string_equal(buf, "nobody that can be named holds any");
+	assert_string_equal(buf, "nobody that can be named holds any (a removed file that is open keeps its pages)");
 }
 
 static void a_summary_says_what_is_quarantined_and_what_has_no_name(void **state)
