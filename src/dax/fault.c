@@ -105,16 +105,14 @@ static int64_t fault_io(struct dax_device *dax, const struct io *io)
 	return device_io(dax->links[0].lower, &down);
 }
 
-static void end_record(struct pgmap *pgmap)
-{
-	(void)pgmap_kill(pgmap);
-	(void)pgmap_drain(pgmap, 0);
-	(void)pgmap_destroy(pgmap);
-}
-
 static int fault_end(struct dax_device *dax)
 {
-	end_record(fault_of(dax)->secret);
+	struct pgmap *secret = fault_of(dax)->secret;
+	if (!secret) /* there was no memory for it */
+		return 0;
+	(void)pgmap_kill(secret);
+	(void)pgmap_drain(secret, 0);
+	(void)pgmap_destroy(secret);
 	return 0;
 }
 
@@ -129,10 +127,12 @@ static const struct dax_ops fault_ops = {
 PGMAP_PUBLIC int dax_create_fault(struct dax_device *lower, const char *name, struct dax_device **out)
 {
 	struct dax_device *dax;
-	struct pgmap *secret;
 	if (!lower || !out)
 		return -EINVAL;
-	const struct pgmap_range range = {.len_bytes = dax_npages(lower) << PGMAP_PAGE_SHIFT};
+	int err = stack_make(sizeof(struct fault), &fault_ops, lower, name ? name : "fault", &dax);
+	if (err)
+		return err;
+	const struct pgmap_range range = {.len_bytes = dax_npages(dax) << PGMAP_PAGE_SHIFT};
 	const struct pgmap_params params = {
 		.params_bytes = sizeof(params),
 		.type = PGMAP_GENERIC,
@@ -140,15 +140,11 @@ PGMAP_PUBLIC int dax_create_fault(struct dax_device *lower, const char *name, st
 		.nranges = 1,
 		.name = "fault",
 	};
-	int err = pgmap_create(&params, &secret);
-	if (err)
-		return err;
-	err = stack_make(sizeof(struct fault), &fault_ops, lower, name ? name : "fault", &dax);
+	err = pgmap_create(&params, &fault_of(dax)->secret);
 	if (err) {
-		end_record(secret);
+		(void)dax_destroy(dax);
 		return err;
 	}
-	fault_of(dax)->secret = secret;
 	atomic_init(&fault_of(dax)->left, UINT64_MAX);
 	*out = dax;
 	return 0;

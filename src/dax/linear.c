@@ -159,14 +159,9 @@ static void publish(struct dax_device *dax, uintptr_t table)
 	atomic_store_explicit(&linear_of(dax)->table, table, memory_order_release);
 }
 
-PGMAP_PUBLIC int dax_create_linear(const struct dax_part *parts, size_t nparts, const char *name,
-				   struct dax_device **out)
+/* Under device_tree: over these parts, or it is freed. */
+static int make_over(struct linear *linear, const struct dax_part *parts, size_t nparts, const char *name)
 {
-	if (!out || nparts > UINT32_MAX - LATER_PARTS)
-		return -EINVAL;
-	struct linear *linear = calloc(1, sizeof(*linear));
-	if (!linear)
-		return -ENOMEM;
 	struct dax_device *dax = &linear->dax;
 	int err = stack_init(dax, &linear_ops, parts, nparts, LATER_PARTS, name ? name : "linear");
 	if (err) {
@@ -184,9 +179,23 @@ PGMAP_PUBLIC int dax_create_linear(const struct dax_part *parts, size_t nparts, 
 	if (err) {
 		free_tables(dax);
 		stack_free(dax);
-	} else {
-		*out = dax;
 	}
+	return err;
+}
+
+PGMAP_PUBLIC int dax_create_linear(const struct dax_part *parts, size_t nparts, const char *name,
+				   struct dax_device **out)
+{
+	if (!out || nparts > UINT32_MAX - LATER_PARTS)
+		return -EINVAL;
+	struct linear *linear = calloc(1, sizeof(*linear));
+	if (!linear)
+		return -ENOMEM;
+	(void)pthread_mutex_lock(&device_tree);
+	int err = make_over(linear, parts, nparts, name);
+	(void)pthread_mutex_unlock(&device_tree);
+	if (!err)
+		*out = &linear->dax;
 	return err;
 }
 

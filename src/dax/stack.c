@@ -173,14 +173,10 @@ int stack_check_link(const struct link *link)
 int stack_settle(struct dax_device *dax)
 {
 	int err = dax->granule_order ? check_layout(dax) : 0;
-	if (err)
-		return err;
-	(void)pthread_mutex_lock(&device_tree);
 	for (size_t i = 0; i < dax->nlinks && !err; i++)
 		err = dax->links[i].lower->has_gaps ? -EINVAL : 0;
 	for (size_t i = 0; i < dax->nlinks && !err; i++)
 		LIST_INSERT_HEAD(&dax->links[i].lower->uppers, &dax->links[i], above);
-	(void)pthread_mutex_unlock(&device_tree);
 	return err;
 }
 
@@ -191,13 +187,10 @@ void stack_free(struct dax_device *dax)
 	free(dax);
 }
 
-int stack_make(size_t bytes, const struct dax_ops *ops, struct dax_device *lower, const char *name,
-	       struct dax_device **out)
+/* Under device_tree. */
+static int make_over(struct dax_device *dax, const struct dax_ops *ops, struct dax_device *lower, const char *name)
 {
 	const struct dax_part whole = {.dax = lower};
-	struct dax_device *dax = calloc(1, bytes);
-	if (!dax)
-		return -ENOMEM;
 	int err = stack_init(dax, ops, &whole, 1, 0, name);
 	if (err) {
 		free(dax);
@@ -206,7 +199,19 @@ int stack_make(size_t bytes, const struct dax_ops *ops, struct dax_device *lower
 	err = stack_settle(dax);
 	if (err)
 		stack_free(dax);
-	else
+	return err;
+}
+
+int stack_make(size_t bytes, const struct dax_ops *ops, struct dax_device *lower, const char *name,
+	       struct dax_device **out)
+{
+	struct dax_device *dax = calloc(1, bytes);
+	if (!dax)
+		return -ENOMEM;
+	(void)pthread_mutex_lock(&device_tree);
+	int err = make_over(dax, ops, lower, name);
+	(void)pthread_mutex_unlock(&device_tree);
+	if (!err)
 		*out = dax;
 	return err;
 }

@@ -15,6 +15,7 @@ extern const struct dax_holder_ops stack_holder_ops;
 /*
  * stack_init - a device over these parts; its pages are theirs, one part after the other. Then stack_settle(), once the kind
  * knows how its pages lie on them: checks what depends on it. Until then nobody below knows of it, and stack_free() ends it.
+ * Both under device_tree, which is kept from the one to the other: parts of the parts neither come nor go in between.
  * room: so many links more can be added later. -EINVAL no parts, null, one that is empty or misaligned, a device twice, or one
  * that has lost parts; -ERANGE, -ENXIO dead, -ENOMEM.
  */
@@ -23,21 +24,22 @@ int stack_init(struct dax_device *dax, const struct dax_ops *ops, const struct d
 int stack_settle(struct dax_device *dax);
 void stack_free(struct dax_device *dax);
 
-/* stack_make_link - the link to one more part, behind the others: nothing has changed yet. Errors as above.
+/* Under device_tree, all three.
+ * stack_make_link - the link to one more part, behind the others: nothing has changed yet. Errors as above.
  * stack_check_link - that it is whole granules of what it lies on: -EINVAL, -ENOMEM.
  * stack_count_link - it is the stack's, and counted. */
 int stack_make_link(struct dax_device *dax, const struct dax_part *part, struct link *out);
 int stack_check_link(const struct link *link);
 void stack_count_link(struct dax_device *dax, const struct link *link);
 
-/* stack_make - for kinds with one part, and the whole of it: all of that. bytes: of the kind's struct. */
+/* stack_make - for kinds with one part, and the whole of it: all of that, the lock included. bytes: of the kind's struct. */
 int stack_make(size_t bytes, const struct dax_ops *ops, struct dax_device *lower, const char *name,
 	       struct dax_device **out);
 /* Where their pages lie, and an access of them: as the part says. */
 void stack_locate_whole(const struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct place *out);
 int64_t stack_access_whole(struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct dax_span *span);
 
-/* stack_stands_on - it is the other one, or has it below, at any depth. Under device_tree, or while that cannot change. */
+/* stack_stands_on - it is the other one, or has it below, at any depth. Under device_tree. */
 bool stack_stands_on(const struct dax_device *dax, const struct dax_device *lower);
 
 /* stack_unlink - it is going: its parts forget it. Under device_tree. */

@@ -125,14 +125,10 @@ static int check_equal(const struct dax_device *dax, uint64_t chunk_pages)
 	return 0;
 }
 
-PGMAP_PUBLIC int dax_create_stripe(const struct dax_part *parts, size_t nparts, uint64_t chunk_pages, const char *name,
-				   struct dax_device **out)
+/* Under device_tree: over these parts, or it is freed. */
+static int make_over(struct stripe *stripe, const struct dax_part *parts, size_t nparts, uint64_t chunk_pages,
+		     const char *name)
 {
-	if (!out || !chunk_pages)
-		return -EINVAL;
-	struct stripe *stripe = calloc(1, sizeof(*stripe));
-	if (!stripe)
-		return -ENOMEM;
 	int err = stack_init(&stripe->dax, &stripe_ops, parts, nparts, 0, name ? name : "stripe");
 	if (err) {
 		free(stripe);
@@ -145,7 +141,21 @@ PGMAP_PUBLIC int dax_create_stripe(const struct dax_part *parts, size_t nparts, 
 		err = stack_settle(&stripe->dax);
 	if (err)
 		stack_free(&stripe->dax);
-	else
+	return err;
+}
+
+PGMAP_PUBLIC int dax_create_stripe(const struct dax_part *parts, size_t nparts, uint64_t chunk_pages, const char *name,
+				   struct dax_device **out)
+{
+	if (!out || !chunk_pages)
+		return -EINVAL;
+	struct stripe *stripe = calloc(1, sizeof(*stripe));
+	if (!stripe)
+		return -ENOMEM;
+	(void)pthread_mutex_lock(&device_tree);
+	int err = make_over(stripe, parts, nparts, chunk_pages, name);
+	(void)pthread_mutex_unlock(&device_tree);
+	if (!err)
 		*out = &stripe->dax;
 	return err;
 }
