@@ -185,7 +185,8 @@ int64_t dax_verify(struct dax_device *dax, uint64_t pgoff, uint64_t npages);
 /*
  * dax_copy_from, dax_copy_to - bytes of the device, out and in: how many. Fewer than asked for: the next one cannot be had,
  * and a call that begins there says why.
- * dax_recovery_write - dax_copy_to() of whole pages, over such as have lost their data, too: they are good again.
+ * dax_recovery_write - dax_copy_to() of whole pages, over such as have lost their data, too: they are good again. It ends before
+ * those that the device cannot clear.
  * dax_flush - what was written to these bytes, by whatever way, is there after a power cut, where the device can say so.
  *   -EINVAL null argument, no bytes, recovery: not whole pages; -ERANGE beyond the end; -ENXIO dead; -EOPNOTSUPP it is not
  *   mapped here, recovery: the device cannot clear what is bad; -EIO the page has lost its data (c6.5), or (under

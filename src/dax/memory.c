@@ -288,7 +288,7 @@ static int64_t overwrite(struct memory_device *memory, const struct io *io)
 		bool bad = cut_to_run(memory, &run);
 		done += overwrite_run(memory, &run, bad, &err);
 	}
-	return err ? err : (int64_t)done;
+	return err && (!done || !io_counts(io)) ? err : (int64_t)done;
 }
 
 static int64_t found_bad(struct memory_device *memory, const struct io *io)

@@ -120,6 +120,25 @@ static void c6_5_zeroing_finds_out_and_then_clears(void **state)
 	assert_int_equal(memory[5 * PAGE], 0);
 }
 
+static void c6_5_a_recovery_write_is_short_and_then_eio(void **state)
+{
+	static char buf[8 * PAGE];
+	(void)state;
+	memset(buf, 'r', sizeof(buf));
+	broken_make(memory + 6 * PAGE, PAGE, 12); /* page 2 of dax */
+	clear_answer = 1;                         /* it says that it clears, and lies */
+	assert_int_equal(dax_recovery_write(dax, 0, buf, 4 * PAGE), 2 * PAGE);
+	assert_true(memory[6 * PAGE - 1] == 'r' && memory[7 * PAGE] == 'm');
+	assert_true(only_pages(holder.poisoned, 2, 1));
+	assert_int_equal(dax_notify_failure(dax, DAX_FAILURE_POISON, 1, 1), 0);
+	assert_int_equal(dax_recovery_write(dax, PAGE, buf, 3 * PAGE), PAGE);
+	assert_int_equal(dax_recovery_write(dax, 2 * PAGE, buf, 2 * PAGE), -EIO);
+	assert_int_equal(dax_verify(dax, 0, 12), 1); /* page 1 is good */
+	clear_answer = 0;
+	assert_int_equal(dax_recovery_write(dax, 2 * PAGE, buf, 2 * PAGE), 2 * PAGE);
+	assert_int_equal(dax_verify(dax, 0, 12), 0);
+}
+
 static void c6_5_verify_reads_all_and_tells_what_is_lost(void **state)
 {
 	(void)state;
@@ -188,6 +207,7 @@ int main(void)
 		TEST(c6_5_a_copy_over_broken_memory_is_short_and_then_eio),
 		TEST(c6_5_a_write_finds_out_too),
 		TEST(c6_5_zeroing_finds_out_and_then_clears),
+		TEST(c6_5_a_recovery_write_is_short_and_then_eio),
 		TEST(c6_5_verify_reads_all_and_tells_what_is_lost),
 		TEST(c6_5_the_size_that_the_machine_says_is_lost_and_no_more_than_the_device),
 		TEST(pages_that_are_not_there_are_no_poison),

@@ -148,6 +148,19 @@ static void c6_5_whole_pages_written_over_are_good_again(void **state)
 	assert_int_equal(bottom.clears, 4);
 }
 
+static void c6_5_a_recovery_write_ends_before_what_cannot_be_cleared(void **state)
+{
+	(void)state;
+	char buf[4 * PAGE];
+	memset(buf, 'x', sizeof(buf));
+	assert_int_equal(dax_notify_failure(dax, DAX_FAILURE_POISON, 2, 1), 0);
+	bottom.answer = -EOPNOTSUPP;
+	assert_int_equal(dax_recovery_write(dax, 0, buf, 4 * PAGE), 2 * PAGE); /* as if they lay on two parts */
+	assert_true(bottom.bytes[15 * PAGE - 1] == 'x' && bottom.bytes[16 * PAGE] == 0);
+	assert_int_equal(dax_recovery_write(dax, 2 * PAGE, buf, 2 * PAGE), -EOPNOTSUPP);
+	assert_int_equal(dax_recovery_write(dax, 3 * PAGE, buf, PAGE), PAGE);
+}
+
 static char *source; /* of a write: its page 4 is found to be missing by who copies from there */
 
 static void on_source(int signal)
@@ -227,6 +240,7 @@ int main(void)
 		TEST(c6_5_it_is_listed_wherever_it_was_found_out),
 		TEST(c6_5_copies_are_short_then_an_error),
 		TEST(c6_5_whole_pages_written_over_are_good_again),
+		TEST(c6_5_a_recovery_write_ends_before_what_cannot_be_cleared),
 		TEST(c6_5_what_is_found_bad_while_others_are_written_over_stays_bad),
 		TEST(c6_5_a_device_that_cannot_clear_says_so),
 		TEST(c6_3_a_failure_of_the_whole_kills),
