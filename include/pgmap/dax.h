@@ -202,7 +202,8 @@ int dax_flush(struct dax_device *dax, uint64_t offset_bytes, uint64_t len_bytes)
  * again. Of a page that was bad already, and is just being written over (zeros, recovery), it may be said in vain: the page is read
  * once it is written, and is good then. DAX_FAILURE_DEAD is for the whole of a device (else -EOPNOTSUPP): dax_kill() that waits
  * for nobody.
- * -EINVAL null argument, no pages, unknown failure; -ERANGE; -ENOMEM.
+ * -EINVAL null argument, no pages, unknown failure; -ERANGE; -ENOMEM: whoever is told of a page finds it recorded, but the last ones
+ * may be neither.
  * dax_for_each_poisoned - fn for each run of pages that have lost their data, in ascending order; not zero ends and is
  * returned. -EINVAL null argument, -ENOMEM. */
 int dax_notify_failure(struct dax_device *dax, enum dax_failure what, uint64_t pgoff, uint64_t npages);

@@ -158,7 +158,7 @@ int memory_found_bad(struct dax_device *dax, uint64_t pgoff, uint64_t npages)
 {
 	int err;
 	npages = mark(memory_of(dax), pgoff, npages, pgmap_poison, &err);
-	if (!err)
+	if (npages)
 		device_tell(dax, DAX_FAILURE_POISON, pgoff, npages);
 	return err;
 }

@@ -15,7 +15,7 @@ bool memory_is(const struct dax_device *dax);
 /* memory_first - the pgoff, in its pgmap, of its page 0. memory_record - the pgmap that knows what is bad. */
 uint64_t memory_first(const struct dax_device *dax);
 struct pgmap *memory_record(const struct dax_device *dax);
-/* memory_found_bad - pages of it are recorded as bad, and the holder told. 0, -ENOMEM.
+/* memory_found_bad - pages of it are recorded as bad, and the holder told. 0; -ENOMEM: of the first ones only, if of any.
  * memory_find - its pages that are mapped at these addresses; false: none. */
 int memory_found_bad(struct dax_device *dax, uint64_t pgoff, uint64_t npages);
 bool memory_find(const struct dax_device *dax, const char *addr, uint64_t len_bytes, uint64_t *pgoff, uint64_t *npages);

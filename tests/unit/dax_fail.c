@@ -94,6 +94,34 @@ static void c6_5_a_list_is_told_or_not(void **state)
 	assert_int_equal(dax_destroy(made), 0);
 }
 
+static void c6_5_what_was_recorded_is_told_whatever_fails(void **state)
+{
+	(void)state;
+	static const uint64_t pieces[] = {4 * PAGE, 4 * PAGE};
+	struct dax_params params = {
+		.params_bytes = sizeof(params), .type = PGMAP_FSDAX, .len_bytes = 8 * PAGE, .fd = -1};
+	struct dax_device *dax;
+	int err = -ENOMEM;
+	uint64_t in_part = 0;
+	params.pieces_bytes = pieces;
+	params.npieces = 2;
+	for (unsigned long nth = 1; err; nth++) {
+		struct holder holder = {0};
+		uint64_t pages = 0;
+		assert_int_equal(dax_create(&params, &dax), 0);
+		assert_int_equal(dax_hold(dax, &holder, &holder_ops), 0);
+		failing_begin(nth, false);
+		err = dax_notify_failure(dax, DAX_FAILURE_POISON, 2, 4);
+		assert_int_equal(err, failing_end() ? -ENOMEM : 0);
+		assert_int_equal(dax_for_each_poisoned(dax, count_runs, &pages), 0);
+		assert_true(only_pages(holder.poisoned, 2, pages));
+		in_part += pages == 2;
+		assert_int_equal(dax_release(dax, &holder), 0);
+		assert_int_equal(dax_destroy(dax), 0);
+	}
+	assert_true(in_part > 0);
+}
+
 static int count_entries(const struct dax_log_entry *entry, void *arg)
 {
 	(void)entry;
@@ -128,6 +156,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(a_stack_is_made_or_not),
 		TEST(c6_5_a_list_is_told_or_not),
+		TEST(c6_5_what_was_recorded_is_told_whatever_fails),
 		TEST(what_cannot_be_recorded_is_not_written),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
