@@ -3,8 +3,9 @@
  * fault.c - a device over another that fails as it is told: bad pages that nobody knows of yet, accesses that take their
  * time, death after so many of them. See stack.h.
  *
- * Pages that are secretly bad stand in a pgmap's record of poison, as found ones do; this one has no other use. The access
- * that would be one too many kills the device in its own context: device_die() waits for nobody.
+ * Pages that are secretly bad stand in a pgmap's record of poison, as found ones do; this one has no other use. Those that were
+ * found out stand in another, until they were written over: only these become good without the device below being asked. The
+ * access that would be one too many kills the device in its own context: device_die() waits for nobody.
  *
  * Thread safety: every call from any thread; of accesses at the same time, exactly as many succeed as were left.
  */
@@ -19,6 +20,7 @@
 struct fault {
 	struct dax_device dax;
 	struct pgmap *secret; /* pages of this device that are bad, and found out by touching them */
+	struct pgmap *told;   /* they were, and the device below was told */
 	_Atomic uint64_t delay_ns;
 	_Atomic uint64_t left; /* accesses; UINT64_MAX: no end */
 	atomic_bool keeps;     /* writing does not clear what is bad: unless the device below can */
@@ -60,59 +62,116 @@ static int64_t fault_direct_access(struct dax_device *dax, uint64_t pgoff, uint6
 	return err ? err : stack_access_whole(dax, pgoff, npages, span);
 }
 
-/* What of it is secretly bad is found out. */
-static int find_out(struct fault *fault, const struct io *io)
+/* What of it, by whole pages, comes before the pages that are secretly bad; these, which may be none. */
+static uint64_t bytes_before_secret(const struct fault *fault, const struct io *io, uint64_t *from, uint64_t *npages)
 {
-	uint64_t last = (io->offset_bytes + io->len_bytes + PGMAP_PAGE_SIZE - 1) >> PGMAP_PAGE_SHIFT;
-	uint64_t from = io->offset_bytes >> PGMAP_PAGE_SHIFT, end = last;
-	for (; record_find(fault->secret, &from, &end); from = end, end = last) {
-		int err = dax_notify_failure(fault->dax.links[0].lower, DAX_FAILURE_POISON, from, end - from);
-		if (!err)
-			err = pgmap_clear_poison(fault->secret, from, end - from);
-		if (err)
-			return err;
-	}
-	return 0;
+	uint64_t end = (io->offset_bytes + io->len_bytes + PGMAP_PAGE_SIZE - 1) >> PGMAP_PAGE_SHIFT;
+	*from = io->offset_bytes >> PGMAP_PAGE_SHIFT;
+	*npages = 0;
+	if (!record_find(fault->secret, from, &end))
+		return io->len_bytes;
+	*npages = end - *from;
+	uint64_t bad_bytes = *from << PGMAP_PAGE_SHIFT;
+	return bad_bytes > io->offset_bytes ? bad_bytes - io->offset_bytes : 0;
 }
 
-/* Written over without having been touched. */
-static int forget_secret(struct fault *fault, const struct io *io)
+static int find_out(struct fault *fault, uint64_t pgoff, uint64_t npages)
 {
-	if (record_is_clean(fault->secret))
-		return 0;
-	return pgmap_clear_poison(fault->secret, io->offset_bytes >> PGMAP_PAGE_SHIFT,
-				  io->len_bytes >> PGMAP_PAGE_SHIFT);
+	int err = pgmap_poison(fault->told, pgoff, npages);
+	if (!err)
+		err = dax_notify_failure(fault->dax.links[0].lower, DAX_FAILURE_POISON, pgoff, npages);
+	return err ? err : pgmap_clear_poison(fault->secret, pgoff, npages);
+}
+
+static int find_out_all(struct fault *fault, const struct io *io)
+{
+	uint64_t from, npages;
+	int err = 0;
+	while (!err && bytes_before_secret(fault, io, &from, &npages) < io->len_bytes)
+		err = find_out(fault, from, npages);
+	return err;
+}
+
+/* It finds out what it comes to, and no more. */
+static int64_t copy(struct fault *fault, const struct io *io)
+{
+	struct dax_device *lower = fault->dax.links[0].lower;
+	uint64_t from, npages;
+	struct io before = *io;
+	before.len_bytes = bytes_before_secret(fault, io, &from, &npages);
+	int64_t n = before.len_bytes ? device_io(lower, &before) : 0;
+	if (n < 0 || (uint64_t)n < before.len_bytes || !npages)
+		return n;
+	int err = find_out(fault, from, npages);
+	return n ? n : err ? err : device_io(lower, io); /* it knows now, and says what it says of such pages */
+}
+
+/* They are good again: written over whole, touched before or not. */
+static int forget(const struct fault *fault, const struct io *io, uint64_t len_bytes)
+{
+	uint64_t pgoff = io->offset_bytes >> PGMAP_PAGE_SHIFT, npages = len_bytes >> PGMAP_PAGE_SHIFT;
+	int err = 0;
+	if (npages && !record_is_clean(fault->secret))
+		err = pgmap_clear_poison(fault->secret, pgoff, npages);
+	if (!err && npages && !record_is_clean(fault->told))
+		err = pgmap_clear_poison(fault->told, pgoff, npages);
+	return err;
+}
+
+/* Run by run of those that it has told of, and others. */
+static int64_t write_over(struct fault *fault, const struct io *io, bool keeps)
+{
+	struct io run = *io;
+	uint64_t done = 0;
+	int64_t n = 0;
+	while (done < io->len_bytes && n >= 0) {
+		bool told;
+		run.offset_bytes = io->offset_bytes + done;
+		run.buf = io->buf ? io->buf + done : NULL;
+		run.len_bytes = record_run(fault->told, run.offset_bytes >> PGMAP_PAGE_SHIFT,
+					   (io->len_bytes - done) >> PGMAP_PAGE_SHIFT, &told)
+				<< PGMAP_PAGE_SHIFT;
+		run.may_clear = !keeps && (told || io->may_clear);
+		n = device_io(fault->dax.links[0].lower, &run);
+		int err = n > 0 ? forget(fault, &run, (uint64_t)n) : 0;
+		done += n > 0 ? (uint64_t)n : 0;
+		n = err ? err : n;
+	}
+	return n < 0 && (!done || !io_counts(io)) ? n : (int64_t)done;
 }
 
 static int64_t fault_io(struct dax_device *dax, const struct io *io)
 {
 	struct fault *fault = fault_of(dax);
-	struct io down = *io;
+	bool keeps = atomic_load_explicit(&fault->keeps, memory_order_relaxed);
 	int err = 0;
 	if (io->kind != IO_DISCARD && io->kind != IO_POISON)
 		err = count_access(fault);
+	if (!err && (io->kind == IO_VERIFY || (keeps && (io->kind == IO_ZERO || io->kind == IO_RECOVER))))
+		err = find_out_all(fault, io);
 	if (err)
 		return err;
-	bool keeps = atomic_load_explicit(&fault->keeps, memory_order_relaxed);
-	if (io->kind == IO_READ || io->kind == IO_WRITE || io->kind == IO_VERIFY ||
-	    (keeps && (io->kind == IO_ZERO || io->kind == IO_RECOVER)))
-		err = find_out(fault, io);
-	else if (io->kind == IO_ZERO || io->kind == IO_RECOVER)
-		err = forget_secret(fault, io);
-	if (err)
-		return err;
-	down.may_clear = io->may_clear || !keeps;
-	return device_io(dax->links[0].lower, &down);
+	if (io->kind == IO_READ || io->kind == IO_WRITE)
+		return copy(fault, io);
+	if (io->kind == IO_ZERO || io->kind == IO_RECOVER)
+		return write_over(fault, io, keeps);
+	return device_io(dax->links[0].lower, io);
+}
+
+/* Null: there was no memory for it. */
+static void end_record(struct pgmap *pgmap)
+{
+	if (!pgmap)
+		return;
+	(void)pgmap_kill(pgmap);
+	(void)pgmap_drain(pgmap, 0);
+	(void)pgmap_destroy(pgmap);
 }
 
 static int fault_end(struct dax_device *dax)
 {
-	struct pgmap *secret = fault_of(dax)->secret;
-	if (!secret) /* there was no memory for it */
-		return 0;
-	(void)pgmap_kill(secret);
-	(void)pgmap_drain(secret, 0);
-	(void)pgmap_destroy(secret);
+	end_record(fault_of(dax)->secret);
+	end_record(fault_of(dax)->told);
 	return 0;
 }
 
@@ -124,14 +183,8 @@ static const struct dax_ops fault_ops = {
 	.raise = stack_raise,
 };
 
-PGMAP_PUBLIC int dax_create_fault(struct dax_device *lower, const char *name, struct dax_device **out)
+static int make_record(const struct dax_device *dax, struct pgmap **out)
 {
-	struct dax_device *dax;
-	if (!lower || !out)
-		return -EINVAL;
-	int err = stack_make(sizeof(struct fault), &fault_ops, lower, name ? name : "fault", &dax);
-	if (err)
-		return err;
 	const struct pgmap_range range = {.len_bytes = dax_npages(dax) << PGMAP_PAGE_SHIFT};
 	const struct pgmap_params params = {
 		.params_bytes = sizeof(params),
@@ -140,7 +193,20 @@ PGMAP_PUBLIC int dax_create_fault(struct dax_device *lower, const char *name, st
 		.nranges = 1,
 		.name = "fault",
 	};
-	err = pgmap_create(&params, &fault_of(dax)->secret);
+	return pgmap_create(&params, out);
+}
+
+PGMAP_PUBLIC int dax_create_fault(struct dax_device *lower, const char *name, struct dax_device **out)
+{
+	struct dax_device *dax;
+	if (!lower || !out)
+		return -EINVAL;
+	int err = stack_make(sizeof(struct fault), &fault_ops, lower, name ? name : "fault", &dax);
+	if (err)
+		return err;
+	err = make_record(dax, &fault_of(dax)->secret);
+	if (!err)
+		err = make_record(dax, &fault_of(dax)->told);
 	if (err) {
 		(void)dax_destroy(dax);
 		return err;

@@ -245,11 +245,11 @@ static int repair(const struct memory_device *memory, const struct io *bad)
 /* The first pages of it that are all bad, or all good. */
 static bool cut_to_run(const struct memory_device *memory, struct io *io)
 {
-	uint64_t first = first_page(memory, io->offset_bytes), from = first, end = end_page(memory, io);
-	if (!record_find(memory->record, &from, &end))
-		return false;
-	io->len_bytes = ((from == first ? end : from) - first) << PGMAP_PAGE_SHIFT;
-	return from == first;
+	bool bad;
+	io->len_bytes = record_run(memory->record, first_page(memory, io->offset_bytes),
+				   io->len_bytes >> PGMAP_PAGE_SHIFT, &bad)
+			<< PGMAP_PAGE_SHIFT;
+	return bad;
 }
 
 /* How many bytes of such a run, whole pages; fewer: *err says why. What was bad is good only when it has been read, too. */

@@ -47,4 +47,13 @@ static inline bool record_find(struct pgmap *pgmap, uint64_t *from, uint64_t *en
 	return query.found;
 }
 
+/* How many of these pages, from the first on, are all bad (*bad), or all good. */
+static inline uint64_t record_run(struct pgmap *pgmap, uint64_t pgoff, uint64_t npages, bool *bad)
+{
+	uint64_t from = pgoff, end = pgoff + npages;
+	bool found = record_find(pgmap, &from, &end);
+	*bad = found && from == pgoff;
+	return *bad ? end - pgoff : found ? from - pgoff : npages;
+}
+
 #endif
