@@ -224,18 +224,19 @@ static int check_holders(const struct dax_device *dax, const struct dax_device *
 	return dax->releasing ? -EBUSY : device_check_free(lower);
 }
 
-/* Under device_tree. Nothing fails once the holder is set, and nobody sees the part before that. */
+/* Under device_tree. Nothing fails once the holder is set, and nobody sees the part before that: what is then said of its pages
+ * is told. */
 static int attach(struct dax_device *dax, uintptr_t table)
 {
 	struct link *link = &dax->links[dax->nlinks];
 	(void)pthread_mutex_lock(&device_holders);
 	int err = check_holders(dax, link->lower);
 	if (!err) {
-		publish(dax, table);
-		stack_count_link(dax, link);
 		LIST_INSERT_HEAD(&link->lower->uppers, link, above);
 		if (dax->holder)
 			device_set_holder(link->lower, link, &stack_holder_ops);
+		publish(dax, table);
+		stack_count_link(dax, link);
 	}
 	(void)pthread_mutex_unlock(&device_holders);
 	return err;

@@ -173,12 +173,59 @@ static void a_part_that_went_can_end_while_stacks_are_made(void **state)
 		assert_int_equal(dax_destroy(pair[i].dax), 0);
 }
 
+static void count_told(void *counter, enum dax_failure what, uint64_t pgoff, uint64_t npages)
+{
+	(void)what, (void)pgoff;
+	(void)atomic_fetch_add((atomic_int *)counter, (int)npages);
+}
+
+static const struct dax_holder_ops counting_ops = {.ops_bytes = sizeof(counting_ops), .notify_failure = count_told};
+
+/* The last page, as soon as it is there. */
+static void *fail_last_page(void *unused)
+{
+	(void)unused;
+	for (int round = 1; round <= ROUNDS; round++) {
+		await(&asked, round);
+		while (dax_npages(grows) == 2)
+			;
+		assert_int_equal(dax_notify_failure(grows, DAX_FAILURE_POISON, 2 + 2 * WIDER - 1, 1), 0);
+		atomic_store(&done, round);
+	}
+	return NULL;
+}
+
+static void c6_5_pages_that_are_there_are_the_holders(void **state)
+{
+	(void)state;
+	pthread_t thread;
+	atomic_int told;
+	struct dax_device *first = memory(2, 1);
+	atomic_store(&asked, 0);
+	atomic_store(&done, 0);
+	assert_int_equal(pthread_create(&thread, NULL, fail_last_page, NULL), 0);
+	for (int round = 1; round <= ROUNDS; round++) {
+		grows = linear(&(struct dax_part){first, 0, 0}, 1);
+		atomic_init(&told, 0);
+		assert_int_equal(dax_hold(grows, &told, &counting_ops), 0);
+		atomic_store(&asked, round);
+		assert_int_equal(add_part(besides), 0);
+		await(&done, round);
+		assert_int_equal(atomic_load(&told), 1);
+		assert_int_equal(dax_release(grows, &told), 0);
+		assert_int_equal(dax_destroy(grows), 0);
+	}
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(dax_destroy(first), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_memories, close_memories)
 	static const struct CMUnitTest tests[] = {
 		TEST(a_device_comes_into_a_stack_once),
 		TEST(a_part_that_went_can_end_while_stacks_are_made),
+		TEST(c6_5_pages_that_are_there_are_the_holders),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
