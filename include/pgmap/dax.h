@@ -43,15 +43,17 @@ enum dax_failure {
 /* The exclusive holder of a device: a mounted file system (c6.2). */
 struct dax_holder_ops {
 	size_t ops_bytes; /* sizeof(struct dax_holder_ops) */
-	/* Called in the context of whoever found out, once for each run of pages; may not wait for the device, nor call
-	 * it. */
+	/* Called in the context of whoever found out, once for each run of pages. Neither this nor folio_free may wait for a device, or
+	 * create, destroy, hold, release or kill one, or add or remove parts. They may ask for dax_for_each_poisoned(), dax_alive(), and
+	 * what else a device is. */
 	void (*notify_failure)(void *holder, enum dax_failure what, uint64_t pgoff, uint64_t npages);
 	/* The last reference on these pages of the device has gone (c6.8): the rules and answers of
 	 * pgmap_ops.folio_free. May be null. */
 	int (*folio_free)(void *holder, uint64_t pgoff, uint64_t npages);
 };
 
-/* What the kind of device does. ctx is dax_params.ctx; offsets and lengths in bytes on the device. 0 or -errno. */
+/* What the kind of device does. ctx is dax_params.ctx; offsets and lengths in bytes on the device. 0 or -errno. They may neither
+ * do what a holder's callbacks may not, nor report failures (dax_notify_failure) of the device that they serve, or of a stack on it. */
 struct dax_device_ops {
 	size_t ops_bytes; /* sizeof(struct dax_device_ops) */
 	/* Have memory behind these bytes, so that touching them cannot fail (c7.11). -ENOSPC. Null: it is there always. */
@@ -219,8 +221,8 @@ int dax_for_each_poisoned(struct dax_device *dax, int (*fn)(uint64_t pgoff, uint
  *  - What else meets SIGBUS, by its own loads and stores, has the handler that was there before called: the program's own, or the
  *    system's way, which ends it. Of memory errors that thread is told first. A program that wants to live on jumps out of its
  *    own handler; it sets that before it calls this, as one that is set later takes ours away.
- * fn, which may be null, is called by that thread for each such error, after it was recorded; it may neither wait nor call
- * dax_create(), dax_destroy() or this. Again: another fn. -EAGAIN no thread can be had; or what the system says of a descriptor.
+ * fn, which may be null, is called by that thread for each such error, after it was recorded; it may neither wait, nor do
+ * what a holder's callbacks may not, nor call this. Again: another fn. -EAGAIN no thread can be had; or what the system says of a descriptor.
  */
 struct dax_caught {
 	struct dax_device *dax; /* on memory, no stack; or null: none is mapped there */

@@ -109,9 +109,10 @@ PGMAP_PUBLIC int dax_for_each_poisoned(struct dax_device *dax, int (*fn)(uint64_
 	struct runs runs = {0};
 	if (!dax || !fn)
 		return -EINVAL;
-	(void)pthread_mutex_lock(&device_tree);
+	/* Not device_tree: who keeps that may be waiting for the callback that asks. */
+	(void)pthread_mutex_lock(&device_holders);
 	int err = collect(dax, &runs);
-	(void)pthread_mutex_unlock(&device_tree);
+	(void)pthread_mutex_unlock(&device_holders);
 	if (!err)
 		merge(&runs);
 	for (size_t i = 0; i < runs.n && !err; i++)

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Pages that have lost their data: who finds out says so, and nobody is given them until they are written over. */
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+
+#include "dax/device.h"
 #include "stack_util.h"
 
 #include <signal.h>
@@ -231,6 +236,78 @@ static void c6_3_a_failure_of_the_whole_kills(void **state)
 	assert_int_equal(dax_direct_access(dax, 0, 1, &span), -ENXIO); /* before -EHWPOISON */
 }
 
+/* A holder that asks for the list in its callbacks, of its device or another, while it is being released: that waits for it. */
+static struct dax_device *let_go, *asked_for;
+static atomic_int inside;
+
+static int ask(void)
+{
+	uint64_t seen[4] = {0};
+	atomic_store(&inside, 1);
+	while (gate_is_open(&let_go->held))
+		(void)sched_yield();
+	int err = dax_for_each_poisoned(asked_for, count_runs, seen);
+	return err ? -1 : (int)seen[0];
+}
+
+static void ask_when_failed(void *counter, enum dax_failure what, uint64_t pgoff, uint64_t npages)
+{
+	(void)what, (void)pgoff, (void)npages;
+	*(int *)counter = ask();
+}
+
+static int ask_when_freed(void *counter, uint64_t pgoff, uint64_t npages)
+{
+	(void)pgoff, (void)npages;
+	*(int *)counter = ask();
+	return PGMAP_FREE_IDLE;
+}
+
+static const struct dax_holder_ops asking_ops = {sizeof(asking_ops), ask_when_failed, ask_when_freed};
+
+static void *touch(void *unused)
+{
+	(void)unused;
+	touch_page(let_go, 3);
+	return NULL;
+}
+
+static void *lose(void *unused)
+{
+	(void)unused;
+	assert_int_equal(dax_notify_failure(let_go, DAX_FAILURE_POISON, 3, 1), 0);
+	return NULL;
+}
+
+static int runs_seen_during_release(void *(*cause)(void *))
+{
+	pthread_t thread;
+	int runs = 0;
+	atomic_store(&inside, 0);
+	assert_int_equal(dax_hold(let_go, &runs, &asking_ops), 0);
+	assert_int_equal(pthread_create(&thread, NULL, cause, NULL), 0);
+	while (!atomic_load(&inside))
+		(void)sched_yield();
+	assert_int_equal(dax_release(let_go, &runs), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	return runs;
+}
+
+static void callbacks_may_ask_for_the_list(void **state)
+{
+	(void)state;
+	struct bottom other;
+	bottom_open(&other, 8, 0);
+	let_go = asked_for = other.dax;
+	assert_int_equal(dax_notify_failure(other.dax, DAX_FAILURE_POISON, 6, 1), 0);
+	assert_int_equal(runs_seen_during_release(touch), 1);
+	assert_int_equal(runs_seen_during_release(lose), 2);
+	asked_for = dax; /* somebody else's */
+	assert_int_equal(dax_notify_failure(dax, DAX_FAILURE_POISON, 1, 1), 0);
+	assert_int_equal(runs_seen_during_release(lose), 1);
+	bottom_close(&other);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_stack, close_stack)
@@ -244,6 +321,7 @@ int main(void)
 		TEST(c6_5_what_is_found_bad_while_others_are_written_over_stays_bad),
 		TEST(c6_5_a_device_that_cannot_clear_says_so),
 		TEST(c6_3_a_failure_of_the_whole_kills),
+		TEST(callbacks_may_ask_for_the_list),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
