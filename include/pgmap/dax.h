@@ -110,7 +110,7 @@ struct dax_part {
  *   -EINVAL  no parts; a null device; a device twice in one stack, at any depth; a part that cuts a granule of what it lies
  *            on (linear: each part's own, wherever that comes to lie in the stack; stripe: the largest of all); a linear stack
  *            that has lost parts; stripe: parts that are not equal, a chunk that is 0 or not a multiple of the granule, parts that are not multiples of the chunk
- *   -ERANGE  a part beyond the end of its device    -ENXIO  a part's device is dead    -ENOMEM
+ *   -ERANGE  a part beyond the end of its device    -ENXIO  a part's device is dead (dax_alive)    -ENOMEM
  */
 int dax_create_linear(const struct dax_part *parts, size_t nparts, const char *name, struct dax_device **out);
 int dax_create_stripe(const struct dax_part *parts, size_t nparts, uint64_t chunk_pages, const char *name,
@@ -122,7 +122,8 @@ int dax_create_stripe(const struct dax_part *parts, size_t nparts, uint64_t chun
  *   -EINVAL  null argument, no linear stack, and what dax_create_linear() says of parts
  *   -EBUSY   the stack is itself a part of another, or is just being released; or somebody holds the part's device, or one
  *            below it
- *   -ENXIO   the stack or the part's device is dead    -ERANGE, -ENOMEM, as above
+ *   -ENXIO   the stack or the part's device is dead (dax_alive), or, of a stack that is held, any below the part, as with dax_hold()
+ *   -ERANGE, -ENOMEM, as above
  *   -E2BIG   4096 parts have been added to it already, those included that have been removed since
  * dax_linear_remove - the part that lies on this device is no more. The others keep their page numbers: those of the part stay
  * a gap, which counts in dax_npages(), and whose pages answer -ENXIO. Returns when no access is on its way to the device, and

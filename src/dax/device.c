@@ -92,13 +92,13 @@ PGMAP_PUBLIC int64_t dax_direct_access(struct dax_device *dax, uint64_t pgoff, i
 	return n;
 }
 
-int device_check_free(const struct dax_device *dax)
+int device_check_free(const struct dax_device *dax, bool all_alive)
 {
-	if (device_is_dead(dax))
+	if (all_alive && device_is_dead(dax))
 		return -ENXIO;
 	int err = dax->holder ? -EBUSY : 0;
 	for (size_t i = 0; i < dax->nlinks && !err; i++)
-		err = link_is_gap(&dax->links[i]) ? 0 : device_check_free(dax->links[i].lower);
+		err = link_is_gap(&dax->links[i]) ? 0 : device_check_free(dax->links[i].lower, all_alive);
 	return err;
 }
 
@@ -119,7 +119,7 @@ PGMAP_PUBLIC int dax_hold(struct dax_device *dax, void *holder, const struct dax
 	if (!dax || !holder || !ops || ops->ops_bytes != sizeof(*ops))
 		return -EINVAL;
 	(void)pthread_mutex_lock(&device_holders);
-	int err = device_check_free(dax);
+	int err = device_check_free(dax, true);
 	if (!err)
 		device_set_holder(dax, holder, ops);
 	(void)pthread_mutex_unlock(&device_holders);
@@ -218,18 +218,18 @@ PGMAP_PUBLIC int dax_kill(struct dax_device *dax)
 	return 0;
 }
 
-static bool is_alive(const struct dax_device *dax)
+/* A stack lives as long as any part of it. */
+bool device_is_alive(const struct dax_device *dax)
 {
 	if (device_is_dead(dax))
 		return false;
 	for (size_t i = 0; i < dax->nlinks; i++) {
-		if (is_alive(dax->links[i].lower))
+		if (device_is_alive(dax->links[i].lower))
 			return true;
 	}
 	return dax->nlinks == 0;
 }
 
-/* A stack lives as long as any part of it. */
 PGMAP_PUBLIC int dax_alive(const struct dax_device *dax)
 {
 	if (device_is_dead(dax))
@@ -237,7 +237,7 @@ PGMAP_PUBLIC int dax_alive(const struct dax_device *dax)
 	if (!dax->links)
 		return 1;
 	(void)pthread_mutex_lock(&device_holders);
-	bool alive = is_alive(dax);
+	bool alive = device_is_alive(dax);
 	(void)pthread_mutex_unlock(&device_holders);
 	return alive;
 }

@@ -128,10 +128,12 @@ void device_exit(struct dax_device *dax);
 
 /* device_die - dead, and the holder told, once; nobody is waited for, so accesses may call it. */
 void device_die(struct dax_device *dax);
-/* device_check_free - under device_holders: 0; -EBUSY somebody holds it, or any below; -ENXIO dead, or any below.
+/* device_is_alive - dax_alive(); under either lock. */
+bool device_is_alive(const struct dax_device *dax);
+/* device_check_free - under device_holders: 0; -EBUSY somebody holds it, or any below; all_alive: -ENXIO dead, or any below.
  * device_set_holder, device_forget_holder - of it and all below; under device_holders. device_shut_held - none of its or
  * their callbacks runs, or will; under device_tree. */
-int device_check_free(const struct dax_device *dax);
+int device_check_free(const struct dax_device *dax, bool all_alive);
 void device_set_holder(struct dax_device *dax, void *holder, const struct dax_holder_ops *ops);
 void device_shut_held(struct dax_device *dax);
 void device_forget_holder(struct dax_device *dax);

@@ -205,7 +205,7 @@ static int prepare(struct dax_device *dax, const struct dax_part *part, uintptr_
 	size_t n = dax->nlinks;
 	if (!LIST_EMPTY(&dax->uppers))
 		return -EBUSY;
-	if (device_is_dead(dax))
+	if (!device_is_alive(dax))
 		return -ENXIO;
 	if (n - linear_of(dax)->first_links == LATER_PARTS)
 		return -E2BIG;
@@ -218,10 +218,10 @@ static int prepare(struct dax_device *dax, const struct dax_part *part, uintptr_
 	return err ? err : *table ? 0 : -ENOMEM;
 }
 
-/* Under device_holders. */
+/* Under device_holders. A holder is told of each death below: so it gets none that came before. */
 static int check_holders(const struct dax_device *dax, const struct dax_device *lower)
 {
-	return dax->releasing ? -EBUSY : device_check_free(lower);
+	return dax->releasing ? -EBUSY : device_check_free(lower, dax->holder != NULL);
 }
 
 /* Under device_tree. Nothing fails once the holder is set, and nobody sees the part before that: what is then said of its pages

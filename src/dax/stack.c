@@ -90,7 +90,7 @@ int stack_make_link(struct dax_device *dax, const struct dax_part *part, struct 
 	uint64_t there = dax_npages(part->dax);
 	if (part->pgoff >= there || part->npages > there - part->pgoff)
 		return -ERANGE;
-	if (device_is_dead(part->dax))
+	if (!device_is_alive(part->dax))
 		return -ENXIO;
 	*out = (struct link){
 		.lower = part->dax,

@@ -124,6 +124,38 @@ static void c6_2_a_part_that_is_added_has_the_stacks_holder(void **state)
 	assert_int_equal(dax_destroy(dax), 0);
 }
 
+static void a_stack_is_dead_when_all_of_it_is(void **state)
+{
+	(void)state;
+	const struct dax_part parts[] = {{a.dax, 0, 0}, {b.dax, 0, 0}};
+	struct dax_device *lower = linear(parts, 2), *over, *held, *none = NULL;
+	const struct dax_part whole = {lower, 0, 0}, living = {c.dax, 0, 8}, more = {c.dax, 8, 0};
+	struct holder h = {0};
+	assert_int_equal(dax_kill(a.dax), 0);
+	assert_true(dax_alive(lower));
+	over = linear(&whole, 1);
+	assert_int_equal(dax_destroy(over), 0);
+	over = linear(&living, 1);
+	assert_int_equal(dax_linear_add(over, &whole), 0); /* nobody holds it */
+	assert_lies(over, 8 + 64, 99, &b, 0, 32);
+	assert_int_equal(dax_destroy(over), 0);
+	held = linear(&living, 1);
+	assert_int_equal(dax_hold(held, &h, &holder_ops), 0);
+	assert_int_equal(dax_linear_add(held, &whole), -ENXIO); /* nobody would be told of what is dead */
+	assert_int_equal(dax_npages(held), 8);
+	assert_int_equal(dax_release(held, &h), 0);
+	assert_int_equal(dax_destroy(held), 0);
+	assert_int_equal(dax_kill(b.dax), 0);
+	assert_false(dax_alive(lower));
+	assert_int_equal(dax_create_linear(&whole, 1, NULL, &none), -ENXIO);
+	assert_int_equal(dax_create_stripe(&whole, 1, 8, NULL, &none), -ENXIO);
+	assert_int_equal(dax_create_fault(lower, NULL, &none), -ENXIO);
+	assert_int_equal(dax_create_log(lower, 0, NULL, &none), -ENXIO);
+	assert_int_equal(dax_linear_add(lower, &more), -ENXIO);
+	assert_false(dax_alive(lower));
+	assert_int_equal(dax_destroy(lower), 0);
+}
+
 static int count_run(uint64_t pgoff, uint64_t npages, void *arg)
 {
 	(void)pgoff;
@@ -285,6 +317,7 @@ int main(void)
 		TEST(c6_4_every_part_of_a_stack_that_grew_is_found),
 		TEST(what_cannot_be_added_is_refused_and_changes_nothing),
 		TEST(c6_2_a_part_that_is_added_has_the_stacks_holder),
+		TEST(a_stack_is_dead_when_all_of_it_is),
 		TEST(a_removed_part_leaves_a_gap),
 		TEST(what_has_lost_parts_can_be_held_but_not_built_on),
 		TEST(a_part_that_is_needed_stays),
