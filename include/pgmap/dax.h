@@ -238,7 +238,7 @@ int dax_catch_errors(dax_caught_fn *fn, void *arg);
 int dax_alive(const struct dax_device *dax);           /* 1 or 0; a stack is as long as it has a part that is */
 struct pgmap *dax_pgmap(const struct dax_device *dax); /* of a device that is no stack; null on a LIMITED one */
 uint64_t dax_npages(const struct dax_device *dax);     /* the gaps of a linear stack included */
-/* The granule: of a stack the largest of its parts'. _at: of the device that has this page. Granules are counted on that
+/* The granule: of a stack the largest of its parts', those that were removed included: it never shrinks. _at: of the device that has this page. Granules are counted on that
  * device: in a linear stack whose parts differ a granule need not begin at a multiple of it. dax_direct_access() says where. */
 unsigned dax_granule_order(const struct dax_device *dax);
 unsigned dax_granule_order_at(const struct dax_device *dax, uint64_t pgoff);

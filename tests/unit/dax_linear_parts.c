@@ -95,6 +95,8 @@ static void what_cannot_be_added_is_refused_and_changes_nothing(void **state)
 	assert_int_equal(dax_linear_add(dax, &big_part), 0);
 	assert_int_equal(dax_granule_order(dax), 3);
 	assert_int_equal(dax_linear_add(dax, &odd_part), -EINVAL);
+	assert_int_equal(dax_linear_remove(dax, big.dax), 0);
+	assert_int_equal(dax_granule_order(dax), 3); /* it never shrinks */
 	assert_int_equal(dax_kill(c.dax), 0);
 	assert_int_equal(dax_linear_add(dax, &third), -ENXIO);
 	assert_int_equal(dax_kill(dax), 0);
