@@ -248,9 +248,10 @@ int change_add(struct service *service, const char *spec, uint64_t *id, char why
 	int err = may_add(service, why);
 	if (err)
 		return err;
-	if (strncmp(spec, "memfd:", 6) == 0 && (strncmp(spec + 6, "fd=", 3) == 0 || strstr(spec, ",fd=")))
+	const char *own = strncmp(spec, "limited:", 8) == 0 ? spec + 8 : spec; /* of what is made limited */
+	if (strncmp(own, "memfd:", 6) == 0 && (strncmp(own + 6, "fd=", 3) == 0 || strstr(own, ",fd=")))
 		return refuse(why, -EINVAL, "a descriptor can be inherited only when the server starts (give size=)");
-	if (strncmp(spec, "file:", 5) == 0 && spec[5] && spec[5] != '/')
+	if (strncmp(own, "file:", 5) == 0 && own[5] && own[5] != '/')
 		return refuse(why, -EINVAL,
 			      "the server looks for it from the root on (give the whole path: file:/...)");
 	if (strlen(spec) >= DEV_SPEC_MAX)

@@ -122,6 +122,8 @@ static void what_cannot_be_says_why(void **state)
 	assert_int_equal(refused(PROTO_DEVICE_CANCEL, 0, "", 0, "nothing to call off"), -EINVAL);
 	assert_int_equal(refused(PROTO_DEVICE_CANCEL, 1, "", 0, "no such device"), -ENOENT);
 	assert_int_equal(refused(PROTO_DEVICE_ADD, 0, "memfd:fd=0", 0, "inherited"), -EINVAL);
+	assert_int_equal(refused(PROTO_DEVICE_ADD, 0, "limited:memfd:fd=0", 0, "inherited"), -EINVAL);
+	assert_int_equal(refused(PROTO_DEVICE_ADD, 0, "limited:file:pool.img", 0, "the whole path"), -EINVAL);
 	assert_int_equal(refused(PROTO_DEVICE_ADD, 0, "memfd:node=0,fd=0", 0, "inherited"), -EINVAL);
 	assert_int_equal(add("memfd:size=5000,page=4K,name=fd=x"), -EINVAL); /* a name as any other: its size is why */
 	assert_non_null(strstr(rep.u.why, "5000"));
