@@ -262,7 +262,8 @@ int dax_fault_keep_poison(struct dax_device *dax, bool keep);
 int dax_fault_delay(struct dax_device *dax, uint64_t delay_ns);
 int dax_fault_dead_after(struct dax_device *dax, uint64_t accesses);
 
-/* What a log keeps. Offsets and lengths as they were asked for: a write that came short has the length that was written. */
+/* What a log keeps. Offsets and lengths as they were asked for: what came short, or failed on its way,
+ * has the length that was done. */
 enum dax_log_kind {
 	DAX_LOG_WRITE = 1, /* also by recovery */
 	DAX_LOG_ZERO,

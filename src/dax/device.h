@@ -56,6 +56,9 @@ struct io {
 	bool may_clear; /* bad pages become good by being written, whatever the device can (fault.c) */
 	uint64_t offset_bytes, len_bytes;
 	char *buf; /* written by IO_READ only */
+	/* Where an error is answered: how much was done all the same, from the first byte on; as much as is known. It was 0 before.
+	 * Null: nobody asks. */
+	uint64_t *done_bytes;
 };
 
 /* Pages of a stack, where they lie below it. */
@@ -159,6 +162,14 @@ static inline int64_t device_io(struct dax_device *dax, const struct io *io)
 	if (device_is_dead(dax) && io->kind != IO_DISCARD && io->kind != IO_POISON)
 		return -ENXIO;
 	return dax->ops->io(dax, io);
+}
+
+/* It ends with an error, after so much. */
+static inline int64_t io_fail(const struct io *io, uint64_t done_bytes, int64_t err)
+{
+	if (io->done_bytes)
+		*io->done_bytes = done_bytes;
+	return err;
 }
 
 static inline bool io_counts(const struct io *io)

@@ -122,7 +122,7 @@ static int forget(const struct fault *fault, const struct io *io, uint64_t len_b
 static int64_t write_over(struct fault *fault, const struct io *io, bool keeps)
 {
 	struct io run = *io;
-	uint64_t done = 0;
+	uint64_t done = 0, more = 0;
 	int64_t n = 0;
 	while (done < io->len_bytes && n >= 0) {
 		bool told;
@@ -131,13 +131,15 @@ static int64_t write_over(struct fault *fault, const struct io *io, bool keeps)
 		run.len_bytes = record_run(fault->told, run.offset_bytes >> PGMAP_PAGE_SHIFT,
 					   (io->len_bytes - done) >> PGMAP_PAGE_SHIFT, &told)
 				<< PGMAP_PAGE_SHIFT;
+		more = 0;
+		run.done_bytes = io->done_bytes ? &more : NULL;
 		run.may_clear = !keeps && (told || io->may_clear);
 		n = device_io(fault->dax.links[0].lower, &run);
-		int err = n > 0 ? forget(fault, &run, (uint64_t)n) : 0;
+		int err = forget(fault, &run, n > 0 ? (uint64_t)n : more);
 		done += n > 0 ? (uint64_t)n : 0;
-		n = err ? err : n;
+		n = err && n > 0 ? err : n;
 	}
-	return n < 0 && (!done || !io_counts(io)) ? n : (int64_t)done;
+	return n < 0 && (!done || !io_counts(io)) ? io_fail(io, done + more, n) : (int64_t)done;
 }
 
 static int64_t fault_io(struct dax_device *dax, const struct io *io)

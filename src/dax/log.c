@@ -5,7 +5,8 @@
  *
  * What is written through an address or a mapping is not seen; DAX_LOG_NO_DIRECT gives nobody one. The lock is held around
  * the write and its record: the order of the log is the order of the device. Room for the record is got before the write,
- * so that nothing is written that is not recorded.
+ * so that nothing is written that is not recorded: what fails on its way through a stack is, as far as it came. Only what a device's
+ * own ops did before they failed nobody knows.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -70,18 +71,24 @@ static int make_room(struct write_log *log)
 	return 0;
 }
 
+/* Takes the entry. */
 static int64_t write_and_record(struct write_log *log, const struct io *io, struct entry *entry)
 {
+	uint64_t done_bytes = 0;
+	struct io asking = *io;
+	asking.done_bytes = &done_bytes;
 	(void)pthread_mutex_lock(&log->lock);
 	int64_t n = make_room(log);
 	if (!n)
-		n = device_io(log->dax.links[0].lower, io);
-	if (n > 0) {
-		entry->seen.len_bytes = (uint64_t)n;
+		n = device_io(log->dax.links[0].lower, &asking);
+	done_bytes = n > 0 ? (uint64_t)n : done_bytes;
+	entry->seen.len_bytes = done_bytes;
+	if (done_bytes)
 		log->entries[log->n++] = entry;
-	}
 	(void)pthread_mutex_unlock(&log->lock);
-	return n;
+	if (!done_bytes)
+		free(entry);
+	return n < 0 ? io_fail(io, done_bytes, n) : n;
 }
 
 static int64_t log_io(struct dax_device *dax, const struct io *io)
@@ -96,10 +103,7 @@ static int64_t log_io(struct dax_device *dax, const struct io *io)
 	struct entry *entry = entry_new(kind, io, io->buf, io->buf ? io->len_bytes : 0);
 	if (!entry)
 		return -ENOMEM;
-	int64_t n = write_and_record(log_of(dax), io, entry);
-	if (n <= 0)
-		free(entry);
-	return n;
+	return write_and_record(log_of(dax), io, entry);
 }
 
 static int64_t log_direct_access(struct dax_device *dax, uint64_t pgoff, uint64_t npages, struct dax_span *span)

@@ -288,7 +288,7 @@ static int64_t overwrite(struct memory_device *memory, const struct io *io)
 		bool bad = cut_to_run(memory, &run);
 		done += overwrite_run(memory, &run, bad, &err);
 	}
-	return err && (!done || !io_counts(io)) ? err : (int64_t)done;
+	return err && (!done || !io_counts(io)) ? io_fail(io, done, err) : (int64_t)done;
 }
 
 static int64_t found_bad(struct memory_device *memory, const struct io *io)
@@ -319,7 +319,10 @@ static int64_t zero_by_ops(const struct memory_device *memory, const struct io *
 	step.kind = IO_DISCARD;
 	int64_t n = by_ops(memory, &step);
 	step.kind = IO_POPULATE;
-	return n < 0 ? n : by_ops(memory, &step);
+	if (n < 0)
+		return n;
+	n = by_ops(memory, &step);
+	return n < 0 ? io_fail(io, io->len_bytes, n) : n; /* they are zeros, with no memory */
 }
 
 static int64_t memory_io(struct dax_device *dax, const struct io *io)

@@ -264,9 +264,11 @@ int64_t stack_io(struct dax_device *dax, const struct io *io)
 	int64_t done = 0;
 	while (rest.len_bytes) {
 		struct dax_device *lower = first_piece(dax, &rest, &piece);
+		uint64_t more = 0;
+		piece.done_bytes = io->done_bytes ? &more : NULL; /* a stripe that is asked goes by chunks */
 		int64_t n = device_io(lower, &piece);
 		if (n < 0)
-			return done && io_counts(io) ? done : n;
+			return done && io_counts(io) ? done : io_fail(io, (uint64_t)done + more, n);
 		done += n;
 		rest.offset_bytes += (uint64_t)n;
 		rest.len_bytes -= (uint64_t)n;

@@ -104,6 +104,43 @@ static void what_is_written_is_recorded_in_order(void **state)
 	assert_int_equal(nseen, 0);
 }
 
+static void what_failed_on_its_way_is_recorded_as_far_as_it_came(void **state)
+{
+	(void)state;
+	struct bottom parts[2];
+	struct dax_device *stack, *fault, *log = NULL;
+	for (int striped = 0; striped < 2; striped++) {
+		bottom_open(&parts[0], 8, 0);
+		bottom_open(&parts[1], 8, 0);
+		const struct dax_part two[] = {{parts[0].dax, 0, 0}, {parts[1].dax, 0, 0}};
+		assert_int_equal(striped ? dax_create_stripe(two, 2, 4, NULL, &stack)
+					 : dax_create_linear(two, 2, NULL, &stack),
+				 0);
+		assert_int_equal(dax_create_fault(stack, NULL, &fault), 0);
+		assert_int_equal(dax_create_log(fault, 0, NULL, &log), 0);
+		memset(parts[0].bytes, 'x', 8 * PAGE);
+		parts[0].answer = parts[1].answer = -EIO;
+		assert_int_equal(dax_notify_failure(stack, DAX_FAILURE_POISON, 2, 1), 0);
+		assert_int_equal(dax_zero_range(log, 1, 3), -EIO); /* pages before the bad one */
+		assert_int_equal(dax_kill(parts[1].dax), 0);
+		assert_int_equal(dax_zero_range(log, 3, 13), -ENXIO);
+		uint64_t far = striped ? PAGE : 5 * PAGE;
+		assert_true(parts[0].bytes[2 * PAGE] == 'x' && parts[0].bytes[3 * PAGE] == 0);
+		assert_true(parts[0].bytes[7 * PAGE] == (striped ? 'x' : 0));
+		assert_int_equal(dax_zero_range(log, 2, 4), -EIO); /* nothing */
+		nseen = 0;
+		assert_int_equal(dax_log_for_each(log, look, NULL), 0);
+		assert_true(nseen == 2 && seen[0].offset_bytes == PAGE && seen[0].len_bytes == PAGE);
+		assert_true(seen[1].kind == DAX_LOG_ZERO && seen[1].offset_bytes == 3 * PAGE &&
+			    seen[1].len_bytes == far);
+		assert_int_equal(dax_destroy(log), 0);
+		assert_int_equal(dax_destroy(fault), 0);
+		assert_int_equal(dax_destroy(stack), 0);
+		bottom_close(&parts[0]);
+		bottom_close(&parts[1]);
+	}
+}
+
 static void any_prefix_can_be_done_again(void **state)
 {
 	(void)state;
@@ -167,8 +204,11 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_log, close_log)
 	static const struct CMUnitTest tests[] = {
-		TEST(it_is_as_the_device_below),          TEST(what_is_written_is_recorded_in_order),
-		TEST(any_prefix_can_be_done_again),       TEST(what_it_would_log_itself_is_not_done_again),
+		TEST(it_is_as_the_device_below),
+		TEST(what_is_written_is_recorded_in_order),
+		TEST(what_failed_on_its_way_is_recorded_as_far_as_it_came),
+		TEST(any_prefix_can_be_done_again),
+		TEST(what_it_would_log_itself_is_not_done_again),
 		TEST(c6_1_no_direct_access_past_the_log),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
