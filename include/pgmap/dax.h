@@ -288,7 +288,7 @@ enum { DAX_LOG_NO_DIRECT = 1 }; /* direct accesses answer -EOPNOTSUPP: nothing i
  * dax_log_for_each - fn for each entry, oldest first; it may not call this device. Not zero ends and is returned.
  * dax_log_replay - the first so many entries (or all) done again on another device: a state that a crash could have left if
  * all writes before a flush are among them. A discard becomes zeros. -EINVAL also what is written to it is logged by this one.
- * And what copies and zeros answer; -EIO a short copy.
+ * -ENOMEM; and what copies and zeros answer; -EIO a short copy.
  * dax_log_clear - forget all entries.
  */
 int dax_create_log(struct dax_device *lower, unsigned flags, const char *name, struct dax_device **out);

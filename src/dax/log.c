@@ -16,6 +16,7 @@
 #include "port/compiler.h"
 
 struct entry {
+	_Atomic uint64_t users;    /* the log is one, and each replay */
 	struct dax_log_entry seen; /* data, text: behind it */
 	char bytes[];
 };
@@ -45,6 +46,7 @@ static struct entry *entry_new(enum dax_log_kind kind, const struct io *io, cons
 	struct entry *entry = malloc(sizeof(*entry) + nbytes);
 	if (!entry)
 		return NULL;
+	atomic_init(&entry->users, 1);
 	entry->seen = (struct dax_log_entry){
 		.kind = kind,
 		.offset_bytes = io->offset_bytes,
@@ -55,6 +57,12 @@ static struct entry *entry_new(enum dax_log_kind kind, const struct io *io, cons
 	if (nbytes)
 		memcpy(entry->bytes, bytes, nbytes);
 	return entry;
+}
+
+static void entry_put(struct entry *entry)
+{
+	if (atomic_fetch_sub_explicit(&entry->users, 1, memory_order_acq_rel) == 1)
+		free(entry);
 }
 
 /* Under the lock. */
@@ -117,7 +125,7 @@ static int64_t log_direct_access(struct dax_device *dax, uint64_t pgoff, uint64_
 static void clear(struct write_log *log)
 {
 	while (log->n)
-		free(log->entries[--log->n]);
+		entry_put(log->entries[--log->n]);
 }
 
 static int log_end(struct dax_device *dax)
@@ -194,44 +202,63 @@ PGMAP_PUBLIC int dax_log_clear(struct dax_device *dax)
 	return 0;
 }
 
-struct replay {
-	struct dax_device *target;
-	uint64_t left;
-};
-
 static int zero_bytes_of(struct dax_device *target, const struct dax_log_entry *entry)
 {
 	return dax_zero_range(target, entry->offset_bytes >> PGMAP_PAGE_SHIFT, entry->len_bytes >> PGMAP_PAGE_SHIFT);
 }
 
-static int replay_one(const struct dax_log_entry *entry, void *arg)
+static int replay_one(const struct dax_log_entry *entry, struct dax_device *target)
 {
-	struct replay *replay = arg;
 	int64_t n;
-	if (!replay->left--)
-		return 1;
 	switch (entry->kind) {
 	case DAX_LOG_WRITE:
-		n = dax_copy_to(replay->target, entry->offset_bytes, entry->data, entry->len_bytes);
+		n = dax_copy_to(target, entry->offset_bytes, entry->data, entry->len_bytes);
 		return n < 0 ? (int)n : n < (int64_t)entry->len_bytes ? -EIO : 0;
 	case DAX_LOG_ZERO:
 	case DAX_LOG_DISCARD:
-		return zero_bytes_of(replay->target, entry);
+		return zero_bytes_of(target, entry);
 	default:
 		return 0;
 	}
 }
 
+/* The first so many, each of them used once more. */
+static int take_entries(struct write_log *log, uint64_t *n, struct entry ***out)
+{
+	(void)pthread_mutex_lock(&log->lock);
+	*n = *n < log->n ? *n : log->n;
+	*out = calloc(*n + 1, sizeof(struct entry *));
+	for (uint64_t i = 0; *out && i < *n; i++) {
+		(*out)[i] = log->entries[i];
+		atomic_fetch_add_explicit(&(*out)[i]->users, 1, memory_order_relaxed);
+	}
+	(void)pthread_mutex_unlock(&log->lock);
+	return *out ? 0 : -ENOMEM;
+}
+
+/* Not under the lock: the target may be a log, too, which is being done again on this one. */
+static int replay(struct write_log *log, uint64_t n, struct dax_device *target)
+{
+	struct entry **entries;
+	int err = take_entries(log, &n, &entries);
+	if (err)
+		return err;
+	for (uint64_t i = 0; i < n; i++) {
+		if (!err)
+			err = replay_one(&entries[i]->seen, target);
+		entry_put(entries[i]);
+	}
+	free(entries);
+	return err;
+}
+
 PGMAP_PUBLIC int dax_log_replay(struct dax_device *dax, uint64_t entries, struct dax_device *target)
 {
-	struct replay replay = {target, entries};
-	if (!check(dax) || !target)
+	struct write_log *log = check(dax);
+	if (!log || !target)
 		return -EINVAL;
 	(void)pthread_mutex_lock(&device_tree);
 	bool logged = stack_stands_on(target, dax);
 	(void)pthread_mutex_unlock(&device_tree);
-	if (logged)
-		return -EINVAL;
-	int err = dax_log_for_each(dax, replay_one, &replay);
-	return err < 0 ? err : 0;
+	return logged ? -EINVAL : replay(log, entries, target);
 }

@@ -2,6 +2,8 @@
 /* A write log: what was written and flushed, in order and with contents, and any prefix of it done again. */
 #include "stack_util.h"
 
+#include <pthread.h>
+
 static struct bottom bottom, copy;
 static struct dax_device *dax;
 
@@ -181,6 +183,58 @@ static void what_it_would_log_itself_is_not_done_again(void **state)
 	assert_int_equal(dax_destroy(fault), 0);
 }
 
+static struct dax_device *held_up, *other_log;
+static int held_up_answer;
+
+/* While the first log is being done again on the other: the other on the first. */
+static void *replay_back(void *arg)
+{
+	(void)arg;
+	held_up_answer = dax_log_replay(other_log, UINT64_MAX, held_up);
+	return NULL;
+}
+
+static int discard_meanwhile(void *ctx, uint64_t offset, uint64_t len)
+{
+	pthread_t thread;
+	(void)ctx, (void)offset, (void)len;
+	assert_int_equal(pthread_create(&thread, NULL, replay_back, NULL), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(dax_log_clear(held_up), 0); /* what is being done again is there until it is done */
+	return 0;
+}
+
+static int populate_nothing(void *ctx, uint64_t offset, uint64_t len)
+{
+	(void)ctx, (void)offset, (void)len;
+	return 0;
+}
+
+static void logs_are_done_again_on_one_another(void **state)
+{
+	(void)state;
+	static const struct dax_device_ops ops = {
+		.ops_bytes = sizeof(ops), .populate = populate_nothing, .discard = discard_meanwhile};
+	const struct dax_params params = {
+		.params_bytes = sizeof(params), .type = PGMAP_FSDAX, .len_bytes = 16 * PAGE, .fd = -1, .ops = &ops};
+	struct dax_device *target;
+	assert_int_equal(dax_create(&params, &target), 0);
+	assert_int_equal(dax_create_log(copy.dax, 0, NULL, &other_log), 0);
+	held_up = dax;
+	held_up_answer = -1;
+	assert_int_equal(dax_log_mark(other_log, "mark"), 0);
+	assert_int_equal(dax_copy_to(other_log, 0, "o", 1), 1);
+	assert_int_equal(dax_zero_range(dax, 3, 1), 0);
+	assert_int_equal(dax_log_mark(dax, "mark"), 0);
+	assert_int_equal(dax_log_replay(dax, UINT64_MAX, target), 0); /* its discard does the other meanwhile */
+	assert_int_equal(held_up_answer, 0);
+	assert_int_equal(bottom.bytes[0], 'o');
+	look_again();
+	assert_int_equal(nseen, 0);
+	assert_int_equal(dax_destroy(other_log), 0);
+	assert_int_equal(dax_destroy(target), 0);
+}
+
 static void c6_1_no_direct_access_past_the_log(void **state)
 {
 	(void)state;
@@ -209,6 +263,7 @@ int main(void)
 		TEST(what_failed_on_its_way_is_recorded_as_far_as_it_came),
 		TEST(any_prefix_can_be_done_again),
 		TEST(what_it_would_log_itself_is_not_done_again),
+		TEST(logs_are_done_again_on_one_another),
 		TEST(c6_1_no_direct_access_past_the_log),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
