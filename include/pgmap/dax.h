@@ -44,8 +44,8 @@ enum dax_failure {
 struct dax_holder_ops {
 	size_t ops_bytes; /* sizeof(struct dax_holder_ops) */
 	/* Called in the context of whoever found out, once for each run of pages. Neither this nor folio_free may wait for a device, or
-	 * create, destroy, hold, release or kill one, or add or remove parts. They may ask for dax_for_each_poisoned(), dax_alive(), and
-	 * what else a device is. */
+	 * create, destroy, hold, release or kill one, or add or remove parts. Of their own they may ask for dax_for_each_poisoned(), dax_alive(), and what
+	 * else a device is, and call it for nothing else. */
 	void (*notify_failure)(void *holder, enum dax_failure what, uint64_t pgoff, uint64_t npages);
 	/* The last reference on these pages of the device has gone (c6.8): the rules and answers of
 	 * pgmap_ops.folio_free. May be null. */
