@@ -2,6 +2,7 @@
 /* Pages that have lost their data: who finds out says so, and nobody is given them until they are written over. */
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #include "dax/device.h"
@@ -168,12 +169,28 @@ static void c6_5_a_recovery_write_ends_before_what_cannot_be_cleared(void **stat
 
 static char *source; /* of a write: its page 4 is found to be missing by who copies from there */
 
+static sem_t met;
+static atomic_bool told;
+
+/* A signal handler may not tell of it itself. */
 static void on_source(int signal)
 {
 	(void)signal;
+	(void)sem_post(&met);
+	while (!atomic_load(&told))
+		(void)sched_yield();
+}
+
+static void *find_out(void *arg)
+{
+	(void)arg;
+	while (sem_wait(&met) != 0)
+		;
 	(void)mprotect(source, 8 * PAGE, PROT_READ | PROT_WRITE);
 	(void)dax_notify_failure(dax, DAX_FAILURE_POISON, 3, 1);
 	(void)dax_notify_failure(dax, DAX_FAILURE_POISON, 6, 1);
+	atomic_store(&told, true);
+	return NULL;
 }
 
 static void c6_5_what_is_found_bad_while_others_are_written_over_stays_bad(void **state)
@@ -181,6 +198,9 @@ static void c6_5_what_is_found_bad_while_others_are_written_over_stays_bad(void 
 	(void)state;
 	struct sigaction action = {.sa_handler = on_source}, before;
 	uint64_t runs[4] = {0};
+	pthread_t finder;
+	assert_int_equal(sem_init(&met, 0, 0), 0);
+	assert_int_equal(pthread_create(&finder, NULL, find_out, NULL), 0);
 	source = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(source, MAP_FAILED);
 	memset(source, 's', 8 * PAGE);
@@ -189,6 +209,7 @@ static void c6_5_what_is_found_bad_while_others_are_written_over_stays_bad(void 
 	assert_int_equal(mprotect(source + 4 * PAGE, PAGE, PROT_NONE), 0);
 	assert_int_equal(dax_recovery_write(dax, 0, source, 8 * PAGE), 8 * PAGE);
 	assert_int_equal(sigaction(SIGSEGV, &before, NULL), 0);
+	assert_int_equal(pthread_join(finder, NULL), 0);
 	assert_true(bottom.clears == 1 && bottom.offset == (5 + 8 + 1) * PAGE && bottom.len == PAGE);
 	assert_int_equal(dax_for_each_poisoned(dax, count_runs, runs), 0);
 	assert_true(runs[0] == 2 && runs[1] == 6 && runs[2] == 1); /* 3, and 6; 1 is good */
