@@ -149,7 +149,7 @@ int64_t dax_direct_access(struct dax_device *dax, uint64_t pgoff, int64_t npages
 /*
  * dax_request_folios - pgmap_request_folios() of these pages, wherever they lie: span by span in ascending order (c6.4), all of
  * them or none. *n is how many folios, each held once and charged to nobody. With folios null, that is said and nothing
- * requested. When it fails, what it had got is put again: the holder's folio_free runs for that.
+ * requested. When it fails, what it had got is put again, and null: the holder's folio_free runs for that.
  *   -EINVAL null argument, no pages; -ERANGE; -E2BIG more than room; -EOPNOTSUPP a LIMITED device (c5.6); and what
  *   dax_direct_access() and pgmap_request_folios() say
  */
@@ -206,7 +206,7 @@ int dax_flush(struct dax_device *dax, uint64_t offset_bytes, uint64_t len_bytes)
  * once it is written, and is good then. DAX_FAILURE_DEAD is for the whole of a device (else -EOPNOTSUPP): dax_kill() that waits
  * for nobody.
  * -EINVAL null argument, no pages, unknown failure; -ERANGE; -ENOMEM: whoever is told of a page finds it recorded, but the last ones
- * may be neither.
+ * may be neither; -ENXIO some of them are a gap (dax_linear_remove): the others are recorded and told.
  * dax_for_each_poisoned - fn for each run of pages that have lost their data, in ascending order; not zero ends and is
  * returned. -EINVAL null argument, -ENOMEM. */
 int dax_notify_failure(struct dax_device *dax, enum dax_failure what, uint64_t pgoff, uint64_t npages);
@@ -246,7 +246,7 @@ const char *dax_name(const struct dax_device *dax);
 
 /*
  * dax_create_fault - a stack over all of one device that fails as it is told; at first it does not. -EINVAL null argument,
- * -ENXIO lower is dead, -ENOMEM. The calls below: -EINVAL for another device; an access is a direct access, populate, zero,
+ * a linear stack that has lost parts; -ENXIO lower is dead, -ENOMEM. The calls below: -EINVAL for another device; an access is a direct access, populate, zero,
  * copy or flush.
  * dax_fault_poison - pages are bad, and nobody knows: the next copy that comes to them finds out, as a load would, and says so
  * (dax_notify_failure). Writing over them whole (zero, recovery) makes them good: the device below is not asked, as it is of pages that
@@ -281,7 +281,7 @@ struct dax_log_entry {
 enum { DAX_LOG_NO_DIRECT = 1 }; /* direct accesses answer -EOPNOTSUPP: nothing is written past the log */
 /*
  * dax_create_log - a stack over all of one device that keeps a record, in memory, of what is written to it by calls, and
- * flushed. What is written through an address or a mapping it does not see. -EINVAL null argument, unknown flags; -ENXIO,
+ * flushed. What is written through an address or a mapping it does not see. -EINVAL null argument, unknown flags, a linear stack that has lost parts; -ENXIO,
  * -ENOMEM. A write for whose record there is no memory is -ENOMEM, and not done. The calls below: -EINVAL null argument,
  * another device.
  * dax_log_mark - an entry for whoever reads the log. -ENOMEM.

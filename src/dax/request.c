@@ -13,8 +13,10 @@
 
 static void put_all(struct folio *folios[], size_t n)
 {
-	while (n--)
+	while (n--) {
 		folio_put(folios[n]);
+		folios[n] = NULL;
+	}
 }
 
 /* The folios of one piece; or with no room at all, their number. */

@@ -257,16 +257,18 @@ static struct dax_device *first_piece(const struct dax_device *dax, const struct
 	return place.dax;
 }
 
-/* After a short copy the next piece begins where it could not go on, and says why. */
+/* After a short copy the next piece begins where it could not go on, and says why. Bad news goes on behind a gap. */
 int64_t stack_io(struct dax_device *dax, const struct io *io)
 {
 	struct io rest = *io, piece;
-	int64_t done = 0;
+	int64_t done = 0, gap = 0;
 	while (rest.len_bytes) {
 		struct dax_device *lower = first_piece(dax, &rest, &piece);
 		uint64_t more = 0;
 		piece.done_bytes = io->done_bytes ? &more : NULL; /* a stripe that is asked goes by chunks */
-		int64_t n = device_io(lower, &piece);
+		bool nobodys = lower == &device_gap && io->kind == IO_POISON;
+		int64_t n = nobodys ? (int64_t)piece.len_bytes : device_io(lower, &piece);
+		gap = nobodys ? -ENXIO : gap;
 		if (n < 0)
 			return done && io_counts(io) ? done : io_fail(io, (uint64_t)done + more, n);
 		done += n;
@@ -274,5 +276,5 @@ int64_t stack_io(struct dax_device *dax, const struct io *io)
 		rest.len_bytes -= (uint64_t)n;
 		rest.buf = rest.buf ? rest.buf + n : NULL;
 	}
-	return done;
+	return gap ? gap : done;
 }

@@ -202,6 +202,19 @@ static void a_removed_part_leaves_a_gap(void **state)
 	assert_int_equal(dax_destroy(dax), 0);
 }
 
+static void c6_5_bad_news_passes_over_a_gap(void **state)
+{
+	(void)state;
+	struct dax_device *dax = three();
+	struct holder h = {0};
+	assert_int_equal(dax_linear_remove(dax, b.dax), 0);
+	assert_int_equal(dax_hold(dax, &h, &holder_ops), 0);
+	assert_int_equal(dax_notify_failure(dax, DAX_FAILURE_POISON, 15, 34), -ENXIO);
+	assert_true(count_pages(h.poisoned, 0, HOLDER_PAGES) == 2 && h.poisoned[15] == 1 && h.poisoned[48] == 1);
+	assert_int_equal(dax_release(dax, &h), 0);
+	assert_int_equal(dax_destroy(dax), 0);
+}
+
 static void what_has_lost_parts_can_be_held_but_not_built_on(void **state)
 {
 	(void)state;
@@ -321,6 +334,7 @@ int main(void)
 		TEST(c6_2_a_part_that_is_added_has_the_stacks_holder),
 		TEST(a_stack_is_dead_when_all_of_it_is),
 		TEST(a_removed_part_leaves_a_gap),
+		TEST(c6_5_bad_news_passes_over_a_gap),
 		TEST(what_has_lost_parts_can_be_held_but_not_built_on),
 		TEST(a_part_that_is_needed_stays),
 		TEST(c6_4_accesses_race_parts_that_come_and_go),

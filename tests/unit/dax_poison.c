@@ -85,8 +85,9 @@ static void c6_5_the_holder_is_told_and_the_pages_are_not_handed_out(void **stat
 	folio_put(before); /* what was held stays held, and goes as it would */
 	assert_int_equal(holder.freed[11], 1);
 	size_t n;
-	struct folio *folios[8];
+	struct folio *folios[8] = {NULL};
 	assert_int_equal(dax_request_folios(dax, 9, 3, folios, 8, &n), -EHWPOISON);
+	assert_null(folios[0]); /* it was had, and put */
 	assert_int_equal(pgmap_live_pages(dax_pgmap(bottom.dax)), 0);
 }
 
