@@ -249,8 +249,8 @@ const char *dax_name(const struct dax_device *dax);
  * a linear stack that has lost parts; -ENXIO lower is dead, -ENOMEM. The calls below: -EINVAL for another device; an access is a direct access, populate, zero,
  * copy or flush.
  * dax_fault_poison - pages are bad, and nobody knows: the next copy that comes to them finds out, as a load would, and says so
- * (dax_notify_failure). Writing over them whole (zero, recovery) makes them good: the device below is not asked, as it is of pages that
- * somebody else has said to be bad.
+ * (dax_notify_failure). Writing over bad pages whole (zero, recovery) makes them good, whoever has found them: the device below is not
+ * asked.
  * -EINVAL no pages, -ERANGE, -ENOMEM.
  * dax_fault_keep_poison - no, it is asked, and may say that it cannot.
  * dax_fault_delay - each access takes that much longer.

@@ -3,9 +3,8 @@
  * fault.c - a device over another that fails as it is told: bad pages that nobody knows of yet, accesses that take their
  * time, death after so many of them. See stack.h.
  *
- * Pages that are secretly bad stand in a pgmap's record of poison, as found ones do; this one has no other use. Those that were
- * found out stand in another, until they were written over: only these become good without the device below being asked. The
- * access that would be one too many kills the device in its own context: device_die() waits for nobody.
+ * Pages that are secretly bad stand in a pgmap's record of poison, as found ones do; this one has no other use. The access
+ * that would be one too many kills the device in its own context: device_die() waits for nobody.
  *
  * Thread safety: every call from any thread; of accesses at the same time, exactly as many succeed as were left.
  */
@@ -20,7 +19,6 @@
 struct fault {
 	struct dax_device dax;
 	struct pgmap *secret; /* pages of this device that are bad, and found out by touching them */
-	struct pgmap *told;   /* they were, and the device below was told */
 	_Atomic uint64_t delay_ns;
 	_Atomic uint64_t left; /* accesses; UINT64_MAX: no end */
 	atomic_bool keeps;     /* writing does not clear what is bad: unless the device below can */
@@ -77,9 +75,7 @@ static uint64_t bytes_before_secret(const struct fault *fault, const struct io *
 
 static int find_out(struct fault *fault, uint64_t pgoff, uint64_t npages)
 {
-	int err = pgmap_poison(fault->told, pgoff, npages);
-	if (!err)
-		err = dax_notify_failure(fault->dax.links[0].lower, DAX_FAILURE_POISON, pgoff, npages);
+	int err = dax_notify_failure(fault->dax.links[0].lower, DAX_FAILURE_POISON, pgoff, npages);
 	return err ? err : pgmap_clear_poison(fault->secret, pgoff, npages);
 }
 
@@ -106,40 +102,26 @@ static int64_t copy(struct fault *fault, const struct io *io)
 	return n ? n : err ? err : device_io(lower, io); /* it knows now, and says what it says of such pages */
 }
 
-/* They are good again: written over whole, touched before or not. */
+/* They are good again: written over whole, without having been touched. */
 static int forget(const struct fault *fault, const struct io *io, uint64_t len_bytes)
 {
-	uint64_t pgoff = io->offset_bytes >> PGMAP_PAGE_SHIFT, npages = len_bytes >> PGMAP_PAGE_SHIFT;
-	int err = 0;
-	if (npages && !record_is_clean(fault->secret))
-		err = pgmap_clear_poison(fault->secret, pgoff, npages);
-	if (!err && npages && !record_is_clean(fault->told))
-		err = pgmap_clear_poison(fault->told, pgoff, npages);
-	return err;
+	uint64_t npages = len_bytes >> PGMAP_PAGE_SHIFT;
+	if (!npages || record_is_clean(fault->secret))
+		return 0;
+	return pgmap_clear_poison(fault->secret, io->offset_bytes >> PGMAP_PAGE_SHIFT, npages);
 }
 
-/* Run by run of those that it has told of, and others. */
+/* What is bad becomes good by that, unless this device, or another below, keeps it: then those below are asked. */
 static int64_t write_over(struct fault *fault, const struct io *io, bool keeps)
 {
-	struct io run = *io;
-	uint64_t done = 0, more = 0;
-	int64_t n = 0;
-	while (done < io->len_bytes && n >= 0) {
-		bool told;
-		run.offset_bytes = io->offset_bytes + done;
-		run.buf = io->buf ? io->buf + done : NULL;
-		run.len_bytes = record_run(fault->told, run.offset_bytes >> PGMAP_PAGE_SHIFT,
-					   (io->len_bytes - done) >> PGMAP_PAGE_SHIFT, &told)
-				<< PGMAP_PAGE_SHIFT;
-		more = 0;
-		run.done_bytes = io->done_bytes ? &more : NULL;
-		run.may_clear = !keeps && (told || io->may_clear);
-		n = device_io(fault->dax.links[0].lower, &run);
-		int err = forget(fault, &run, n > 0 ? (uint64_t)n : more);
-		done += n > 0 ? (uint64_t)n : 0;
-		n = err && n > 0 ? err : n;
-	}
-	return n < 0 && (!done || !io_counts(io)) ? io_fail(io, done + more, n) : (int64_t)done;
+	struct io down = *io;
+	uint64_t done = 0;
+	down.done_bytes = &done;
+	down.may_clear = !keeps;
+	int64_t n = device_io(fault->dax.links[0].lower, &down);
+	int err = forget(fault, io, n > 0 ? (uint64_t)n : done);
+	n = err && n > 0 ? err : n;
+	return n < 0 ? io_fail(io, done, n) : n;
 }
 
 static int64_t fault_io(struct dax_device *dax, const struct io *io)
@@ -173,7 +155,6 @@ static void end_record(struct pgmap *pgmap)
 static int fault_end(struct dax_device *dax)
 {
 	end_record(fault_of(dax)->secret);
-	end_record(fault_of(dax)->told);
 	return 0;
 }
 
@@ -207,8 +188,6 @@ PGMAP_PUBLIC int dax_create_fault(struct dax_device *lower, const char *name, st
 	if (err)
 		return err;
 	err = make_record(dax, &fault_of(dax)->secret);
-	if (!err)
-		err = make_record(dax, &fault_of(dax)->told);
 	if (err) {
 		(void)dax_destroy(dax);
 		return err;

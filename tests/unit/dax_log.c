@@ -119,6 +119,7 @@ static void what_failed_on_its_way_is_recorded_as_far_as_it_came(void **state)
 					 : dax_create_linear(two, 2, NULL, &stack),
 				 0);
 		assert_int_equal(dax_create_fault(stack, NULL, &fault), 0);
+		assert_int_equal(dax_fault_keep_poison(fault, true), 0);
 		assert_int_equal(dax_create_log(fault, 0, NULL, &log), 0);
 		memset(parts[0].bytes, 'x', 8 * PAGE);
 		parts[0].answer = parts[1].answer = -EIO;
