@@ -248,22 +248,23 @@ void fsdax_holder_charge(const struct fsdax_holder *holder, struct pgmap_charge 
  * some of it has lost its data, -ENOMEM, -EUSERS a folio has a million references already. The file may be closed while mapped.
  * A pgmap_holder is of one pgmap: -EINVAL where the pool has several.
  * fsdax_map_for - the same, charged to a holder of the pool (null: to nobody). -EINVAL it is of another pool, -ESHUTDOWN it
- * has been ended.
+ * has been ended. What fails has changed nothing: a hole is one still.
+ * ready (or null) is called with cookie, under the pool's lock, when only memory or a metadata log can fail any more; if it
+ * does not answer 0, the call fails with that. It may query the mapping, and not call the pool.
  */
+typedef int fsdax_ready_fn(void *cookie, struct fsdax_map *map);
 int fsdax_map(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes, struct pgmap_holder *holder,
 	      void *cookie, struct fsdax_map **out);
 int fsdax_map_for(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes, struct fsdax_holder *holder,
-		  void *cookie, struct fsdax_map **out);
+		  void *cookie, fsdax_ready_fn *ready, struct fsdax_map **out);
 /*
  * fsdax_resize_map - size_bytes (not 0, and not less than it has but with FSDAX_TRUNC) as fsdax_truncate() gives it, and fsdax_map() of all of it, in one step: what fails
  * has changed nothing, neither size nor bytes nor anybody's mapping. With FSDAX_TRUNC in flags the file is cut to size 0
  * before: all of it reads as zero, and who maps the old pages has lost them. Its first pages stay, wiped, as far as nobody
  * holds them and the device is mapped here; so only what follows them needs other space, while the old pages are there.
- * ready (or null) is called with cookie, under the pool's lock, when only memory or a metadata log can fail any more; if it
- * does not answer 0, the call fails with that. It may query the mapping, and not call the pool. Errors of both calls.
+ * ready: as of fsdax_map_for(). Errors of both calls.
  * fsdax_resize_map_for - the same, charged as by fsdax_map_for().
  */
-typedef int fsdax_ready_fn(void *cookie, struct fsdax_map *map);
 int fsdax_resize_map(struct fsdax_file *file, uint64_t size_bytes, unsigned flags, struct pgmap_holder *holder,
 		     void *cookie, fsdax_ready_fn *ready, struct fsdax_map **out);
 int fsdax_resize_map_for(struct fsdax_file *file, uint64_t size_bytes, unsigned flags, struct fsdax_holder *holder,

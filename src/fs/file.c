@@ -278,14 +278,9 @@ static int map_what_comes(struct inode *inode, uint64_t keep, struct block_list 
 	int err = foresee(inode, keep, fresh, &then);
 	if (!err)
 		err = map_make(want->file, &then, want->first_page, want->end_page, want->holder, want->cookie,
-			       &want->map);
+			       want->ready, &want->map);
 	extents_cut(&then, 0, &none, &copies);
 	block_free_list(&copies);
-	if (err || !want->ready)
-		return err;
-	err = want->ready(want->cookie, want->map);
-	if (err)
-		map_unmake(want->map);
 	return err;
 }
 
@@ -388,9 +383,9 @@ int file_truncate(struct fsdax *fs, struct inode *inode, uint64_t size)
 }
 
 int file_fill_map(struct fsdax_file *file, uint64_t first_page, uint64_t end_page, struct charged holder, void *cookie,
-		  struct fsdax_map **out)
+		  fsdax_ready_fn *ready, struct fsdax_map **out)
 {
-	struct wanted_map want = {file, first_page, end_page, holder, cookie, NULL, NULL};
+	struct wanted_map want = {file, first_page, end_page, holder, cookie, ready, NULL};
 	int err = resize(file->fs, file->inode, file->inode->size_bytes, false, &want);
 	if (!err)
 		*out = want.map;

@@ -86,10 +86,10 @@ struct fsdax_map {
 };
 
 /* map.c. All under the namespace lock. */
-/* map_make - a mapping of pages of these extents, which the file has or is about to have. Nobody knows of it before
- * map_add(); until then it can be unmade. */
+/* map_make - a mapping of pages of these extents, which the file has or is about to have, and which ready (or null) has nothing
+ * against. Nobody else knows of it before map_add(); until then it can be unmade. */
 int map_make(struct fsdax_file *file, struct extents *extents, uint64_t first_page, uint64_t end_page,
-	     struct charged holder, void *cookie, struct fsdax_map **out);
+	     struct charged holder, void *cookie, fsdax_ready_fn *ready, struct fsdax_map **out);
 void map_unmake(struct fsdax_map *map);
 void map_add(struct fsdax_map *map);
 /* map_lost - these blocks have left this file: say so to those who map them. */
@@ -133,7 +133,7 @@ int file_punch(struct fsdax *fs, struct inode *inode, uint64_t from_page, uint64
 int file_check_punch(struct fsdax *fs, struct inode *inode, uint64_t from_page, uint64_t to_page);
 /* file_fill_map - fsdax_map() of these pages, some of which are a hole: they get memory. */
 int file_fill_map(struct fsdax_file *file, uint64_t first_page, uint64_t end_page, struct charged holder, void *cookie,
-		  struct fsdax_map **out);
+		  fsdax_ready_fn *ready, struct fsdax_map **out);
 void file_drop_if_unused(struct fsdax *fs, struct inode *inode);
 int64_t file_now_ns(void);
 

@@ -213,8 +213,14 @@ static uint64_t count_extents(struct extents *extents, uint64_t first, uint64_t 
 	return n;
 }
 
+void map_unmake(struct fsdax_map *map)
+{
+	put_spans(map->file->fs, map);
+	free(map);
+}
+
 int map_make(struct fsdax_file *file, struct extents *extents, uint64_t first_page, uint64_t end_page,
-	     struct charged holder, void *cookie, struct fsdax_map **out)
+	     struct charged holder, void *cookie, fsdax_ready_fn *ready, struct fsdax_map **out)
 {
 	if (!dax_alive(file->fs->dax))
 		return -ENODEV;
@@ -230,17 +236,16 @@ int map_make(struct fsdax_file *file, struct extents *extents, uint64_t first_pa
 	map->first_page = first_page;
 	map->end_page = end_page;
 	int err = fill(file->fs, map, extents);
-	if (err)
+	if (err) {
 		free(map);
+		return err;
+	}
+	err = ready ? ready(cookie, map) : 0;
+	if (err)
+		map_unmake(map);
 	else
 		*out = map;
 	return err;
-}
-
-void map_unmake(struct fsdax_map *map)
-{
-	put_spans(map->file->fs, map);
-	free(map);
 }
 
 void map_add(struct fsdax_map *map)
@@ -252,7 +257,7 @@ void map_add(struct fsdax_map *map)
 }
 
 static int map_locked(struct fsdax_file *file, uint64_t offset, uint64_t len, struct charged holder, void *cookie,
-		      struct fsdax_map **out)
+		      fsdax_ready_fn *ready, struct fsdax_map **out)
 {
 	uint64_t first = 0, end = 0;
 	int err = holder_check(file->fs, holder);
@@ -263,21 +268,21 @@ static int map_locked(struct fsdax_file *file, uint64_t offset, uint64_t len, st
 	if (!err)
 		err = damage_isolate(file->fs, &file->inode->extents, first, end);
 	if (!err && has_hole(file->fs, file->inode, first, end))
-		return file_fill_map(file, first, end, holder, cookie, out);
+		return file_fill_map(file, first, end, holder, cookie, ready, out);
 	if (!err)
-		err = map_make(file, &file->inode->extents, first, end, holder, cookie, out);
+		err = map_make(file, &file->inode->extents, first, end, holder, cookie, ready, out);
 	if (!err)
 		map_add(*out);
 	return err;
 }
 
 static int map_range(struct fsdax_file *file, uint64_t offset, uint64_t len, struct charged holder, void *cookie,
-		     struct fsdax_map **out)
+		     fsdax_ready_fn *ready, struct fsdax_map **out)
 {
 	if (!file || !out)
 		return -EINVAL;
 	(void)pthread_mutex_lock(&file->fs->lock);
-	int err = map_locked(file, offset, len, holder, cookie, out);
+	int err = map_locked(file, offset, len, holder, cookie, ready, out);
 	(void)pthread_mutex_unlock(&file->fs->lock);
 	return err;
 }
@@ -285,13 +290,13 @@ static int map_range(struct fsdax_file *file, uint64_t offset, uint64_t len, str
 PGMAP_PUBLIC int fsdax_map(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes,
 			   struct pgmap_holder *holder, void *cookie, struct fsdax_map **out)
 {
-	return map_range(file, offset_bytes, len_bytes, (struct charged){.one = holder}, cookie, out);
+	return map_range(file, offset_bytes, len_bytes, (struct charged){.one = holder}, cookie, NULL, out);
 }
 
 PGMAP_PUBLIC int fsdax_map_for(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes,
-			       struct fsdax_holder *holder, void *cookie, struct fsdax_map **out)
+			       struct fsdax_holder *holder, void *cookie, fsdax_ready_fn *ready, struct fsdax_map **out)
 {
-	return map_range(file, offset_bytes, len_bytes, (struct charged){.all = holder}, cookie, out);
+	return map_range(file, offset_bytes, len_bytes, (struct charged){.all = holder}, cookie, ready, out);
 }
 
 static void unmap(struct fsdax_map *map, bool ended)

@@ -352,14 +352,8 @@ static int map_file(struct session *session, struct fsdax_file *file, struct ses
 		return fsdax_resize_map_for(file, range->len_bytes, range->flags, session->holder, map, complete,
 					    &map->map);
 	err = find_range(map, st.size_bytes);
-	if (!err)
-		err = fsdax_map_for(file, map->offset_bytes, map->len_bytes, session->holder, map, &map->map);
-	if (err)
-		return err;
-	err = complete(map, map->map);
-	if (err)
-		fsdax_unmap(map->map);
-	return err;
+	return err ? err
+		   : fsdax_map_for(file, map->offset_bytes, map->len_bytes, session->holder, map, complete, &map->map);
 }
 
 int session_map(struct session *session, struct fsdax_file *file, const struct session_range *range,

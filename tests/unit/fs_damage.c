@@ -111,7 +111,7 @@ static void c6_7_a_quarantine_over_bad_pages_holds_until_its_fence(void **state)
 	struct fsdax_map *map;
 	struct fsdax_span span;
 	assert_int_equal(fsdax_holder_create(pool.fs, "dma", &dma), 0);
-	assert_int_equal(fsdax_map_for(file, 0, PAGE, dma, NULL, &map), 0);
+	assert_int_equal(fsdax_map_for(file, 0, PAGE, dma, NULL, NULL, &map), 0);
 	fsdax_map_span(map, 0, &span);
 	assert_int_equal(folio_pin(span.folio, fsdax_holder_of(dma, folio_pgmap(span.folio)), FOLIO_PIN_REMOTE), 0);
 	poison(file, 0, 1);

@@ -86,8 +86,8 @@ static void c4_1_every_holder_is_one_there_too(void **state)
 		assert_non_null(fsdax_holder_of(after, dax_pgmap(pool.parts[i].dax)));
 	}
 	struct fsdax_file *file = make_file(&pool, "f", (uint64_t)(A + B + C) * PAGE);
-	assert_int_equal(fsdax_map_for(file, 0, (uint64_t)(A + B + C) * PAGE, before, NULL, &maps[0]), 0);
-	assert_int_equal(fsdax_map_for(file, 0, (uint64_t)(A + B) * PAGE, after, NULL, &maps[1]), 0);
+	assert_int_equal(fsdax_map_for(file, 0, (uint64_t)(A + B + C) * PAGE, before, NULL, NULL, &maps[0]), 0);
+	assert_int_equal(fsdax_map_for(file, 0, (uint64_t)(A + B) * PAGE, after, NULL, NULL, &maps[1]), 0);
 	fsdax_holder_charge(before, &charge);
 	assert_int_equal(charge.pages, A + B + C);
 	assert_int_equal(fsdax_holder_end(before), 0); /* all of it, wherever it is */

@@ -89,7 +89,7 @@ static void make(struct slot *slot, uint64_t *seed)
 		WATCH(fsdax_punch(slot->file, 0, pages / 2 * PAGE + PAGE, FSDAX_DEFER, 0) == 0);
 	if (!err) {
 		WATCH(fsdax_holder_create(pool.fs, slot->name, &slot->holder) == 0);
-		err = fsdax_map_for(slot->file, 0, pages * PAGE, slot->holder, NULL, &slot->map);
+		err = fsdax_map_for(slot->file, 0, pages * PAGE, slot->holder, NULL, NULL, &slot->map);
 	}
 	WATCH(err == 0 || err == -ENOSPC || err == -EFBIG);
 	if (slot->map) {
@@ -248,7 +248,7 @@ static void check_all_are_there(void)
 	struct fsdax_map *map;
 	assert_true(st.used == 0 && st.waiting == 0 && st.free == devices_pages());
 	struct fsdax_file *file = make_file(&pool, "all", st.pages * PAGE);
-	assert_int_equal(fsdax_map_for(file, 0, st.pages * PAGE, NULL, NULL, &map), 0);
+	assert_int_equal(fsdax_map_for(file, 0, st.pages * PAGE, NULL, NULL, NULL, &map), 0);
 	uint64_t pages = 0;
 	for (uint64_t i = 0; i < fsdax_map_nspans(map); i++) {
 		struct fsdax_span span;

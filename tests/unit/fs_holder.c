@@ -32,7 +32,7 @@ static struct fsdax_holder *holder(const char *name)
 static struct fsdax_map *map_for(struct fsdax_file *file, uint64_t len, struct fsdax_holder *holder)
 {
 	struct fsdax_map *map;
-	assert_int_equal(fsdax_map_for(file, 0, len, holder, NULL, &map), 0);
+	assert_int_equal(fsdax_map_for(file, 0, len, holder, NULL, NULL, &map), 0);
 	return map;
 }
 
@@ -96,7 +96,7 @@ static void c7_5_remote_pins_on_two_devices_are_quarantined_until_fenced(void **
 	assert_int_equal(fsdax_holder_end(h), 8);
 	fsdax_unmap_ended(map);
 	assert_int_equal(fsdax_holder_end(h), 8);
-	assert_int_equal(fsdax_map_for(file, 0, 1 * MIB, h, NULL, &more), -ESHUTDOWN);
+	assert_int_equal(fsdax_map_for(file, 0, 1 * MIB, h, NULL, NULL, &more), -ESHUTDOWN);
 	assert_int_equal(fsdax_map(file, 0, PAGE, NULL, NULL, &more), -EBUSY);
 	fsdax_close(file);
 	assert_int_equal(fsdax_unlink(pool.fs, "a"), 0);
@@ -121,11 +121,11 @@ static void a_holder_of_one_pgmap_or_another_pool_is_refused(void **state)
 	pool_open(&other, 1 * MIB, 0, NULL);
 	assert_int_equal(fsdax_holder_create(other.fs, "stranger", &stranger), 0);
 	assert_int_equal(fsdax_truncate(file, 8 * PAGE), 0); /* on both devices */
-	assert_int_equal(fsdax_map_for(file, 0, PAGE, stranger, NULL, &map), -EINVAL);
-	assert_int_equal(fsdax_map_for(file, 4 * PAGE, PAGE, stranger, NULL, &map), -EINVAL);
+	assert_int_equal(fsdax_map_for(file, 0, PAGE, stranger, NULL, NULL, &map), -EINVAL);
+	assert_int_equal(fsdax_map_for(file, 4 * PAGE, PAGE, stranger, NULL, NULL, &map), -EINVAL);
 	assert_null(map);
 	others = make_file(&other, "b", PAGE); /* where there is one pgmap, both kinds are good */
-	assert_int_equal(fsdax_map_for(others, 0, PAGE, stranger, NULL, &map), 0);
+	assert_int_equal(fsdax_map_for(others, 0, PAGE, stranger, NULL, NULL, &map), 0);
 	assert_ptr_equal(fsdax_holder_of(stranger, other.pgmap), fsdax_holder_of(stranger, other.pgmap));
 	assert_null(fsdax_holder_of(stranger, dax_pgmap(pool.parts[0].dax)));
 	fsdax_unmap(map);

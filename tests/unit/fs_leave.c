@@ -64,7 +64,7 @@ static void its_number_is_the_next_devices(void **state)
 	assert_int_equal(fsdax_ndevices(pool.fs), 3);
 	assert_null(fsdax_holder_of(holder, dax_pgmap(pool.parts[0].dax)));
 	struct fsdax_file *file = fill("f");
-	assert_int_equal(fsdax_map_for(file, 0, (uint64_t)(B + C) * PAGE, holder, NULL, &map), 0);
+	assert_int_equal(fsdax_map_for(file, 0, (uint64_t)(B + C) * PAGE, holder, NULL, NULL, &map), 0);
 	fill_map(&pool, map, 1);
 	struct pool_part again;
 	pool_part_open(&again, (uint64_t)33 * PAGE, 0, 0);
@@ -162,7 +162,7 @@ static struct fsdax_map *map_and_lose(struct fsdax_holder *holder, struct fsdax_
 {
 	struct fsdax_map *map;
 	*file = fill("f");
-	assert_int_equal(fsdax_map_for(*file, 0, (uint64_t)(A + B) * PAGE, holder, NULL, &map), 0);
+	assert_int_equal(fsdax_map_for(*file, 0, (uint64_t)(A + B) * PAGE, holder, NULL, NULL, &map), 0);
 	fill_map(&pool, map, 8);
 	assert_int_equal(fsdax_truncate(*file, 0), 0);
 	return map;

@@ -63,7 +63,7 @@ static void c6_9_what_cannot_be_wiped_leaves_too(void **state)
 	assert_int_equal(fsdax_add_device(pool.fs, dax, NULL), 0);
 	for (int late = 0; late < 2; late++) { /* the second time it comes back when the device is leaving */
 		struct fsdax_file *file = fill("f");
-		assert_int_equal(fsdax_map_for(file, 0, stat_of(file).size_bytes, NULL, NULL, &map), 0);
+		assert_int_equal(fsdax_map_for(file, 0, stat_of(file).size_bytes, NULL, NULL, NULL, &map), 0);
 		memset(pool.parts[2].mem, 5, (uint64_t)C * PAGE);
 		assert_int_equal(fsdax_truncate(file, 0), 0);
 		broken = 1;

@@ -166,7 +166,7 @@ static void use_one(struct worker *w, const char *name)
 	if (err && err != -ENOSPC)
 		w->wrong = "truncate";
 	if (!err)
-		err = fsdax_map_for(file, 0, 100 * PAGE, w->holder, NULL, &map);
+		err = fsdax_map_for(file, 0, 100 * PAGE, w->holder, NULL, NULL, &map);
 	if (err && err != -ENOSPC && err != -ENODEV)
 		w->wrong = "map";
 	if (map) {

@@ -73,7 +73,7 @@ static int map_for(struct fsdax_file *file, uint64_t offset, uint64_t len, const
 		   struct fsdax_map **out)
 {
 	if (who->all)
-		return fsdax_map_for(file, offset, len, who->all, NULL, out);
+		return fsdax_map_for(file, offset, len, who->all, NULL, NULL, out);
 	return fsdax_map(file, offset, len, who->one, NULL, out);
 }
 

@@ -347,6 +347,52 @@ static void without_memory_nothing_has_changed(void **state)
 	assert_int_equal(space().used, 0);
 }
 
+/* A file of so many pages, all of them a hole. */
+static uint64_t make_hole(const char *path, uint64_t pages)
+{
+	uint64_t file;
+	struct proto_req req = request(PROTO_PUNCH);
+	assert_int_equal(open_file(&me, path, FSDAX_CREATE, &file), 0);
+	assert_int_equal(truncate_file(&me, file, pages * PAGE), 0);
+	req.handle = file;
+	req.len_bytes = pages * PAGE;
+	assert_int_equal(ask(&me, &req), 0);
+	return file;
+}
+
+/* No memory, no words, no descriptor for the answer. */
+static void a_hole_whose_mapping_fails_stays_one(void **state)
+{
+	(void)state;
+	uint64_t file = make_hole("/f", 7), first, left = wordpool_available(me.session->segment.pool) - 2;
+	struct seen before = look("/f");
+	assert_int_equal(before.st.extents, 0);
+	assert_int_equal(wordpool_alloc(me.session->segment.pool, left, &first), 0);
+	assert_int_equal(map_range(&me, file, 0, 0), -ENOMEM); /* folios of 4, 2, 1 */
+	wordpool_free(me.session->segment.pool, first, left);
+	assert_same(&before, "/f");
+	unsigned long nth = 1;
+	for (;; nth++) {
+		failing_begin(nth, false);
+		int err = map_range(&me, file, 0, 0);
+		(void)failing_end();
+		if (!err)
+			break;
+		assert_int_equal(err, -ENOMEM);
+		assert_same(&before, "/f");
+	}
+	assert_true(nth > 3);
+	assert_int_equal(ask_handle(&me, PROTO_UNMAP, reply.rep.handle), 0);
+	fragment(80);
+	file = make_hole("/pieces", 20);
+	before = look("/pieces");
+	rlim_t was = no_descriptors();
+	int err = map_range(&me, file, 0, 0);
+	descriptors_again(was);
+	assert_int_equal(err, -EMFILE);
+	assert_same(&before, "/pieces");
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up_one, tear_down_one)
 
 int main(void)
@@ -361,6 +407,7 @@ int main(void)
 		T(an_answer_without_a_descriptor_is_no_mapping),
 		T(words_that_are_not_there_are_said_before_anything_happens),
 		T(without_memory_nothing_has_changed),
+		T(a_hole_whose_mapping_fails_stays_one),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
