@@ -34,6 +34,7 @@ static int drain_cancel(struct service *service, const struct session *by)
 	if (err || !service->draining)
 		return err;
 	service->draining = false;
+	service->called_off++;
 	(void)pthread_cond_broadcast(&service->pending_cond);
 	TAILQ_FOREACH (session, &service->sessions, link) {
 		session_block_all(session, PINWORD_OPEN);
@@ -74,6 +75,14 @@ enum pgmap_state service_state(struct service *service)
 	return state;
 }
 
+uint64_t service_drains_called_off(struct service *service)
+{
+	(void)pthread_mutex_lock(&service->lock);
+	uint64_t called_off = service->called_off;
+	(void)pthread_mutex_unlock(&service->lock);
+	return called_off;
+}
+
 int service_drained(struct service *service)
 {
 	(void)pthread_mutex_lock(&service->lock);
@@ -95,15 +104,19 @@ int service_drain_until(struct service *service, uint64_t deadline_ns)
 	const struct timespec until = {(time_t)(deadline_ns / 1000000000), (long)(deadline_ns % 1000000000)};
 	int err, late = 0;
 	(void)pthread_mutex_lock(&service->lock);
+	uint64_t called_off = service->called_off;
 	drain_begin(service, NULL);
-	while ((err = devices_drain(&service->devices)) == -ETIMEDOUT && !late) {
+	for (;;) {
+		err = service->called_off != called_off ? -ECANCELED : devices_drain(&service->devices);
+		if (err != -ETIMEDOUT || late)
+			break;
 		if (deadline_ns == PGMAP_NO_DEADLINE)
 			(void)pthread_cond_wait(&service->pending_cond, &service->lock);
 		else
 			late = pthread_cond_timedwait(&service->pending_cond, &service->lock, &until) == ETIMEDOUT;
 	}
 	(void)pthread_mutex_unlock(&service->lock);
-	return err == -EINVAL ? -ECANCELED : err;
+	return err;
 }
 
 int service_drain_cancel(struct service *service)

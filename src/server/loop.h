@@ -43,6 +43,7 @@ struct conn {
 	LIST_ENTRY(conn) waiting; /* in loop.drains while drain_deadline_ns is not 0 */
 	struct session *session;
 	uint64_t drain_deadline_ns; /* of CLOCK_MONOTONIC; 0: it waits for no drain */
+	uint64_t drains_called_off; /* when it began to wait */
 	uint64_t awaits;            /* the request whose end it waits for; 0: none. Then it is in loop.awaits */
 	uint64_t change;            /* the same of a device that comes or goes; then in loop.changes */
 	uint64_t change_deadline_ns;
@@ -77,7 +78,8 @@ struct loop {
 	uint64_t generation;        /* of the devices, when they were looked at because one had come or gone */
 	unsigned nconns, ngrowing;  /* ngrowing: threads at work */
 	struct growing_list queued; /* no thread of their own yet */
-	int signals;
+	int signals;                /* for this drain */
+	uint64_t drains_called_off; /* when what is of this drain was looked at */
 	int exit_code;
 	struct conn_list conns, dropped;
 	LIST_HEAD(, conn) drains;
@@ -134,6 +136,8 @@ void waiting_leases(struct loop *loop, struct session *session); /* those that a
 void waiting_retry(struct loop *loop);                           /* the leases that no thread watches */
 void waiting_answers(struct loop *loop);                         /* answers_fd has become readable */
 void waiting_drain(struct loop *loop, struct conn *conn, const struct proto_req *req);
+void waiting_begin_anew(
+	struct loop *loop); /* what was said and counted of a drain that was called off since is forgotten */
 void waiting_check_drains(struct loop *loop); /* after anything happened: who can be answered, who is waited for */
 int waiting_timeout_ms(struct loop *loop);
 void waiting_await(struct loop *loop, struct conn *conn, const struct proto_req *req);

@@ -89,6 +89,7 @@ static bool loop_init(struct loop *loop)
 static void take_signal(struct loop *loop)
 {
 	struct signalfd_siginfo info;
+	waiting_begin_anew(loop);
 	while (read(loop->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
 		loop->signals++;
 	if (loop->signals > 1) {

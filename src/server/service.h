@@ -148,10 +148,12 @@ int service_badblocks_fd(struct service *service);
 void service_check_badblocks(struct service *service);
 
 /* service_drain - no new folios, no new pins (c7.9). service_drained - then: 0 nothing is held any more, and it is final;
- * -ETIMEDOUT something is; -ECANCELED the drain was called off. */
+ * -ETIMEDOUT something is; -ECANCELED the drain was called off. service_drains_called_off - how many were: who waits for one sees by
+ * that that it was, though another has begun. */
 void service_drain(struct service *service);
 enum pgmap_state service_state(struct service *service); /* of the pool */
 int service_drained(struct service *service);
+uint64_t service_drains_called_off(struct service *service);
 /* service_drain_until - both, where no loop does: waits until then. */
 int service_drain_until(struct service *service, uint64_t deadline_ns);
 int service_drain_cancel(struct service *service); /* -ENODEV: too late */

@@ -40,6 +40,7 @@ struct service {
 	uint32_t holders;
 	uint32_t quarantined; /* holders */
 	bool draining;
+	uint64_t called_off; /* drains that were */
 	enum service_role others;
 	TAILQ_HEAD(, pending) pendings;
 	TAILQ_HEAD(, change) changes; /* devices that come and go */

@@ -132,6 +132,7 @@ void waiting_drain(struct loop *loop, struct conn *conn, const struct proto_req 
 	conn->drain_deadline_ns = PGMAP_NO_DEADLINE;
 	if (req->timeout_ms >= 0 && req->timeout_ms < INT64_MAX / 1000000)
 		conn->drain_deadline_ns = pgmap_deadline_in((uint64_t)req->timeout_ms);
+	conn->drains_called_off = service_drains_called_off(loop->service);
 	memcpy(&conn->drain_req, req, PROTO_HEADER_BYTES);
 	LIST_INSERT_HEAD(&loop->drains, conn, waiting);
 }
@@ -239,7 +240,18 @@ static void say_whom(struct loop *loop)
 		log_line("draining: waiting for %s", now);
 }
 
-/* What every waiting client is told now: 0, an error, or (-EINPROGRESS) nothing yet. */
+/* Whoever cancelled the drain took back the signal that had asked for it. */
+void waiting_begin_anew(struct loop *loop)
+{
+	uint64_t called_off = service_drains_called_off(loop->service);
+	if (loop->drains_called_off == called_off)
+		return;
+	loop->drains_called_off = called_off;
+	loop->waits_for[0] = 0;
+	loop->signals = 0;
+}
+
+/* What every client that waits for this drain is told now: 0, an error, or (-EINPROGRESS) nothing yet. */
 static int drain_state(struct loop *loop)
 {
 	switch (service_state(loop->service)) {
@@ -248,20 +260,21 @@ static int drain_state(struct loop *loop)
 	case PGMAP_LIVE:
 		return -ECANCELED;
 	default:
-		return -EINPROGRESS;
+		return service_drained(loop->service) == 0 ? 0 : -EINPROGRESS;
 	}
 }
 
 void waiting_check_drains(struct loop *loop)
 {
 	struct conn *conn, *next;
+	waiting_begin_anew(loop);
 	int state = drain_state(loop);
-	if (state == -EINPROGRESS && service_drained(loop->service) == 0)
-		state = 0;
 	uint64_t now_ns = LIST_EMPTY(&loop->drains) ? 0 : pgmap_deadline_in(0);
 	for (conn = LIST_FIRST(&loop->drains); conn; conn = next) {
 		next = LIST_NEXT(conn, waiting);
-		if (state != -EINPROGRESS)
+		if (conn->drains_called_off != loop->drains_called_off)
+			answer(loop, conn, -ECANCELED);
+		else if (state != -EINPROGRESS)
 			answer(loop, conn, state);
 		else if (conn->drain_deadline_ns <= now_ns)
 			answer(loop, conn, -ETIMEDOUT);
@@ -272,9 +285,6 @@ void waiting_check_drains(struct loop *loop)
 			end_changes(loop);
 	} else if (state == -EINPROGRESS) {
 		say_whom(loop);
-	} else {
-		loop->waits_for[0] = 0;
-		loop->signals = 0; /* whoever cancelled the drain took back the signal that had asked for it */
 	}
 }
 

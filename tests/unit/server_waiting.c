@@ -5,6 +5,7 @@
 #include "server/change.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/socket.h>
 
 static struct loop loop;
@@ -217,15 +218,72 @@ static void a_drain_that_is_cancelled_says_so(void **state)
 	hang_up(&ever);
 }
 
+/* Both in one round of events: who waited for the first is told, and who waits for the second is not. */
+static void a_drain_that_is_cancelled_says_so_though_another_has_begun(void **state)
+{
+	(void)state;
+	struct waiter old, young;
+	service_drain(loop.service);
+	wait_for_drain(&old, -1, 7);
+	waiting_check_drains(&loop);
+	assert_true(loop.waits_for[0] != 0);
+	loop.signals = 1;
+	assert_int_equal(service_drain_cancel(loop.service), 0);
+	waiting_begin_anew(&loop);
+	assert_int_equal(loop.signals, 0); /* the next one drains, and does not end at once */
+	service_drain(loop.service);
+	wait_for_drain(&young, -1, 8);
+	waiting_check_drains(&loop);
+	assert_int_equal(was_told(&old, 7), -ECANCELED);
+	assert_int_equal(was_told(&young, 8), 1);
+	let_go();
+	assert_true(service_disconnect(session));
+	waiting_check_drains(&loop);
+	assert_int_equal(was_told(&young, 8), 0);
+	hang_up(&old);
+	hang_up(&young);
+}
+
+static void *drain_for_ever(void *result)
+{
+	*(int *)result = service_drain_until(loop.service, PGMAP_NO_DEADLINE);
+	return NULL;
+}
+
+/* As in an embedded pool. */
+static void c2_6_so_does_one_that_is_waited_for_by_a_thread(void **state)
+{
+	(void)state;
+	pthread_t thread;
+	const struct proto_req now = {.type = PROTO_DRAIN};
+	int result = 1;
+	assert_int_equal(pthread_create(&thread, NULL, drain_for_ever, &result), 0);
+	while (service_state(loop.service) != PGMAP_DYING)
+		(void)sched_yield();
+	(void)pthread_mutex_lock(&loop.service->lock); /* so it waits */
+	assert_int_equal(request_drain_cancel(session, &now, &reply), 0);
+	assert_int_equal(request_drain(session, &now, &reply), -ETIMEDOUT);
+	(void)pthread_mutex_unlock(&loop.service->lock);
+	let_go();
+	assert_true(service_disconnect(session));
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(result, -ECANCELED);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		T(c7_2_a_holder_ends_when_its_lease_does),    T(a_lease_that_no_thread_watches_is_asked_for_again),
-		T(a_lease_that_is_still_held_gets_a_thread),  T(a_drain_answers_at_its_deadline_or_its_end),
-		T(the_end_waits_for_threads_that_work),       T(a_drain_that_is_cancelled_says_so),
+		T(c7_2_a_holder_ends_when_its_lease_does),
+		T(a_lease_that_no_thread_watches_is_asked_for_again),
+		T(a_lease_that_is_still_held_gets_a_thread),
+		T(a_drain_answers_at_its_deadline_or_its_end),
+		T(the_end_waits_for_threads_that_work),
+		T(a_drain_that_is_cancelled_says_so),
 		T(whom_a_drain_waits_for_is_said_or_dropped),
+		T(a_drain_that_is_cancelled_says_so_though_another_has_begun),
+		T(c2_6_so_does_one_that_is_waited_for_by_a_thread),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
