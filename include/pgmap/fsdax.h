@@ -273,7 +273,8 @@ int fsdax_resize_map_for(struct fsdax_file *file, uint64_t size_bytes, unsigned 
 void fsdax_unmap(struct fsdax_map *map);
 void fsdax_unmap_ended(struct fsdax_map *map);
 
-/* Contiguous pieces to map, ascending in the file, neighbours merged; and the folios under them, one a span. */
+/* Contiguous pieces to map, ascending in the file, neighbours merged; and the folios under them, one a span, in the same order. A
+ * folio whose middle the file has lost (c6.7 defer) is a span before what is there now, and another behind it. */
 struct fsdax_piece {
 	uint64_t file_offset_bytes;
 	uint64_t device_offset_bytes; /* in the descriptor */

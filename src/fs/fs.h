@@ -65,8 +65,9 @@ struct charged {
 };
 
 struct map_span {
-	uint64_t file_pgoff;
-	uint64_t off; /* the folio's first page (places.h) */
+	uint64_t first_page; /* of the file, in its folio, when it was mapped: ascending from span to span */
+	uint64_t file_pgoff; /* of the folio's first page: in one that is several spans, the same of each */
+	uint64_t off;        /* the folio's first page (places.h) */
 	uint8_t order;
 	uint8_t taken;          /* the pool's user has been told that it is being taken away; namespace lock */
 	_Atomic unsigned split; /* the folio has been split since: its parts are found by their pages */
@@ -81,7 +82,7 @@ struct fsdax_map {
 	uint64_t first_page; /* the range, in file pages */
 	uint64_t end_page;
 	uint64_t nspans, npieces;
-	struct map_span *spans; /* ascending in the file; never renumbered */
+	struct map_span *spans; /* never renumbered */
 	struct fsdax_piece *pieces;
 };
 

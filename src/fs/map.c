@@ -93,6 +93,7 @@ static int add_span(struct fsdax *fs, struct fsdax_map *map, const struct block 
 	span->off = places_folio_off(extent->off, &spot, span->folio);
 	span->order = (uint8_t)folio_order(span->folio);
 	span->taken = 0;
+	span->first_page = extent->key;
 	span->file_pgoff = extent->key - (extent->off - span->off);
 	atomic_init(&span->split, 0);
 	map->nspans++;
@@ -324,19 +325,16 @@ PGMAP_PUBLIC void fsdax_unmap_ended(struct fsdax_map *map)
 		unmap(map, true);
 }
 
-/* The first span that ends behind this file page. A span ends where the next begins, if not before. */
+/* The span that had this page of the file, one of the mapping's, when it was mapped. */
 static uint64_t span_at(const struct fsdax_map *map, uint64_t file_page)
 {
 	uint64_t low = 0, high = map->nspans;
-	while (low < high) {
+	while (high - low > 1) {
 		uint64_t mid = low + (high - low) / 2;
-		uint64_t end = map->spans[mid].file_pgoff + (UINT64_C(1) << map->spans[mid].order);
-		if (mid + 1 < map->nspans && map->spans[mid + 1].file_pgoff < end)
-			end = map->spans[mid + 1].file_pgoff;
-		if (end > file_page)
-			high = mid;
+		if (map->spans[mid].first_page <= file_page)
+			low = mid;
 		else
-			low = mid + 1;
+			high = mid;
 	}
 	return low;
 }
@@ -353,7 +351,7 @@ static void flush(struct fsdax *fs, const struct fsdax_map *map, struct told *to
 	told->n = 0;
 }
 
-/* A span is as long as its folio was, so the file's page alone does not say whether a block is under it. */
+/* The file may have got other pages there since, so its page alone does not say whether a block is under the span. */
 static void tell_lost(struct fsdax *fs, const struct fsdax_map *map, const struct block_list *lost)
 {
 	const struct block *block;
@@ -363,9 +361,9 @@ static void tell_lost(struct fsdax *fs, const struct fsdax_map *map, const struc
 		if (page >= map->end_page || page >= block_end(block))
 			continue;
 		uint64_t i = span_at(map, page);
-		if (i == map->nspans || !covers(&map->spans[i], block->off))
+		if (!covers(&map->spans[i], block->off))
 			continue;
-		if (told.n && i >= told.first && i <= told.first + told.n) {
+		if (told.n && i <= told.first + told.n) {
 			told.n = i - told.first + 1;
 			continue;
 		}

@@ -130,6 +130,35 @@ static void a_punch_of_whole_folios_tells_of_all_of_them_at_once(void **state)
 	fsdax_close(file);
 }
 
+/* A folio that nobody can cut keeps its lost middle, and a mapping of the refilled hole has it twice: before and behind. */
+static void c7_9_who_maps_what_fills_a_hole_in_a_kept_folio_is_told(void **state)
+{
+	(void)state;
+	struct fsdax_file *file = make_full("a", 2 * MIB, 'x');
+	struct fsdax_map *keeper = map_range(file, 0, PAGE, NULL); /* charged to nobody: the folio stays whole */
+	punch(file, 128 * PAGE, 128 * PAGE);
+	struct fsdax_map *map = map_range(file, 0, 2 * MIB, NULL);
+	fsdax_unmap(keeper);
+	assert_int_equal(fsdax_map_nspans(map), 3);
+	gone.calls = 0;
+	punch(file, 128 * PAGE, PAGE);
+	assert_int_equal(gone.calls, 1);
+	assert_int_equal(gone.first, 1);
+	assert_int_equal(gone.n, 1);
+	punch(file, 300 * PAGE, PAGE);
+	assert_int_equal(gone.calls, 2);
+	assert_int_equal(gone.first, 2);
+	punch(file, 100 * PAGE, PAGE);
+	assert_int_equal(gone.calls, 3);
+	assert_int_equal(gone.first, 0);
+	punch(file, 0, 2 * MIB);
+	assert_int_equal(gone.calls, 4);
+	assert_int_equal(gone.first, 0);
+	assert_int_equal(gone.n, 3);
+	fsdax_unmap(map);
+	fsdax_close(file);
+}
+
 static void what_has_no_pages_loses_none(void **state)
 {
 	(void)state;
@@ -266,6 +295,7 @@ int main(void)
 		T(c6_7_a_punch_leaves_a_hole_that_reads_as_zero),
 		T(c6_7_who_holds_what_is_punched_keeps_it),
 		T(a_punch_of_whole_folios_tells_of_all_of_them_at_once),
+		T(c7_9_who_maps_what_fills_a_hole_in_a_kept_folio_is_told),
 		T(what_has_no_pages_loses_none),
 		T(c7_11_a_hole_that_finds_no_space_is_not_mapped),
 		T(c6_9_sizes_change_over_holes),
