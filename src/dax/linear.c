@@ -304,17 +304,22 @@ static void detach(struct dax_device *dax, struct link *link, struct dax_device 
 	(void)pthread_mutex_unlock(&device_holders);
 }
 
-PGMAP_PUBLIC int dax_linear_remove(struct dax_device *linear, struct dax_device *lower)
+int linear_remove(struct dax_device *linear, struct dax_device *lower, struct pgmap *ends)
 {
 	struct link *link;
-	if (!linear || !lower || !linear_is(linear))
-		return -EINVAL;
 	(void)pthread_mutex_lock(&device_tree);
 	int err = find_part(linear, lower, &link);
+	if (!err && ends && pgmap_drain(ends, 0) != 0)
+		err = -EBUSY;
 	if (!err)
 		detach(linear, link, lower);
 	(void)pthread_mutex_unlock(&device_tree);
 	return err;
+}
+
+PGMAP_PUBLIC int dax_linear_remove(struct dax_device *linear, struct dax_device *lower)
+{
+	return linear && lower && linear_is(linear) ? linear_remove(linear, lower, NULL) : -EINVAL;
 }
 
 struct dax_device *linear_part_on(const struct dax_device *dax, const struct dax_device *memory)
@@ -327,12 +332,4 @@ struct dax_device *linear_part_on(const struct dax_device *dax, const struct dax
 	}
 	(void)pthread_mutex_unlock(&device_tree);
 	return part;
-}
-
-bool linear_is_part(const struct dax_device *dax)
-{
-	(void)pthread_mutex_lock(&device_tree);
-	bool is_part = !LIST_EMPTY(&dax->uppers);
-	(void)pthread_mutex_unlock(&device_tree);
-	return is_part;
 }

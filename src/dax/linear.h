@@ -10,11 +10,13 @@
 #include <stdbool.h>
 
 struct dax_device;
+struct pgmap;
 
 bool linear_is(const struct dax_device *dax);
-/* linear_part_on - the part that has this memory, at any depth; or null.
- * linear_is_part - it is itself a part of another stack: its own can neither come nor go. */
+/* linear_part_on - the part that has this memory, at any depth; or null. */
 struct dax_device *linear_part_on(const struct dax_device *dax, const struct dax_device *memory);
-bool linear_is_part(const struct dax_device *dax);
+/* linear_remove - dax_linear_remove() of a part, or null, of a linear stack. ends (or null): its pgmap, which is DYING and for good
+ * DEAD if this answers 0, and only then; -EBUSY also where it cannot be. */
+int linear_remove(struct dax_device *linear, struct dax_device *lower, struct pgmap *ends);
 
 #endif

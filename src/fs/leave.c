@@ -179,19 +179,19 @@ void leave_cancel_all(struct fsdax *fs)
 		(void)cancel(fs, i);
 }
 
-/* Nobody has a page of it, and nobody can get one: DEAD is for good, so what can refuse it is asked before. */
+/* Nobody has a page of it, and nobody can get one: DEAD is for good, so what can refuse it is asked before, or with it. */
 static int end(struct fsdax *fs, unsigned index, struct dax_device **part)
 {
 	const struct places_device *device = find_leaving(fs, index);
 	if (!device)
 		return -EINVAL;
-	if (leaving_rest(&fs->space, index) || linear_is_part(fs->dax) || !others_stay(fs, index))
+	if (leaving_rest(&fs->space, index) || !others_stay(fs, index))
 		return -EBUSY;
 	struct dax_device *lower = part_of(fs, device);
 	struct places_table *table = places_without(&fs->space.places, index);
 	if (!table)
 		return -ENOMEM;
-	int err = pgmap_drain(device->span.pgmap, 0) ? -EBUSY : dax_linear_remove(fs->dax, lower);
+	int err = linear_remove(fs->dax, lower, device->span.pgmap);
 	if (err) {
 		places_forget(table);
 		return err;

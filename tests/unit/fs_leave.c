@@ -352,6 +352,34 @@ static void below_another_stack_it_does_not_end_and_can_be_called_off(void **sta
 	assert_int_equal(fsdax_leave_end(pool.fs, 1, NULL), 0);
 }
 
+static struct dax_device *between; /* stands on the pool's device from the middle of fsdax_leave_end() on */
+static bool comes_between;
+
+struct places_table *__real_places_without(const struct places *places, unsigned index);
+struct places_table *__wrap_places_without(const struct places *places, unsigned index);
+
+struct places_table *__wrap_places_without(const struct places *places, unsigned index)
+{
+	if (comes_between)
+		assert_int_equal(dax_create_fault(pool.dax, NULL, &between), 0);
+	comes_between = false;
+	return __real_places_without(places, index);
+}
+
+static void a_stack_that_comes_above_in_between_changes_nothing(void **state)
+{
+	(void)state;
+	assert_int_equal(fsdax_leave_begin(pool.fs, 1, NULL), 0);
+	comes_between = true;
+	assert_int_equal(fsdax_leave_end(pool.fs, 1, NULL), -EBUSY);
+	assert_int_equal(pgmap_state(dax_pgmap(pool.parts[1].dax)), PGMAP_DYING);
+	assert_int_equal(dax_destroy(between), 0);
+	assert_int_equal(fsdax_leave_cancel(pool.fs, 1), 0);
+	assert_space(&pool, 0, 0);
+	assert_int_equal(fsdax_leave_begin(pool.fs, 1, NULL), 0);
+	assert_int_equal(fsdax_leave_end(pool.fs, 1, NULL), 0);
+}
+
 static void wrong_calls_are_refused(void **state)
 {
 	(void)state;
@@ -452,6 +480,7 @@ int main(void)
 		TEST(a_pool_that_ends_calls_it_off),
 		TEST(only_a_part_of_its_own_can_leave),
 		TEST(below_another_stack_it_does_not_end_and_can_be_called_off),
+		TEST(a_stack_that_comes_above_in_between_changes_nothing),
 		TEST(wrong_calls_are_refused),
 		TEST(without_memory_nothing_has_changed),
 		TEST(c6_7_a_wait_for_other_pages_goes_on),
