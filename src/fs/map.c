@@ -97,7 +97,8 @@ static int add_span(struct fsdax *fs, struct fsdax_map *map, const struct block 
 	span->file_pgoff = extent->key - (extent->off - span->off);
 	atomic_init(&span->split, 0);
 	map->nspans++;
-	return 0;
+	/* A folio can be bigger than the blocks that taking_refuses() has looked at. */
+	return taking_has(map->file->inode, span->off, span->order, span->file_pgoff) ? -EAGAIN : 0;
 }
 
 static void add_piece(const struct fsdax *fs, struct fsdax_map *map, const struct block *extent)
