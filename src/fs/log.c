@@ -138,7 +138,10 @@ static int apply_rename(struct fsdax *fs, const struct fs_record *r)
 	inode->name = name;
 	inode->name_len = r->to_name.len;
 	inode_link(to_dir, inode);
-	taking_wake(fs, inode);
+	if (inode->type == FSDAX_DIR)
+		space_watch_wake(&fs->space, NULL); /* paths that lead through it do so no more */
+	else
+		taking_wake(fs, inode);
 	return 0;
 }
 

@@ -65,11 +65,29 @@ static void c6_7_the_rest_of_a_folio_that_is_taken_is_not_mapped(void **state)
 	fsdax_close(file);
 }
 
+static void c6_7_an_unlink_below_a_directory_that_is_renamed_is_told(void **state)
+{
+	(void)state;
+	struct taking taking = {0};
+	assert_int_equal(fsdax_mkdir(pool.fs, "d"), 0);
+	assert_int_equal(fsdax_mkdir(pool.fs, "d/e"), 0);
+	struct fsdax_file *file = make_file(&pool, "d/e/a", MIB);
+	assert_int_equal(taking_unlink(&taking, pool.fs, "d/e/a"), 0);
+	assert_int_equal(taking_begin(&taking, FSDAX_WAIT, NULL, NULL), -EINPROGRESS);
+	assert_int_equal(fsdax_rename(pool.fs, "d", "f"), 0);
+	assert_true(taking_woken(&taking));
+	assert_int_equal(taking_try(&taking), -ENOENT);
+	taking_end(&taking);
+	assert_int_equal(stat_of(file).nlink, 1);
+	fsdax_close(file);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 		T(c6_7_the_rest_of_a_folio_that_is_taken_is_not_mapped),
+		T(c6_7_an_unlink_below_a_directory_that_is_renamed_is_told),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
