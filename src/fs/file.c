@@ -3,7 +3,8 @@
  * file.c - open files, and their size.
  *
  * A handle counts its open and its mappings; an inode counts its handles; an unlinked inode without handles is dropped,
- * and its pages go the way of all lost pages (space.h). All under the namespace lock.
+ * and its pages go the way of all lost pages (space.h). So is one that only those have who wait to take pages from it: an unlink
+ * that waited has its pages free, whoever else waits (c6.7). They find it empty. All under the namespace lock.
  *
  * Bytes behind a file's size are its own, and a mapping can write them as far as its last granule goes. They read as
  * zero all the same when the file grows over them: shrinking wipes them to the end of the granule, and growing wipes
@@ -49,10 +50,13 @@ int file_new(struct fsdax *fs, struct inode *inode, struct fsdax_file **out)
 
 void file_drop_if_unused(struct fsdax *fs, struct inode *inode)
 {
-	if (inode->nlink || inode->nhandles)
+	if (inode->nlink || inode->nhandles > inode->ntakings)
 		return;
 	const struct fs_record record = {.op = FS_DROP, .ino = inode->ino};
-	(void)fs_apply(fs, &record, NULL);
+	if (inode_find(&fs->inodes, inode->ino))
+		(void)fs_apply(fs, &record, NULL);
+	else if (!inode->nhandles)
+		inode_free(inode);
 }
 
 void file_put(struct fsdax_file *file)

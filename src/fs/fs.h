@@ -127,7 +127,8 @@ int fs_remove_name(struct fsdax *fs, struct inode *inode);
 
 /* file.c. Under the namespace lock. */
 int file_new(struct fsdax *fs, struct inode *inode, struct fsdax_file **out);
-void file_put(struct fsdax_file *file); /* one reference of a handle; the last on an unlinked inode drops it */
+void file_put(struct fsdax_file
+		      *file); /* one reference of a handle; the last on an unlinked inode, but of takings, drops it */
 int file_truncate(struct fsdax *fs, struct inode *inode, uint64_t size_bytes);
 int file_punch(struct fsdax *fs, struct inode *inode, uint64_t from_page, uint64_t to_page);
 /* file_check_punch - -EINVAL: it would cut a granule of the file's. The last one goes with what its size says it ends with. */

@@ -3,7 +3,8 @@
  * inode.h - a file or a directory in memory: its name, its place in the tree of names, its extents and who uses it.
  *
  * There are no hard links, so an inode has one name and one parent while linked (nlink 1), and none once unlinked
- * (nlink 0): then it lives on while there are handles (open files; a mapping keeps its file's handle).
+ * (nlink 0): then it lives on while there are handles (open files; a mapping keeps its file's handle), and has its pages while
+ * one of these is not a taking's (taking.h).
  * Thread safety: everything here is guarded by the pool's namespace lock.
  */
 #ifndef PGMAP_FS_INODE_H

@@ -214,12 +214,14 @@ static int apply_drop(struct fsdax *fs, const struct fs_record *r)
 {
 	struct block_list none = STAILQ_HEAD_INITIALIZER(none);
 	struct inode *inode = inode_find(&fs->inodes, r->ino);
-	if (!inode || inode->nlink || inode->nhandles)
+	if (!inode || inode->nlink || inode->nhandles > inode->ntakings)
 		return -EINVAL;
 	(void)write_log(fs, r); /* if this is lost, recovery drops it: it has no name */
 	lose_pages(fs, inode, 0, UINT64_MAX, &none);
+	inode->size_bytes = 0;
 	inode_remove(&fs->inodes, inode);
-	inode_free(inode);
+	if (!inode->nhandles)
+		inode_free(inode);
 	return 0;
 }
 

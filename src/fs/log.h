@@ -25,7 +25,7 @@ enum fs_op {
 	FS_REMOVE = 2, /* the name; `ino` lives on while used */
 	FS_RENAME = 3, /* name in parent, to to_name in to_parent, replacing what is there */
 	FS_SIZE = 4, /* size of `ino`: its pages from keep_pages on go, and it gets these extents, there and in holes */
-	FS_DROP = 5, /* an unlinked `ino` is used no more: its pages go */
+	FS_DROP = 5, /* an unlinked `ino` is used no more, but by takings (taking.h): its pages go */
 	FS_PUNCH = 6, /* pages [from_page, to_page) of `ino` go, and leave a hole */
 	FS_ORDER = 7  /* the biggest folio of what `ino` gets from now on, or what is made in it */
 };
