@@ -42,12 +42,20 @@ PGMAP_PUBLIC int pgmap_for_each_device(struct pgmap_client *client,
 	return err;
 }
 
-/* A reply that may say why. */
-static int wait_for(struct pgmap_client *client, struct proto_req *req, struct proto_rep *rep, char why[PGMAP_WHY_MAX])
+/* why is a string whatever comes of it; spec: or null. */
+static int ask(struct pgmap_client *client, struct proto_req *req, const char *spec, struct proto_rep *rep,
+	       char why[PGMAP_WHY_MAX])
 {
-	int err = connection_wait(client, req, rep);
-	if (why) {
-		memcpy(why, err ? rep->u.why : "", err ? PGMAP_WHY_MAX : 1);
+	int err = client ? 0 : -EINVAL;
+	if (why)
+		why[0] = 0;
+	if (!err && spec)
+		err = connection_set_path(req->path, spec);
+	if (err)
+		return err;
+	err = connection_wait(client, req, rep);
+	if (err && why) {
+		memcpy(why, rep->u.why, PGMAP_WHY_MAX);
 		why[PGMAP_WHY_MAX - 1] = 0;
 	}
 	return err;
@@ -58,37 +66,24 @@ PGMAP_PUBLIC int pgmap_device_add(struct pgmap_client *client, const char *spec,
 {
 	struct proto_req req = {.type = PROTO_DEVICE_ADD};
 	struct proto_rep rep;
-	if (!client)
-		return -EINVAL;
-	int err = connection_set_path(req.path, spec);
-	if (!err)
-		err = wait_for(client, &req, &rep, why);
+	int err = ask(spec ? client : NULL, &req, spec, &rep, why);
 	if (!err && number)
 		*number = (uint32_t)rep.handle;
 	return err;
 }
 
-static int about(struct pgmap_client *client, struct proto_req *req, uint32_t number, const char *spec,
-		 char why[PGMAP_WHY_MAX])
-{
-	struct proto_rep rep;
-	req->handle = number;
-	if (!client)
-		return -EINVAL;
-	int err = spec ? connection_set_path(req->path, spec) : 0;
-	return err ? err : wait_for(client, req, &rep, why);
-}
-
 PGMAP_PUBLIC int pgmap_device_remove(struct pgmap_client *client, uint32_t number, const char *spec, int64_t timeout_ms,
 				     char why[PGMAP_WHY_MAX])
 {
-	struct proto_req req = {.type = PROTO_DEVICE_REMOVE, .timeout_ms = timeout_ms};
-	return about(client, &req, number, spec, why);
+	struct proto_req req = {.type = PROTO_DEVICE_REMOVE, .handle = number, .timeout_ms = timeout_ms};
+	struct proto_rep rep;
+	return ask(client, &req, spec, &rep, why);
 }
 
 PGMAP_PUBLIC int pgmap_device_cancel(struct pgmap_client *client, uint32_t number, const char *spec,
 				     char why[PGMAP_WHY_MAX])
 {
-	struct proto_req req = {.type = PROTO_DEVICE_CANCEL};
-	return about(client, &req, number, spec, why);
+	struct proto_req req = {.type = PROTO_DEVICE_CANCEL, .handle = number};
+	struct proto_rep rep;
+	return ask(client, &req, spec, &rep, why);
 }

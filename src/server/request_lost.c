@@ -86,6 +86,8 @@ int request_repair(struct session *session, const struct proto_req *req, struct 
 	struct fsdax_file *file;
 	struct fsdax_stat st;
 	uint64_t end_bytes;
+	if ((req->offset_bytes | req->len_bytes) % PGMAP_PAGE_SIZE)
+		return -EINVAL;
 	int err = fsdax_open(session->service->fs, req->path, 0, &file);
 	if (err)
 		return err;
@@ -95,8 +97,6 @@ int request_repair(struct session *session, const struct proto_req *req, struct 
 		err = -EINVAL;
 	else if (!req->len_bytes || end_bytes > size_bytes)
 		end_bytes = size_bytes;
-	if (!err && (req->offset_bytes % PGMAP_PAGE_SIZE || end_bytes % PGMAP_PAGE_SIZE))
-		err = -EINVAL;
 	if (!err && req->offset_bytes < end_bytes) {
 		struct range range = {.ino = st.ino, .from = req->offset_bytes, .end = end_bytes};
 		err = repair(session->service, file, &range, &out->rep.count);

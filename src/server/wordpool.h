@@ -15,7 +15,7 @@ void wordpool_destroy(struct wordpool *pool);
 
 /* n > 0 numbers in a row. -ENOSPC, -ENOMEM. */
 int wordpool_alloc(struct wordpool *pool, uint64_t n, uint64_t *first);
-/* Exactly such a range. Without memory for the note of a hole, the range is lost to the pool, and nothing else. */
+/* Exactly such a range. */
 void wordpool_free(struct wordpool *pool, uint64_t first, uint64_t n);
 
 uint64_t wordpool_available(const struct wordpool *pool);

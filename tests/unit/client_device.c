@@ -96,6 +96,36 @@ static void null_is_refused(void **state)
 	assert_int_equal(pgmap_device_cancel(NULL, 0, NULL, NULL), -EINVAL);
 }
 
+/* It is a string whatever is answered, and by whom. */
+static void why_is_always_said(void **state)
+{
+	(void)state;
+	char why[PGMAP_WHY_MAX], endless[2048] = "";
+	memset(endless, 'x', sizeof(endless) - 1);
+	const struct {
+		struct pgmap_client *client;
+		const char *spec;
+		int add, remove;
+	} calls[] = {
+		{NULL, "memfd:size=4M", -EINVAL, -EINVAL},
+		{client, NULL, -EINVAL, 0},
+		{client, endless, -ENAMETOOLONG, -ENAMETOOLONG},
+	};
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		memset(why, 'w', sizeof(why));
+		assert_int_equal(pgmap_device_add(calls[i].client, calls[i].spec, NULL, why), calls[i].add);
+		assert_string_equal(why, "");
+		if (!calls[i].remove)
+			continue;
+		memset(why, 'w', sizeof(why));
+		assert_int_equal(pgmap_device_remove(calls[i].client, 0, calls[i].spec, 0, why), calls[i].remove);
+		assert_string_equal(why, "");
+		memset(why, 'w', sizeof(why));
+		assert_int_equal(pgmap_device_cancel(calls[i].client, 0, calls[i].spec, why), calls[i].remove);
+		assert_string_equal(why, "");
+	}
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -104,6 +134,7 @@ int main(void)
 		T(each_is_told_once),
 		T(they_come_and_go),
 		T(null_is_refused),
+		T(why_is_always_said),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

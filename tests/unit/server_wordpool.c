@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "failing.h"
 #include "server/wordpool.h"
 
 enum { COUNT = 1000, RANGES = 64, ROUNDS = 20000 };
@@ -83,12 +84,37 @@ static void what_does_not_fit_is_refused(void **state)
 	wordpool_destroy(NULL);
 }
 
+/* Between ranges that are in use, where there is nothing to merge it with. */
+static void what_is_put_back_needs_no_memory(void **state)
+{
+	(void)state;
+	struct wordpool *pool = wordpool_create(100);
+	uint64_t ranges[5], first = 77;
+	for (unsigned i = 0; i < 5; i++)
+		assert_int_equal(wordpool_alloc(pool, 20, &ranges[i]), 0);
+	failing_begin(1, true);
+	wordpool_free(pool, ranges[1], 20);
+	wordpool_free(pool, ranges[3], 20);
+	assert_int_equal(wordpool_available(pool), 40);
+	assert_int_equal(wordpool_alloc(pool, 10, &first), -ENOMEM);
+	assert_int_equal(first, 77);
+	assert_int_equal(wordpool_available(pool), 40);
+	wordpool_free(pool, ranges[2], 20);
+	wordpool_free(pool, ranges[0], 20);
+	wordpool_free(pool, ranges[4], 20);
+	(void)failing_end();
+	assert_int_equal(wordpool_alloc(pool, 100, &first), 0);
+	assert_int_equal(first, 0);
+	wordpool_destroy(pool);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ranges_never_overlap_and_merge_again),
 		cmocka_unit_test(the_smallest_hole_that_fits_is_taken),
 		cmocka_unit_test(what_does_not_fit_is_refused),
+		cmocka_unit_test(what_is_put_back_needs_no_memory),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
