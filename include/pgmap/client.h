@@ -94,7 +94,8 @@ enum {
  * holds a page. When WAIT or FAIL answers 0, all that the file lost is free; what answers anything else has changed nothing.
  * What has waited only takes away: where somebody else has taken more meanwhile, it adds nothing.
  * While one waits, new mappings of the range answer -EAGAIN, and new pins too (c7.9). timeout_ms says something to WAIT
- * only: 0 looks once, below 0 waits for ever. The connection can be used meanwhile; what waits ends with it.
+ * only: 0 looks once, below 0 waits for ever. The connection can be used meanwhile; what waits ends with it: -EPIPE. So
+ * pgmap_disconnect() of another thread ends a wait for a file; an embedded pool's end, for which nothing may be mapped, waits until it is told.
  * pgmap_punch leaves a hole: the file keeps its size, the hole has no pages, and reads as zero when it is mapped, which
  * gives it new ones. offset_bytes and len_bytes are multiples of the pool's granule; the range may go beyond the end. -EINVAL
  * also where it would cut a bigger granule, on a pool whose devices differ: multiples of pgmap_stat.granule_order never do.

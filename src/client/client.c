@@ -49,8 +49,10 @@ PGMAP_PUBLIC int pgmap_connect(const char *target, struct pgmap_client **out)
 	if (err)
 		return err;
 	err = connection_open(transport, out);
-	if (err)
+	if (err) {
 		(void)transport->ops->close(transport);
+		transport->ops->free(transport);
+	}
 	return err;
 }
 

@@ -123,6 +123,7 @@ void connection_put(struct pgmap_client *client)
 	forkfd_close(&client->event);
 	lease_exit(&client->lease);
 	(void)pthread_mutex_destroy(&client->lock);
+	client->transport->ops->free(client->transport);
 	free(client);
 }
 
@@ -133,7 +134,7 @@ int connection_disconnect(struct pgmap_client *client)
 	(void)pthread_mutex_lock(&client->lock);
 	int err = client->transport->ops->close(client->transport);
 	if (!err) {
-		client->transport = NULL;
+		client->disconnected = true;
 		lease_close(&client->lease); /* what is mapped keeps the lease */
 	}
 	(void)pthread_mutex_unlock(&client->lock);
@@ -145,7 +146,7 @@ int connection_disconnect(struct pgmap_client *client)
 int connection_call_locked(struct pgmap_client *client, struct proto_req *req, struct transport_reply *reply,
 			   struct forkfd *keep)
 {
-	if (!client->transport)
+	if (client->disconnected)
 		return -EPIPE;
 	req->magic = PROTO_MAGIC;
 	req->version = PROTO_VERSION;
@@ -196,7 +197,7 @@ int connection_end_handle(struct pgmap_client *client, enum proto_type type, uin
 	if (err == -EPIPE)
 		return err;
 	(void)pthread_mutex_lock(&client->lock);
-	if (client->transport)
+	if (!client->disconnected)
 		client->transport->ops->hang_up(client->transport);
 	(void)pthread_mutex_unlock(&client->lock);
 	return -EPROTO;

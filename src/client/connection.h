@@ -2,8 +2,9 @@
 /*
  * connection.h - the inside of the client: a connection, and the handles that keep it.
  *
- * A struct pgmap_client lives as long as the user's handle on it, its files and its mappings. Its lock guards the transport
- * and the sequence number; only the lock of forkfd.h is taken under it. Pins take no lock.
+ * A struct pgmap_client lives as long as the user's handle on it, its files and its mappings, and its transport with it: a
+ * thread that waits for a file's pages uses that while another disconnects. Its lock guards calls of the transport (but for
+ * those that wait) and the sequence number; only the lock of forkfd.h is taken under it. Pins take no lock.
  *
  * Fork: the handles are the parent's. In the child, a handler that runs before fork() returns closes the connections'
  * descriptors (forkfd.h: also those of one that is being made), so that the server sees the parent's end when it comes,
@@ -31,7 +32,8 @@ enum { HELLO_WORDS, HELLO_EVENT };
 
 struct pgmap_client {
 	pthread_mutex_t lock;
-	struct transport *transport; /* null: disconnected */
+	struct transport *transport;
+	bool disconnected; /* the transport is closed */
 	atomic_uint refs;
 	unsigned generation;
 	uint32_t seq;

@@ -16,20 +16,12 @@
 static_assert((int)PGMAP_WAIT == (int)PROTO_HOW_WAIT && (int)PGMAP_FAIL == (int)PROTO_HOW_FAIL && PGMAP_DEFER == 0,
 	      "the modes travel as they are");
 
-static struct transport *transport_of(struct pgmap_client *client)
-{
-	(void)pthread_mutex_lock(&client->lock);
-	struct transport *transport = client->transport;
-	(void)pthread_mutex_unlock(&client->lock);
-	return transport;
-}
-
 static int ask_and_await(struct pgmap_client *client, struct proto_req *req)
 {
 	struct proto_rep rep;
 	struct forkfd control = {.fd = -1};
-	struct transport *transport = transport_of(client);
-	int err = transport ? transport->ops->await_open(transport, &control) : -EPIPE;
+	struct transport *transport = client->transport;
+	int err = transport->ops->await_open(transport, &control);
 	if (!err)
 		err = connection_ask(client, req, &rep);
 	if (!err && rep.handle)

@@ -2,7 +2,8 @@
 /*
  * transport.h - how a request reaches the service, and its reply comes back: through a socket, or by a call.
  *
- * A transport is used by one thread at a time (the connection's lock), but for drain(), wait() and await(), which may run beside call().
+ * A transport is used by one thread at a time (the connection's lock), but for drain(), wait(), await_open() and await(), which
+ * may run beside call().
  */
 #ifndef PGMAP_CLIENT_TRANSPORT_H
 #define PGMAP_CLIENT_TRANSPORT_H
@@ -32,8 +33,11 @@ struct transport_ops {
 	/* What a request that waits is waited for with, before it is made; and the wait for the handle of its reply. */
 	int (*await_open)(struct transport *transport, struct forkfd *control);
 	int (*await)(struct transport *transport, const struct forkfd *control, uint64_t handle);
-	/* The end. -EBUSY, nothing changed: an embedded pool whose files are mapped. */
+	/* The end. -EBUSY, nothing changed: an embedded pool whose files are mapped. Threads may be in await_open() and
+	 * await() meanwhile, or come there afterwards. */
 	int (*close)(struct transport *transport);
+	/* Then: nobody will call it any more. */
+	void (*free)(struct transport *transport);
 	/* Nothing can be said any more: later calls answer -EPIPE. What is held stays with the lease. */
 	void (*hang_up)(struct transport *transport);
 };

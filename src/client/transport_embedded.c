@@ -117,8 +117,12 @@ static int embedded_close(struct transport *transport)
 		return -EBUSY;
 	service_settle(t->service);
 	(void)service_destroy(t->service);
-	free(t);
 	return 0;
+}
+
+static void embedded_free(struct transport *transport)
+{
+	free(transport);
 }
 
 /* The service is this program's own: what it gave, it knows. */
@@ -128,8 +132,8 @@ static void embedded_hang_up(struct transport *transport)
 		   (void *)of(transport)->session);
 }
 
-static const struct transport_ops embedded_ops = {embedded_call,  embedded_drain, embedded_wait,   embedded_await_open,
-						  embedded_await, embedded_close, embedded_hang_up};
+static const struct transport_ops embedded_ops = {embedded_call,  embedded_drain, embedded_wait, embedded_await_open,
+						  embedded_await, embedded_close, embedded_free, embedded_hang_up};
 
 int transport_embedded_open(const char *spec, struct transport **out)
 {

@@ -281,8 +281,12 @@ static int socket_wait(struct transport *transport, struct proto_req *req, struc
 static int socket_close(struct transport *transport)
 {
 	forkfd_close(&of(transport)->socket);
-	free(transport);
 	return 0;
+}
+
+static void socket_free(struct transport *transport)
+{
+	free(transport);
 }
 
 /* The server sees the end of the file, and asks the kernel who still maps. What it has said already could still be read,
@@ -293,8 +297,8 @@ static void socket_hang_up(struct transport *transport)
 	(void)shutdown(of(transport)->socket.fd, SHUT_RDWR);
 }
 
-static const struct transport_ops socket_ops = {socket_call,  socket_drain, socket_wait,   socket_await_open,
-						socket_await, socket_close, socket_hang_up};
+static const struct transport_ops socket_ops = {socket_call,  socket_drain, socket_wait, socket_await_open,
+						socket_await, socket_close, socket_free, socket_hang_up};
 
 int transport_socket_open(const char *path, struct transport **out)
 {

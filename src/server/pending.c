@@ -108,6 +108,7 @@ static void forget(struct service *service, struct pending *pending)
 		end(service, pending, -ECANCELED);
 	TAILQ_REMOVE(&service->pendings, pending, link);
 	free(pending);
+	wake_waiters(service); /* one that ends the pool */
 }
 
 int pending_result(struct service *service, uint64_t id)
@@ -136,15 +137,28 @@ void pending_cancel_all(struct session *session)
 	}
 }
 
-void pending_drain(struct service *service)
+/* session: null, of all. */
+static void end_waiting(struct service *service, const struct session *session, int why)
 {
 	struct pending *pending;
 	TAILQ_FOREACH (pending, &service->pendings, link) {
-		if (pending->result == -EINPROGRESS) {
+		if (pending->result == -EINPROGRESS && (!session || pending->session == session)) {
 			int err = taking_try(&pending->taking); /* what it waited for may just have gone */
-			end(service, pending, err == -EINPROGRESS ? -ENODEV : err);
+			end(service, pending, err == -EINPROGRESS ? why : err);
 		}
 	}
+}
+
+void pending_drain(struct service *service)
+{
+	end_waiting(service, NULL, -ENODEV);
+}
+
+void pending_end_all(struct session *session)
+{
+	end_waiting(session->service, session, -EPIPE);
+	while (count(session))
+		(void)pthread_cond_wait(&session->service->pending_cond, &session->service->lock);
 }
 
 void pending_init(struct service *service)

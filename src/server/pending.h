@@ -47,6 +47,9 @@ uint64_t pending_check(struct service *service);
 int pending_result(struct service *service, uint64_t id);
 void pending_cancel(struct service *service, uint64_t id);
 void pending_cancel_all(struct session *session);
+/* pending_end_all - an embedded pool ends, in which nothing is held: what waits ends too, or is told -EPIPE; and who awaits it
+ * has heard of that when this returns. */
+void pending_end_all(struct session *session);
 /* pending_drain - the pool is dying: all of them end. */
 void pending_drain(struct service *service);
 

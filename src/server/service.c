@@ -441,7 +441,7 @@ bool service_end_embedded(struct session *session)
 	(void)pthread_mutex_lock(&service->lock);
 	bool idle = !session_holds(session);
 	if (idle) {
-		pending_cancel_all(session);
+		pending_end_all(session);
 		service->connections--;
 		session_end(session);
 	}

@@ -125,8 +125,11 @@ static void without_a_connection_nothing_waits(void **state)
 	struct pgmap_client *gone = fake_connect(&fake);
 	assert_int_equal(pgmap_open(gone, "/f", 0, &kept), 0);
 	assert_int_equal(pgmap_disconnect(gone), 0);
+	assert_int_equal(fake.closed, 1);
 	assert_int_equal(pgmap_truncate_how(kept, 0, PGMAP_WAIT, -1), -EPIPE);
+	assert_int_equal(fake.freed, 0); /* who waits may still use it */
 	assert_int_equal(pgmap_close(kept), 0);
+	assert_int_equal(fake.freed, 1);
 }
 
 int main(void)

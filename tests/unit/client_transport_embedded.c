@@ -21,7 +21,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
-	return transport->ops->close(transport);
+	return close_transport(transport);
 }
 
 static int call(struct proto_req *req, struct transport_reply *reply)
@@ -145,9 +145,9 @@ static void an_end_is_refused_while_something_is_mapped(void **state)
 	assert_int_equal(set_up(NULL), 0);
 	hello();
 	uint64_t handle = map_page();
-	assert_int_equal(transport->ops->close(transport), -EBUSY);
+	assert_int_equal(close_transport(transport), -EBUSY);
 	unmap(handle); /* it still answers */
-	assert_int_equal(transport->ops->close(transport), 0);
+	assert_int_equal(close_transport(transport), 0);
 	assert_int_equal(fake_count_fds(), fds);
 	transport = first;
 }

@@ -61,7 +61,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
-	assert_int_equal(transport->ops->close(transport), 0);
+	assert_int_equal(close_transport(transport), 0);
 	if (server >= 0)
 		assert_int_equal(close(server), 0);
 	assert_int_equal(close(listener), 0);
@@ -333,7 +333,7 @@ static void a_forked_child_lets_go_of_the_socket(void **state)
 	pid_t pid = fork();
 	if (pid == 0) {
 		struct transport_reply reply;
-		_exit(call(&reply) != -EPIPE || transport->ops->close(transport) != 0);
+		_exit(call(&reply) != -EPIPE || close_transport(transport) != 0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);

@@ -42,7 +42,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
-	return transport->ops->close(transport) != 0 || close(listener) != 0 || unlink(addr.sun_path) != 0;
+	return close_transport(transport) != 0 || close(listener) != 0 || unlink(addr.sun_path) != 0;
 }
 
 static void go_away(void)

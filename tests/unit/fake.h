@@ -31,7 +31,7 @@ struct fake {
 	int (*answer)(struct fake *fake, const struct proto_req *req, struct transport_reply *reply);
 	struct proto_req last[PROTO_NTYPES];
 	unsigned calls[PROTO_NTYPES];
-	unsigned hung_up, closed;
+	unsigned hung_up, closed, freed;
 	int close_error;
 	int drain_error;
 	int64_t drain_timeout_ms;
@@ -149,6 +149,11 @@ static inline int fake_close(struct transport *transport)
 	return fake->close_error;
 }
 
+static inline void fake_free(struct transport *transport)
+{
+	((struct fake *)transport)->freed++;
+}
+
 static inline void fake_hang_up(struct transport *transport)
 {
 	((struct fake *)transport)->hung_up++;
@@ -156,14 +161,23 @@ static inline void fake_hang_up(struct transport *transport)
 
 static inline void fake_init(struct fake *fake)
 {
-	static const struct transport_ops ops = {fake_call,  fake_drain, fake_wait,   fake_await_open,
-						 fake_await, fake_close, fake_hang_up};
+	static const struct transport_ops ops = {fake_call,  fake_drain, fake_wait, fake_await_open,
+						 fake_await, fake_close, fake_free, fake_hang_up};
 	*fake = (struct fake){
 		.transport = {&ops, NULL},
 		.hello = {.holder_id = 1, .words = FAKE_WORDS, .server_pid = 1, .ndevices = 1},
 		.hello_fds = 1 + PROTO_HELLO_FDS,
 		.segment_bytes = FAKE_WORDS * sizeof(pinword_t),
 	};
+}
+
+/* A real one's end, where no client has it. */
+static inline int close_transport(struct transport *transport)
+{
+	int err = transport->ops->close(transport);
+	if (!err)
+		transport->ops->free(transport);
+	return err;
 }
 
 static inline struct pgmap_client *fake_connect(struct fake *fake)

@@ -3,6 +3,7 @@
 #include "server/pending.h"
 #include "server_util.h"
 
+#include <pthread.h>
 #include <sys/socket.h>
 
 #include "failing.h"
@@ -174,6 +175,36 @@ static void c7_2_the_end_of_the_holder_is_what_is_waited_for(void **state)
 	other = join(0);
 }
 
+static uint64_t awaited;
+
+static void *await_it(void *err)
+{
+	*(int *)err = service_await(service, awaited);
+	return NULL;
+}
+
+/* Only where somebody else holds the pages, which nobody does in a pool of one program. */
+static void c6_7_an_embedded_pool_ends_when_its_waiters_have_heard(void **state)
+{
+	(void)state;
+	pthread_t thread;
+	int err = 1;
+	struct client own = join(0);
+	assert_int_equal(open_file(&own, "/f", 0, &file), 0);
+	awaited = begin(&own, PROTO_TRUNCATE, -1);
+	uint64_t others = begin(&me, PROTO_PUNCH, -1);
+	assert_int_equal(pthread_create(&thread, NULL, await_it, &err), 0);
+	assert_true(service_end_embedded(own.session));
+	assert_int_equal(service_pending_result(service, awaited), -EBADF); /* it was told already */
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(err, -EPIPE);
+	assert_int_equal(await(others), 1); /* goes on */
+	while (own.nfds)
+		assert_int_equal(close(own.fds[--own.nfds]), 0);
+	let_go();
+	assert_int_equal(await(others), 0);
+}
+
 static void c6_7_a_drain_ends_it(void **state)
 {
 	(void)state;
@@ -274,6 +305,7 @@ int main(void)
 		T(c6_7_at_the_deadline_nothing_has_changed),
 		T(c6_7_whose_client_goes_it_is_called_off),
 		T(c7_2_the_end_of_the_holder_is_what_is_waited_for),
+		T(c6_7_an_embedded_pool_ends_when_its_waiters_have_heard),
 		T(c6_7_a_drain_ends_it),
 		T(c7_6_a_client_has_so_many_and_no_more),
 		T(without_memory_nothing_waits),
