@@ -203,36 +203,44 @@ static int64_t verify_part(const struct fsdax *fs, uint64_t at, uint64_t end)
 	return more == -ENXIO ? -ENODEV : more < 0 ? more : bad;
 }
 
-static int64_t for_each_part(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes, part_fn *fn)
+static int64_t walk_parts(struct fsdax_file *file, uint64_t first, uint64_t end, part_fn *fn)
 {
-	uint64_t end_bytes;
 	int64_t sum = 0, n = 0;
-	if (!file || !len_bytes || offset_bytes % PGMAP_PAGE_SIZE || len_bytes % PGMAP_PAGE_SIZE ||
-	    __builtin_add_overflow(offset_bytes, len_bytes, &end_bytes))
-		return -EINVAL;
-	uint64_t first = offset_bytes >> PGMAP_PAGE_SHIFT, end = end_bytes >> PGMAP_PAGE_SHIFT;
-	struct fsdax *fs = file->fs;
-	(void)pthread_mutex_lock(&fs->lock);
 	struct block *block = first_block(&file->inode->extents, first);
 	for (; block && block->key < end && n >= 0; block = block_next(block)) {
 		uint64_t from = block->key > first ? block->key : first;
 		uint64_t to = block_end(block) < end ? block_end(block) : end;
-		n = fn(fs, block->off + (from - block->key), block->off + (to - block->key));
+		n = fn(file->fs, block->off + (from - block->key), block->off + (to - block->key));
 		sum += n;
 	}
-	(void)pthread_mutex_unlock(&fs->lock);
 	return n < 0 ? n : sum;
+}
+
+/* check (or null): first, of all of it, and nobody maps any meanwhile. */
+static int64_t for_each_part(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes, part_fn *check,
+			     part_fn *fn)
+{
+	uint64_t end_bytes;
+	if (!file || !len_bytes || offset_bytes % PGMAP_PAGE_SIZE || len_bytes % PGMAP_PAGE_SIZE ||
+	    __builtin_add_overflow(offset_bytes, len_bytes, &end_bytes))
+		return -EINVAL;
+	uint64_t first = offset_bytes >> PGMAP_PAGE_SHIFT, end = end_bytes >> PGMAP_PAGE_SHIFT;
+	(void)pthread_mutex_lock(&file->fs->lock);
+	int64_t n = check ? walk_parts(file, first, end, check) : 0;
+	if (!n)
+		n = walk_parts(file, first, end, fn);
+	(void)pthread_mutex_unlock(&file->fs->lock);
+	return n;
 }
 
 PGMAP_PUBLIC int fsdax_repair(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes)
 {
-	int64_t err = for_each_part(file, offset_bytes, len_bytes, quarantined_part);
-	return (int)(err ? err : for_each_part(file, offset_bytes, len_bytes, repair_part));
+	return (int)for_each_part(file, offset_bytes, len_bytes, quarantined_part, repair_part);
 }
 
 PGMAP_PUBLIC int64_t fsdax_verify(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes)
 {
-	return for_each_part(file, offset_bytes, len_bytes, verify_part);
+	return for_each_part(file, offset_bytes, len_bytes, NULL, verify_part);
 }
 
 PGMAP_PUBLIC int fsdax_on_lost(struct fsdax *fs, fsdax_lost_fn *fn, void *arg)

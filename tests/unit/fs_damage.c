@@ -103,10 +103,9 @@ static int try_map(struct fsdax_file *file, uint64_t page, uint64_t npages)
 	return err;
 }
 
-static void c6_7_a_quarantine_over_bad_pages_holds_until_its_fence(void **state)
+/* The file's first page loses its data while a DMA writes to it, whose holder ends. */
+static struct fsdax_holder *quarantine(struct fsdax_file *file)
 {
-	(void)state;
-	struct fsdax_file *file = make_file(&pool, "a", PAGE);
 	struct fsdax_holder *dma;
 	struct fsdax_map *map;
 	struct fsdax_span span;
@@ -115,8 +114,16 @@ static void c6_7_a_quarantine_over_bad_pages_holds_until_its_fence(void **state)
 	fsdax_map_span(map, 0, &span);
 	assert_int_equal(folio_pin(span.folio, fsdax_holder_of(dma, folio_pgmap(span.folio)), FOLIO_PIN_REMOTE), 0);
 	poison(file, 0, 1);
-	assert_int_equal(fsdax_holder_end(dma), 1);
+	assert_true(fsdax_holder_end(dma) > 0);
 	fsdax_unmap_ended(map);
+	return dma;
+}
+
+static void c6_7_a_quarantine_over_bad_pages_holds_until_its_fence(void **state)
+{
+	(void)state;
+	struct fsdax_file *file = make_file(&pool, "a", PAGE);
+	struct fsdax_holder *dma = quarantine(file);
 	assert_int_equal(fsdax_punch(file, 0, PAGE, FSDAX_FAIL, 0), -EBUSY);
 	assert_int_equal(fsdax_truncate_how(file, 0, FSDAX_WAIT, 0), -ETIMEDOUT);
 	assert_int_equal(fsdax_repair(file, 0, PAGE), -EBUSY); /* what is written there yet may not be zero */
@@ -124,6 +131,39 @@ static void c6_7_a_quarantine_over_bad_pages_holds_until_its_fence(void **state)
 	assert_int_equal(fsdax_repair(file, 0, PAGE), 0);
 	poison(file, 0, 1);
 	assert_int_equal(fsdax_punch(file, 0, PAGE, FSDAX_FAIL, 0), 0);
+	fsdax_close(file);
+}
+
+static struct fsdax_file *in_between; /* when the pool's lock is let go of next, this one's first page is quarantined */
+static struct fsdax_holder *came_between;
+
+int __real_pthread_mutex_unlock(pthread_mutex_t *lock);
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *lock);
+
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *lock)
+{
+	int err = __real_pthread_mutex_unlock(lock);
+	struct fsdax_file *file = in_between;
+	if (file && lock == &pool.fs->lock) {
+		in_between = NULL;
+		came_between = quarantine(file);
+	}
+	return err;
+}
+
+static void c7_5_what_is_quarantined_meanwhile_is_not_repaired(void **state)
+{
+	(void)state;
+	struct fsdax_file *file = make_file(&pool, "a", 2 * PAGE);
+	poison(file, 1, 1);
+	in_between = file;
+	assert_int_equal(fsdax_repair(file, 0, 2 * PAGE), 0);
+	struct said said = lost_of("a");
+	assert_int_equal(said.n, 1);
+	assert_said(&said, 0, file, 0, 1, DAX_FAILURE_POISON);
+	assert_int_equal(fsdax_repair(file, 0, 2 * PAGE), -EBUSY);
+	assert_int_equal(fsdax_holder_fence(came_between), 0);
+	assert_int_equal(fsdax_repair(file, 0, 2 * PAGE), 0);
 	fsdax_close(file);
 }
 
@@ -355,6 +395,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		CASE(c6_5_a_bad_page_is_not_mapped_and_its_neighbours_are),
 		CASE(c6_7_a_quarantine_over_bad_pages_holds_until_its_fence),
+		CASE(c7_5_what_is_quarantined_meanwhile_is_not_repaired),
 		CASE(c6_5_all_is_lost_of_a_single_device_that_is_dead),
 		CASE(c6_5_holders_are_told_which_offsets_are_lost),
 		CASE(c6_5_overwriting_whole_pages_clears_them),
