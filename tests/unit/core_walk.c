@@ -382,6 +382,27 @@ static void c2_12_a_walk_touches_nothing_below_what_is_not_open(void **state)
 	end_pgmap(pgmap);
 }
 
+static void c2_12_a_walk_of_a_part_touches_nothing_beside_it(void **state)
+{
+	(void)state;
+	struct pgmap *pgmap = make_generic(UINT64_C(1) << 32);
+	struct seen seen = {0};
+	uint64_t faults = minor_faults();
+	assert_int_equal(pgmap_for_each_held_in(pgmap, 0, 512, note, &seen), 0);
+	assert_true(minor_faults() - faults < 16); /* the words of the top level fill 32 pages */
+	struct folio *folio = request(pgmap, 0, 0);
+	for (uint64_t i = 1; i <= 64; i++) /* as if there were smaller folios: a page of words below each */
+		word_store(claim_word(&pgmap->tree, 1, i), word_make(WORD_OPEN, 0, 0));
+	faults = minor_faults();
+	assert_int_equal(pgmap_for_each_held_in(pgmap, 0, 512, note, &seen), 0);
+	assert_true(minor_faults() - faults < 16);
+	assert_int_equal(seen.n, 1);
+	for (uint64_t i = 1; i <= 64; i++)
+		word_store(claim_word(&pgmap->tree, 1, i), word_make(WORD_CLOSED, 0, 0));
+	folio_put(folio);
+	end_pgmap(pgmap);
+}
+
 #define TEST(name) cmocka_unit_test(name)
 
 int main(void)
@@ -400,6 +421,7 @@ int main(void)
 		TEST(c2_12_of_a_part_that_is_said_which_has_a_page_of_it),
 		TEST(c2_12_a_part_may_lie_beside_the_pgmap_but_has_pages),
 		TEST(c2_12_a_walk_touches_nothing_below_what_is_not_open),
+		TEST(c2_12_a_walk_of_a_part_touches_nothing_beside_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
