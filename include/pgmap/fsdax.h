@@ -10,7 +10,8 @@
  * Paths are absolute ("/dir/name") or relative to the root; components are 1 to FSDAX_NAME_MAX bytes, any but '/' and
  * NUL; "." and ".." are refused with -EINVAL. Repeated and trailing slashes count as one and none.
  *
- * Thread safety: every call from any thread, but fsdax_destroy(), fsdax_close() and fsdax_unmap() end their handle.
+ * Thread safety: every call from any thread, but fsdax_destroy(), fsdax_close() and fsdax_unmap() end their handle, and so do
+ * fsdax_holder_end() and fsdax_holder_fence() when they answer 0.
  * Errors: 0 or a negative errno; a call that fails has changed nothing.
  */
 #ifndef PGMAP_FSDAX_H
@@ -227,11 +228,12 @@ int fsdax_set_wiping(struct fsdax *fs, uint64_t keep_bytes, unsigned cpu_percent
  * create: name is copied (63 bytes at most are kept). -EINVAL null argument, -ENOMEM.
  * end: pgmap_holder_end() of each: how many pages it leaves to be quarantined, on all devices (also when
  *   called again); when that is 0 the handle is gone. Else it serves for fence, name and charge only. -EBUSY another thread is
- *   just ending it. Its mappings are to be forgotten with fsdax_unmap_ended(). A pool can be destroyed only when all of its
+ *   just ending it. A call that maps for it at that moment is done first, or answers -ESHUTDOWN. Its mappings are to be forgotten with
+ *   fsdax_unmap_ended(), and none may be unmapped meanwhile. A pool can be destroyed only when all of its
  *   holders are gone.
  * fence: pgmap_holder_fence() of each: the handle is gone. -EBUSY it has not been ended.
- * of: its part on this pgmap, for pins (folio_pin()); null: none there. Not to be ended by itself.
- * name, charge: as of a pgmap_holder; charge is the sum.
+ * of: its part on this pgmap, for pins (folio_pin()), until it is ended; null: none there. Not to be ended by itself.
+ * name, charge: as of a pgmap_holder; charge is the sum, before an end that runs or after it.
  */
 int fsdax_holder_create(struct fsdax *fs, const char *name, struct fsdax_holder **out);
 int64_t fsdax_holder_end(struct fsdax_holder *holder);
@@ -246,7 +248,7 @@ void fsdax_holder_charge(const struct fsdax_holder *holder, struct pgmap_charge 
  * rounded up to a page, at most. A hole in it gets pages: -ENOSPC. -EINVAL, -ERANGE beyond the end, -EBUSY quarantined
  * pages, -EAGAIN somebody waits to take it away, -ENODEV dying, or some of it is on a device that is dead, -EHWPOISON
  * some of it has lost its data, -ENOMEM, -EUSERS a folio has a million references already. The file may be closed while mapped.
- * A pgmap_holder is of one pgmap: -EINVAL where the pool has several.
+ * A pgmap_holder is of one pgmap: -EINVAL where the pool has several. It may not be ended while a call maps for it.
  * fsdax_map_for - the same, charged to a holder of the pool (null: to nobody). -EINVAL it is of another pool, -ESHUTDOWN it
  * has been ended. What fails has changed nothing: a hole is one still.
  * ready (or null) is called with cookie, under the pool's lock, when only memory or a metadata log can fail any more; if it

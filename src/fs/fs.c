@@ -47,6 +47,7 @@ static void tear_down(struct fsdax *fs)
 	if (fs->holder)
 		(void)fsdax_holder_end(fs->holder);
 	holders_exit(&fs->holders);
+	(void)pthread_mutex_destroy(&fs->lock);
 }
 
 /* The parts of the pool that can fail. */
@@ -57,6 +58,7 @@ static int set_up(struct fsdax *fs)
 	int err = space_init(&fs->space, fs->dax);
 	if (err)
 		return err;
+	(void)pthread_mutex_init(&fs->lock, NULL);
 	holders_init(&fs->holders);
 	err = fsdax_holder_create(fs, "fsdax", &fs->holder);
 	if (!err) {
@@ -72,7 +74,6 @@ static int set_up(struct fsdax *fs)
 	inode_insert(&fs->inodes, fs->root);
 	fs->next_ino = 2;
 	fs->ndirs = 1;
-	(void)pthread_mutex_init(&fs->lock, NULL);
 	return 0;
 }
 
@@ -106,7 +107,6 @@ PGMAP_PUBLIC int fsdax_create(struct dax_device *dax, fsdax_gone_fn *gone, struc
 	if (err) {
 		tear_down(fs);
 		inode_free(fs->root);
-		(void)pthread_mutex_destroy(&fs->lock);
 		free(fs);
 		return err;
 	}
@@ -157,7 +157,6 @@ PGMAP_PUBLIC int fsdax_destroy(struct fsdax *fs)
 	while ((inode = inode_first(&fs->inodes)) != NULL)
 		free_inode(fs, inode);
 	tear_down(fs);
-	(void)pthread_mutex_destroy(&fs->lock);
 	free(fs);
 	return 0;
 }

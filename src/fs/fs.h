@@ -3,7 +3,7 @@
  * fs.h - the pool's own structures, for the files of this floor only.
  *
  * Lock order:
- *   0. fsdax.holders.lock, for writing: whom references are charged to, when they or devices come and go (holder.c).
+ *   0. fsdax.holders.lock: whom references are charged to, when they or devices come and go (holder.c).
  *   1. fsdax.lock, the namespace: names, inodes, extents, handles, maps. Taken by every public call.
  *   2. the core's calls (requests, puts, charges), which may run the folio_free callback:
  *   3. space.lock: free, waiting, the accounts. The callback takes no other lock, since it runs under any.

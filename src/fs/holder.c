@@ -4,13 +4,15 @@
  * each pgmap. What the core says of one, it says of all of them together.
  *
  * Devices come and go: then each holder gets a part there, or loses it (holders_add, holders_remove), under fs->holders.lock for
- * writing. Whoever goes through the parts of a holder has it for reading: so a part does not end meanwhile, and who is just being
- * ended (long, and without the namespace lock) is not lost sight of. One that has been ended gets no more parts: it
- * has some only where pages are quarantined for it, and such a device cannot leave. Whoever only looks for the part on a
- * device of which he has a folio needs no lock: that device stays, and the arrays of parts stay as long as the holder.
+ * writing. Whoever ends a holder has it for reading: so who is just being ended (long, and without the namespace lock) is not
+ * lost sight of, and several can be. One that has been ended gets no more parts: it has some only where pages are
+ * quarantined for it, and such a device cannot leave.
  *
- * `at` changes otherwise only in fsdax_holder_end() and _fence(), of which `ending` lets one in at a time; after them nothing
- * may be charged any more.
+ * `at` changes otherwise only in fsdax_holder_end() and _fence(), of which `ending` lets one in at a time, and which end the
+ * parts that they take out. Who asks them all what is charged has the lock for writing. Who maps looks for a part under the
+ * namespace lock, once he has found there that the holder is not `ended`, which is set under it before the first part ends: what
+ * he charges is there before that, and is let go with the rest. That device stays, as he has a folio of it, and the arrays of
+ * parts stay as long as the holder.
  *
  * Lock order: fs->holders.lock, then the namespace lock, which it is not taken under.
  */
@@ -241,10 +243,13 @@ PGMAP_PUBLIC int64_t fsdax_holder_end(struct fsdax_holder *holder)
 		return -EINVAL;
 	if (atomic_exchange_explicit(&holder->ending, true, memory_order_acquire))
 		return -EBUSY;
-	(void)pthread_rwlock_rdlock(&holder->fs->holders.lock);
+	struct fsdax *fs = holder->fs;
+	(void)pthread_rwlock_rdlock(&fs->holders.lock);
+	(void)pthread_mutex_lock(&fs->lock);
 	atomic_store_explicit(&holder->ended, true, memory_order_relaxed);
+	(void)pthread_mutex_unlock(&fs->lock);
 	int64_t pages = end_all(holder);
-	(void)pthread_rwlock_unlock(&holder->fs->holders.lock);
+	(void)pthread_rwlock_unlock(&fs->holders.lock);
 	if (pages == 0)
 		forget(holder);
 	else
@@ -299,7 +304,7 @@ PGMAP_PUBLIC struct pgmap_holder *fsdax_holder_of(const struct fsdax_holder *hol
 PGMAP_PUBLIC void fsdax_holder_charge(const struct fsdax_holder *holder, struct pgmap_charge *out)
 {
 	*out = (struct pgmap_charge){0};
-	(void)pthread_rwlock_rdlock(&holder->fs->holders.lock);
+	holders_lock(holder->fs);
 	for (unsigned i = 0; i < parts_of(holder)->n; i++) {
 		struct pgmap_holder *part = part_at(holder, i);
 		struct pgmap_charge charge;
@@ -311,5 +316,5 @@ PGMAP_PUBLIC void fsdax_holder_charge(const struct fsdax_holder *holder, struct 
 		out->pins_remote += charge.pins_remote;
 		out->pages += charge.pages;
 	}
-	(void)pthread_rwlock_unlock(&holder->fs->holders.lock);
+	holders_unlock(holder->fs);
 }

@@ -25,6 +25,8 @@
 
 #include <pgmap/folio.h>
 
+#include "futex_util.h"
+
 #define PUD_PAGES (UINT64_C(1) << PGMAP_ORDER_PUD)
 #define PMD_PAGES (UINT64_C(1) << PGMAP_ORDER_PMD)
 
@@ -192,27 +194,6 @@ static inline void limit_to(__rlimit_resource_t resource, const char *key, uint6
 	CHILD_CHECK(getrlimit(resource, &limit) == 0);
 	limit.rlim_cur = more == UINT64_MAX ? limit.rlim_max : (rlim_t)(status_bytes(key) + more);
 	CHILD_CHECK(setrlimit(resource, &limit) == 0);
-}
-
-/* Returns when that thread waits in futex(2) on that word. */
-static inline void await_futex(pid_t tid, const void *word)
-{
-	char path[64], text[256];
-	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", (int)tid);
-	for (;;) {
-		int fd = open(path, O_RDONLY | O_CLOEXEC);
-		assert_true(fd >= 0);
-		ssize_t n = read(fd, text, sizeof(text) - 1);
-		close(fd);
-		assert_true(n > 0);
-		text[n] = '\0';
-		long number = -1;
-		unsigned long address = 0;
-		if (sscanf(text, "%ld %lx", &number, &address) == 2 && number == SYS_futex &&
-		    address == (unsigned long)(uintptr_t)word)
-			return;
-		sched_yield();
-	}
 }
 
 #endif

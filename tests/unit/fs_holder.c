@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A pool's holder: one of each device; what it holds, and its end. */
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
 #include "failing.h"
+#include "fs/fs.h"
+#include "futex_util.h"
 #include "pool.h"
 
 static const uint64_t sizes[] = {2 * MIB, 2 * MIB, 0};
@@ -173,6 +177,165 @@ static void c3_18_a_split_keeps_every_holders_references(void **state)
 	fsdax_close(file);
 }
 
+/* The end of a holder in another thread, begun in the middle of a call of the pool's. */
+static struct {
+	struct fsdax_holder *holder; /* null: none is wanted */
+	pthread_t thread;
+	_Atomic pid_t tid;
+	atomic_bool done;
+	int64_t pages; /* its answer */
+	bool beside;   /* it was over before the call went on */
+} ending;
+
+static void *run_end(void *arg)
+{
+	atomic_store(&ending.tid, gettid());
+	ending.pages = fsdax_holder_end(arg);
+	atomic_store(&ending.done, true);
+	return NULL;
+}
+
+/* Goes on when it is over, or waits for this lock. */
+static void end_beside(const void *lock, size_t bytes)
+{
+	struct fsdax_holder *holder = ending.holder;
+	if (!holder)
+		return;
+	ending.holder = NULL;
+	ending.tid = 0;
+	ending.done = false;
+	assert_int_equal(pthread_create(&ending.thread, NULL, run_end, holder), 0);
+	while (!ending.tid || (!ending.done && !is_in_futex(ending.tid, lock, bytes)))
+		(void)sched_yield();
+	ending.beside = ending.done;
+}
+
+static void join_end(void)
+{
+	assert_int_equal(pthread_join(ending.thread, NULL), 0);
+	assert_false(ending.beside);
+	assert_int_equal(ending.pages, 4);
+}
+
+int __real_folio_charge(struct folio *folio, struct pgmap_holder *holder);
+int __wrap_folio_charge(struct folio *folio, struct pgmap_holder *holder);
+int __wrap_folio_charge(struct folio *folio, struct pgmap_holder *holder)
+{
+	end_beside(&pool.fs->lock, sizeof(pool.fs->lock));
+	return __real_folio_charge(folio, holder);
+}
+
+void __real_pgmap_holder_charge(const struct pgmap_holder *holder, struct pgmap_charge *out);
+void __wrap_pgmap_holder_charge(const struct pgmap_holder *holder, struct pgmap_charge *out);
+void __wrap_pgmap_holder_charge(const struct pgmap_holder *holder, struct pgmap_charge *out)
+{
+	end_beside(&pool.fs->holders.lock, sizeof(pool.fs->holders.lock));
+	__real_pgmap_holder_charge(holder, out);
+}
+
+/* With a remote pin on the file's first pages: so its handle stays when it has been ended. */
+static struct fsdax_map *map_and_pin(struct fsdax_file *file, struct fsdax_holder *holder)
+{
+	struct fsdax_map *map = map_for(file, 4 * PAGE, holder);
+	struct fsdax_span span;
+	fsdax_map_span(map, 0, &span);
+	assert_int_equal(folio_pin(span.folio, fsdax_holder_of(holder, folio_pgmap(span.folio)), FOLIO_PIN_REMOTE), 0);
+	return map;
+}
+
+static void c4_2_an_end_lets_go_of_what_is_just_being_mapped(void **state)
+{
+	(void)state;
+	struct fsdax_holder *h = holder("h");
+	struct fsdax_file *file = make_file(&pool, "a", 64 * PAGE);
+	struct fsdax_map *map = map_and_pin(file, h), *more = NULL;
+	ending.holder = h;
+	assert_int_equal(fsdax_map_for(file, 4 * PAGE, 60 * PAGE, h, NULL, NULL, &more), 0);
+	join_end();
+	fsdax_unmap_ended(map);
+	fsdax_unmap_ended(more);
+	assert_int_equal(pool_live_pages(&pool), 4);
+	assert_int_equal(fsdax_holder_fence(h), 0);
+	assert_int_equal(pool_live_pages(&pool), 0);
+	fsdax_close(file);
+}
+
+static void what_is_charged_is_counted_before_an_end_or_behind_it(void **state)
+{
+	(void)state;
+	struct fsdax_holder *h = holder("h");
+	struct fsdax_file *file = make_file(&pool, "a", 64 * PAGE);
+	struct fsdax_map *map = map_and_pin(file, h), *more;
+	struct pgmap_charge charge;
+	assert_int_equal(fsdax_map_for(file, 4 * PAGE, 60 * PAGE, h, NULL, NULL, &more), 0);
+	ending.holder = h;
+	fsdax_holder_charge(h, &charge);
+	join_end();
+	assert_int_equal(charge.pages, 64);
+	fsdax_holder_charge(h, &charge);
+	assert_int_equal(charge.pages, 4);
+	fsdax_unmap_ended(map);
+	fsdax_unmap_ended(more);
+	assert_int_equal(fsdax_holder_fence(h), 0);
+	fsdax_close(file);
+}
+
+/* Ends beside maps and questions. */
+enum { ROUNDS = 1000 };
+static pthread_barrier_t step;
+static struct fsdax_holder *stormed;
+
+static void *storm_end(void *arg)
+{
+	for (int i = 0; i < ROUNDS; i++) {
+		(void)pthread_barrier_wait(&step);
+		*(int64_t *)arg = fsdax_holder_end(stormed);
+		(void)pthread_barrier_wait(&step);
+	}
+	return NULL;
+}
+
+static void *storm_ask(void *arg)
+{
+	for (int i = 0; i < ROUNDS; i++) {
+		(void)pthread_barrier_wait(&step);
+		fsdax_holder_charge(stormed, arg);
+		(void)pthread_barrier_wait(&step);
+	}
+	return NULL;
+}
+
+static void c4_2_a_storm_of_ends_leaves_nothing_charged(void **state)
+{
+	(void)state;
+	pthread_t ender, asker;
+	struct pgmap_charge charge;
+	int64_t pages = 0;
+	struct fsdax_file *file = make_file(&pool, "a", 512 * PAGE);
+	assert_int_equal(pthread_barrier_init(&step, NULL, 3), 0);
+	assert_int_equal(pthread_create(&ender, NULL, storm_end, &pages), 0);
+	assert_int_equal(pthread_create(&asker, NULL, storm_ask, &charge), 0);
+	for (int i = 0; i < ROUNDS; i++) {
+		struct fsdax_map *more = NULL;
+		stormed = holder("h");
+		struct fsdax_map *map = map_and_pin(file, stormed);
+		(void)pthread_barrier_wait(&step);
+		int err = fsdax_map_for(file, 4 * PAGE, 508 * PAGE, stormed, NULL, NULL, &more);
+		(void)pthread_barrier_wait(&step);
+		assert_true(err == 0 || err == -ESHUTDOWN);
+		assert_int_equal(pages, 4);
+		assert_int_equal(pool_live_pages(&pool), 4);
+		fsdax_unmap_ended(map);
+		fsdax_unmap_ended(more);
+		assert_int_equal(fsdax_holder_fence(stormed), 0);
+	}
+	assert_int_equal(pthread_join(ender, NULL), 0);
+	assert_int_equal(pthread_join(asker, NULL), 0);
+	assert_int_equal(pthread_barrier_destroy(&step), 0);
+	assert_int_equal(pool_live_pages(&pool), 0);
+	fsdax_close(file);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -184,6 +347,11 @@ int main(void)
 						close_pool),
 		cmocka_unit_test_setup_teardown(without_memory_there_is_no_holder_and_none_left, open_pool, close_pool),
 		cmocka_unit_test_setup_teardown(c3_18_a_split_keeps_every_holders_references, open_pool, close_pool),
+		cmocka_unit_test_setup_teardown(c4_2_an_end_lets_go_of_what_is_just_being_mapped, open_pool,
+						close_pool),
+		cmocka_unit_test_setup_teardown(what_is_charged_is_counted_before_an_end_or_behind_it, open_pool,
+						close_pool),
+		cmocka_unit_test_setup_teardown(c4_2_a_storm_of_ends_leaves_nothing_charged, open_pool, close_pool),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
