@@ -71,6 +71,7 @@ static int hello(struct pgmap_client *client)
 	unsigned n = lease_ndescriptors(&reply.rep.u.hello);
 	err = is_welcome(&reply) ? map_words(client, fds[n + HELLO_WORDS].fd, reply.rep.u.hello.words) : -EPROTO;
 	if (!err) {
+		client->transport->service_id = reply.rep.u.hello.service_id;
 		lease_take_devices(client, &reply.rep.u.hello, fds, false);
 		forkfd_move(&client->event, &fds[n + HELLO_EVENT]);
 	}

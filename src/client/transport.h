@@ -44,6 +44,7 @@ struct transport_ops {
 
 struct transport {
 	const struct transport_ops *ops;
+	uint64_t service_id; /* of the reply to the hello: what else answers there is another server */
 	/* PROTO_MAX_FDS, or null: where a transport that gets the descriptors of a reply from another process puts
 	 * them too, the moment it has them. Then they are closed there; on a reply's own error they are by then. */
 	struct forkfd *keep;

@@ -229,6 +229,18 @@ static int control_exchange(int fd, struct proto_req *req, struct proto_rep *rep
 	return err;
 }
 
+/* The server that this client knows may have gone, and another be there. */
+static int control_hello(const struct socket_transport *t, int fd)
+{
+	struct proto_req hello = {.type = PROTO_HELLO, .flags = PROTO_HELLO_CONTROL};
+	struct proto_rep rep;
+	(void)snprintf(hello.path, sizeof(hello.path), "%s", program_invocation_short_name);
+	int err = control_exchange(fd, &hello, &rep);
+	if (!err)
+		err = rep.error;
+	return err || rep.u.hello.service_id == t->transport.service_id ? err : -EPIPE;
+}
+
 static int control_call(int fd, struct proto_req *req)
 {
 	struct proto_rep rep;
@@ -238,12 +250,10 @@ static int control_call(int fd, struct proto_req *req)
 
 static int socket_await_open(struct transport *transport, struct forkfd *control)
 {
-	struct proto_req hello = {.type = PROTO_HELLO, .flags = PROTO_HELLO_CONTROL};
-	(void)snprintf(hello.path, sizeof(hello.path), "%s", program_invocation_short_name);
 	int err = connect_to(&of(transport)->addr, control);
 	if (err)
 		return err == -ENOENT || err == -ECONNREFUSED ? -EPIPE : err;
-	err = control_call(control->fd, &hello);
+	err = control_hello(of(transport), control->fd);
 	if (err)
 		forkfd_close(control);
 	return err;
@@ -254,7 +264,7 @@ static int socket_await(struct transport *transport, const struct forkfd *contro
 	struct proto_req req = {.type = PROTO_AWAIT, .handle = handle};
 	(void)transport;
 	int err = control_call(control->fd, &req);
-	return err == -EBADF ? -EPIPE : err; /* it is another server that answers there */
+	return err == -EBADF ? -EPIPE : err; /* it has ended with our other connection */
 }
 
 static int socket_drain(struct transport *transport, int64_t timeout_ms)

@@ -73,7 +73,8 @@ enum proto_type {
  * when something has to be waited for: until then, or timeout_ms (below 0: for ever), or the end of this connection. */
 enum { PROTO_HOW_WAIT = 1, PROTO_HOW_FAIL = 2 };
 
-/* A connection that holds nothing: no holder, no lease, no segment; it may ask about the pool and drain it. */
+/* A connection that holds nothing: no holder, no lease, no segment; it may ask about the pool and drain it. A client that makes one
+ * for something that waits compares who answers with who answered its first HELLO: another server may be at the same address. */
 enum { PROTO_HELLO_CONTROL = 1 };
 
 enum { PROTO_PROT_READ = 1, PROTO_PROT_WRITE = 2 };
@@ -165,15 +166,16 @@ struct proto_run {
 static_assert(sizeof(struct proto_piece) == 32 && sizeof(struct proto_run) == 24, "no hidden padding");
 
 /*
- * The reply to HELLO, and, but for the first two, to LEASE. Devices come and go while clients are connected, and numbers are
+ * The reply to HELLO, and, but for the first three, to LEASE. Devices come and go while clients are connected, and numbers are
  * used again; each change raises the generation. The reply to MAP and OPEN_MAP says, in its count, at which generation the mapping
  * was made. A client that knows an older one asks for the present devices (LEASE) before it maps anything: whatever generation
  * that answer is of, it is right for this mapping, as a mapping keeps the devices that it lies on in the pool, under their
  * numbers. And one that knows a newer one need not ask, for the same reason.
  */
 struct proto_hello {
-	uint64_t holder_id; /* also the byte of the lease */
-	uint64_t words;     /* in the pin segment */
+	uint64_t holder_id;  /* also the byte of the lease */
+	uint64_t words;      /* in the pin segment */
+	uint64_t service_id; /* random: a server that comes after this one has another */
 	uint32_t granule_order;
 	int32_t server_pid;
 	uint64_t generation;
@@ -181,7 +183,7 @@ struct proto_hello {
 	uint32_t reserved;
 	uint8_t devices[PROTO_DEVICES_MAX]; /* PROTO_DEVICE_... of each */
 };
-static_assert(sizeof(struct proto_hello) == 48, "no hidden padding");
+static_assert(sizeof(struct proto_hello) == 56, "no hidden padding");
 
 /* Pieces and runs lie inline when both fit, else in a memfd: all pieces, then all runs. */
 struct proto_map {

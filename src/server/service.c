@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "server/change.h"
@@ -50,6 +51,16 @@ static int open_pool(struct service *service, unsigned *which, char why[DEV_WHY_
 	return err ? err : fsdax_on_lost(service->fs, lost_note, &service->lost); /* what is known is said otherwise */
 }
 
+/* While the system starts, the kernel may have no random bytes yet: they are waited for. */
+static int make_id(uint64_t *id)
+{
+	ssize_t n;
+	do
+		n = getrandom(id, sizeof(*id), 0);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : 0;
+}
+
 int service_create_on(const char *const specs[], unsigned n, const char *layout, struct service **out, unsigned *which,
 		      char why[DEV_WHY_MAX])
 {
@@ -63,7 +74,9 @@ int service_create_on(const char *const specs[], unsigned n, const char *layout,
 	pending_init(service);
 	lost_init(&service->lost);
 	badblocks_init(&service->badblocks);
-	int err = devices_open(&service->devices, specs, n, layout, which, why);
+	int err = make_id(&service->id);
+	if (!err)
+		err = devices_open(&service->devices, specs, n, layout, which, why);
 	if (!err)
 		err = open_pool(service, which, why);
 	if (err) {
@@ -148,6 +161,7 @@ static int request_hello(struct session *session, const struct proto_req *req, s
 	session->greeted = true;
 	out->rep.u.hello.holder_id = session->id;
 	out->rep.u.hello.words = session->segment.count;
+	out->rep.u.hello.service_id = service->id;
 	request_say_devices(&service->devices, out);
 	return 0;
 }

@@ -31,6 +31,7 @@ enum { SESSION_COMMAND_MAX = 64 };
 
 struct service {
 	pthread_mutex_t lock;
+	uint64_t id; /* PROTO_HELLO says it */
 	struct devices devices;
 	struct fsdax *fs;
 	TAILQ_HEAD(session_list, session) sessions; /* those with a holder */

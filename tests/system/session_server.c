@@ -42,6 +42,37 @@ static void a_dead_servers_socket_is_taken_over(void **state)
 	sys_stop(&server);
 }
 
+static int count_device(void *arg, const struct pgmap_device *device)
+{
+	*(unsigned *)arg += device->state == PGMAP_DEVICE_LIVE;
+	return 0;
+}
+
+/* What these ask is asked on a connection of its own: it must be the same server's. */
+static void who_knew_a_dead_server_changes_nothing_of_its_successor(void **state)
+{
+	(void)state;
+	static const char *const spec = "memfd:size=16M,page=4K|memfd:size=16M,page=4K|linear";
+	struct sys_server server;
+	uint32_t number;
+	unsigned ndevices = 0;
+	sys_start(&server, spec);
+	struct pgmap_client *old = sys_connect(&server);
+	sys_kill(&server);
+	(void)close(server.err_fd);
+	assert_true(sys_start_at(&server, spec));
+	assert_int_equal(pgmap_device_add(old, "memfd:size=16M,page=4K", &number, NULL), -EPIPE);
+	assert_int_equal(pgmap_device_remove(old, 1, NULL, -1, NULL), -EPIPE);
+	assert_int_equal(pgmap_drain_pool(old, 0), -EPIPE);
+	struct pgmap_client *client = sys_connect(&server);
+	assert_int_equal(pgmap_for_each_device(client, count_device, &ndevices), 0);
+	assert_int_equal(ndevices, 2);
+	assert_int_equal(sys_info(client).state, PGMAP_LIVE);
+	assert_int_equal(pgmap_disconnect(client), 0);
+	assert_int_equal(pgmap_disconnect(old), 0);
+	sys_stop(&server);
+}
+
 static void what_is_no_socket_is_left_alone(void **state)
 {
 	(void)state;
@@ -247,6 +278,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_socket_in_use_is_refused_and_says_by_whom),
 		cmocka_unit_test(a_dead_servers_socket_is_taken_over),
+		cmocka_unit_test(who_knew_a_dead_server_changes_nothing_of_its_successor),
 		cmocka_unit_test(what_is_no_socket_is_left_alone),
 		cmocka_unit_test(a_bad_device_is_refused_in_one_line),
 		cmocka_unit_test(a_missing_directory_is_made_for_its_owner_only),

@@ -377,6 +377,7 @@ static void a_signal_does_not_disturb_a_call(void **state)
 /* The server's part in a drain: a connection of its own, a hello, the drain. */
 struct drain {
 	int hello_error, drain_error;
+	uint64_t service_id;
 	struct proto_req hello, drain;
 };
 
@@ -387,10 +388,11 @@ static void *serve_drain(void *arg)
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	rep.seq = 0;
 	rep.error = drain->hello_error;
+	rep.u.hello.service_id = drain->service_id;
 	send_to_client(fd, &rep, sizeof(rep), 1); /* nobody asked for a descriptor */
 	(void)!recv(fd, &drain->hello, sizeof(drain->hello), 0);
 	rep.error = drain->drain_error;
-	if (!drain->hello_error)
+	if (!drain->hello_error && !drain->service_id)
 		send_to_client(fd, &rep, sizeof(rep), 0);
 	(void)!recv(fd, &drain->drain, sizeof(drain->drain), 0);
 	(void)close(fd);
@@ -423,6 +425,16 @@ static void a_drain_has_a_connection_of_its_own_that_holds_nothing(void **state)
 	assert_int_equal(drain_with(&refused, -1), -EMFILE);
 	assert_int_equal(refused.drain.type, 0); /* it was not asked */
 	assert_int_equal(fake_count_fds(), fds);
+	assert_works();
+}
+
+static void a_drain_is_not_asked_of_another_server(void **state)
+{
+	(void)state;
+	struct drain drain = {.service_id = 1};
+	assert_int_equal(drain_with(&drain, -1), -EPIPE);
+	assert_int_equal(drain.hello.type, PROTO_HELLO);
+	assert_int_equal(drain.drain.type, 0);
 	assert_works();
 }
 
@@ -479,6 +491,7 @@ int main(void)
 		T(a_forked_child_lets_go_of_the_socket),
 		T(a_signal_does_not_disturb_a_call),
 		T(a_drain_has_a_connection_of_its_own_that_holds_nothing),
+		T(a_drain_is_not_asked_of_another_server),
 		T(a_drain_of_a_server_that_has_gone_is_epipe),
 		cmocka_unit_test(a_socket_where_nobody_serves_is_refused),
 	};

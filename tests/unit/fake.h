@@ -164,7 +164,7 @@ static inline void fake_init(struct fake *fake)
 	static const struct transport_ops ops = {fake_call,  fake_drain, fake_wait, fake_await_open,
 						 fake_await, fake_close, fake_free, fake_hang_up};
 	*fake = (struct fake){
-		.transport = {&ops, NULL},
+		.transport = {.ops = &ops},
 		.hello = {.holder_id = 1, .words = FAKE_WORDS, .server_pid = 1, .ndevices = 1},
 		.hello_fds = 1 + PROTO_HELLO_FDS,
 		.segment_bytes = FAKE_WORDS * sizeof(pinword_t),

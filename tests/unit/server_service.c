@@ -77,6 +77,7 @@ static void what_does_not_speak_the_protocol_is_told_so_once(void **state)
 	memcpy(same.fds, reply.fds, sizeof(same.fds));
 	assert_int_equal(reply.rep.u.hello.holder_id, fresh->id);
 	assert_int_equal(reply.rep.u.hello.words, 1 << 16);
+	assert_true(reply.rep.u.hello.service_id == service->id);
 	assert_int_equal(reply.rep.u.hello.granule_order, 0);
 	assert_int_equal(reply.rep.u.hello.server_pid, getpid());
 	leave(&same);
