@@ -161,6 +161,10 @@ static inline int places_release_quarantined(const struct places *places, uint64
 	return pgmap_release_quarantined(spot.pgmap, spot.pgoff);
 }
 
+/* places_idle - no page of a block is held, releasing or quarantined. Unlike a request, which has other reasons to fail, it
+ * asks for nothing else, and so it is true of a device that is going, and over bad pages. Final where nobody requests them. */
+bool places_idle(const struct places *places, uint64_t off, uint64_t npages);
+
 /* The first page of a folio that covers this one, whose spot this is. */
 static inline uint64_t places_folio_off(uint64_t off, const struct spot *spot, const struct folio *folio)
 {

@@ -355,7 +355,7 @@ static void settle(struct space *space, uint64_t pgoff, unsigned order)
 			return;
 		if (pgmap_release_quarantined(spot.pgmap, spot.pgoff) != -ENOENT)
 			return;
-		if (err != -EBUSY) {
+		if (err != -EBUSY && places_idle(&space->places, pgoff, UINT64_C(1) << order)) {
 			space_folio_free(space, pgoff, UINT64_C(1) << order);
 			return;
 		}

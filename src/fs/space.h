@@ -10,7 +10,8 @@
  *   - Idle: space_lose() claims the pages as one folio, so nobody else has them, and its own put does it.
  *   - Releasing: the callback that runs may have looked before the block was there. It ends soon: ask again.
  *   - Quarantined: the callback runs when it is released.
- *   - The pgmap is dying, and the pages are not held: no request can succeed any more, so they are nobody's.
+ *   - No request can succeed (the pgmap dies, a page is bad, there is no memory), and they are idle: so they are nobody's. That
+ *     is asked by itself (places_idle): what is releasing now may be quarantined next, and neither is seen by a lookup.
  *
  * Every block is covered by at most one folio: a folio is requested for a whole block, and a block is only cut where
  * its folio was cut first, or stays whole and covers the cut blocks (then they all wait for it).

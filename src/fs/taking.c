@@ -11,14 +11,19 @@
 #include "fs/name.h"
 #include "port/compiler.h"
 
+static bool is_spot_held(struct spot spot)
+{
+	struct folio *folio;
+	return pgmap_find_folio(spot.pgmap, spot.pgoff, &folio) == 0 ||
+	       pgmap_release_quarantined(spot.pgmap, spot.pgoff) == -EBUSY;
+}
+
 /* Some page of a block that cannot be requested as it is poisoned. */
 static bool is_page_held(struct fsdax *fs, const struct block *block)
 {
-	struct folio *folio;
 	struct spot spot = places_spot(&fs->space.places, block->off);
-	for (uint64_t i = 0; i < block_pages(block); i++)
-		if (pgmap_find_folio(spot.pgmap, spot.pgoff + i, &folio) == 0 ||
-		    pgmap_release_quarantined(spot.pgmap, spot.pgoff + i) == -EBUSY)
+	for (uint64_t end = spot.pgoff + block_pages(block); spot.pgoff < end; spot.pgoff++)
+		if (is_spot_held(spot))
 			return true;
 	return false;
 }
@@ -32,13 +37,12 @@ static int ask(struct fsdax *fs, const struct block *block)
 		int err = pgmap_request_folio(spot.pgmap, spot.pgoff, block->order, &folio);
 		if (!err)
 			folio_put(folio);
-		if (err == -EHWPOISON)
-			return is_page_held(fs, block) ? -EBUSY : 0;
-		if (err != -EBUSY)
+		if (err != -EBUSY && err != -EHWPOISON)
 			return err;
-		if (pgmap_find_folio(spot.pgmap, spot.pgoff, &folio) == 0 ||
-		    pgmap_release_quarantined(spot.pgmap, spot.pgoff) == -EBUSY)
+		if (err == -EHWPOISON ? is_page_held(fs, block) : is_spot_held(spot))
 			return -EBUSY;
+		if (err == -EHWPOISON && places_idle(&fs->space.places, block->off, block_pages(block)))
+			return 0;
 		map_check_alone(fs, block);
 		(void)sched_yield(); /* its last put runs: it will be idle */
 	}

@@ -2,6 +2,7 @@
 /* What of files is lost, on devices that are dead or bad: not mapped, listed, repaired; and nothing else of them. */
 #include <errno.h>
 
+#include "core/word.h"
 #include "fs/fs.h"
 #include "fs/taking.h"
 
@@ -164,6 +165,44 @@ static void c7_5_what_is_quarantined_meanwhile_is_not_repaired(void **state)
 	assert_int_equal(fsdax_repair(file, 0, 2 * PAGE), -EBUSY);
 	assert_int_equal(fsdax_holder_fence(came_between), 0);
 	assert_int_equal(fsdax_repair(file, 0, 2 * PAGE), 0);
+	fsdax_close(file);
+}
+
+/* In the question whether pages are idle: what a thread that ends a holder with REMOTE pins does between two instructions. */
+static word_t *released;
+static uint64_t quarantined;
+
+int sched_yield(void)
+{
+	if (released)
+		word_store(released, quarantined);
+	released = NULL;
+	return 0;
+}
+
+static void c6_7_what_is_about_to_be_quarantined_over_bad_pages_is_held(void **state)
+{
+	(void)state;
+	struct fsdax_file *file = make_file(&pool, "a", PAGE);
+	struct fsdax_holder *dma;
+	struct fsdax_map *map;
+	struct fsdax_span span;
+	assert_int_equal(fsdax_holder_create(pool.fs, "dma", &dma), 0);
+	assert_int_equal(fsdax_map_for(file, 0, PAGE, dma, NULL, NULL, &map), 0);
+	fsdax_map_span(map, 0, &span);
+	assert_int_equal(folio_pin(span.folio, fsdax_holder_of(dma, folio_pgmap(span.folio)), FOLIO_PIN_REMOTE), 0);
+	poison(file, 0, 1);
+	assert_int_equal(fsdax_holder_end(dma), 1);
+	fsdax_unmap_ended(map);
+	word_t *word = (word_t *)(uintptr_t)span.folio;
+	quarantined = word_load(word);
+	assert_int_equal(word_state(quarantined), WORD_QUARANTINED);
+	word_store(word, word_make(WORD_HELD, 0, 0) | WORD_FENCE);
+	released = word;
+	assert_int_equal(fsdax_punch(file, 0, PAGE, FSDAX_FAIL, 0), -EBUSY);
+	assert_null(released);
+	assert_int_equal(fsdax_holder_fence(dma), 0);
+	assert_int_equal(fsdax_punch(file, 0, PAGE, FSDAX_FAIL, 0), 0);
 	fsdax_close(file);
 }
 
@@ -395,6 +434,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		CASE(c6_5_a_bad_page_is_not_mapped_and_its_neighbours_are),
 		CASE(c6_7_a_quarantine_over_bad_pages_holds_until_its_fence),
+		CASE(c6_7_what_is_about_to_be_quarantined_over_bad_pages_is_held),
 		CASE(c7_5_what_is_quarantined_meanwhile_is_not_repaired),
 		CASE(c6_5_all_is_lost_of_a_single_device_that_is_dead),
 		CASE(c6_5_holders_are_told_which_offsets_are_lost),

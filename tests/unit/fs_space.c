@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include "core/word.h"
+
 #include "pool.h"
 
 enum { PAGES = 64 };
@@ -309,6 +311,59 @@ static void pages_lost_while_the_pgmap_dies_still_come_back(void **state)
 	assert_whole();
 }
 
+/* In space_lose()'s question: what a thread that ends a holder with REMOTE pins does between two of its instructions. */
+static word_t *released;
+static uint64_t quarantined;
+
+int sched_yield(void)
+{
+	if (released)
+		word_store(released, quarantined);
+	released = NULL;
+	return 0;
+}
+
+/* Its last reference is gone, and that it is kept has not been written yet: no request says that it is held where it says
+ * first that a page is poisoned, or that the pgmap dies. */
+static void lose_while_it_is_released(bool dying)
+{
+	struct block_list blocks;
+	struct folio *folio;
+	struct pgmap_holder *holder;
+	alloc(0, 8, &blocks);
+	uint64_t pgoff = STAILQ_FIRST(&blocks)->off;
+	assert_int_equal(pgmap_holder_create(pgmap, "dies", &holder), 0);
+	assert_int_equal(pgmap_request_folio(pgmap, pgoff, 3, &folio), 0);
+	assert_int_equal(folio_pin(folio, holder, FOLIO_PIN_REMOTE), 0);
+	folio_put(folio);
+	assert_int_equal(pgmap_holder_end(holder), 8);
+	assert_int_equal(dying ? pgmap_kill(pgmap) : pgmap_poison(pgmap, pgoff + 5, 1), 0);
+	word_t *word = (word_t *)(uintptr_t)folio;
+	quarantined = word_load(word);
+	assert_int_equal(word_state(quarantined), WORD_QUARANTINED);
+	word_store(word, word_make(WORD_HELD, 3, 0) | WORD_FENCE);
+	released = word;
+	space_lose(&space, &blocks);
+	assert_null(released);
+	assert_counts(0, 8);
+	if (!dying)
+		assert_int_equal(pgmap_clear_poison(pgmap, pgoff + 5, 1), 0);
+	assert_int_equal(pgmap_holder_fence(holder), 0);
+	assert_whole();
+}
+
+static void c6_8_pages_about_to_be_quarantined_are_not_free_over_poison(void **state)
+{
+	(void)state;
+	lose_while_it_is_released(false);
+}
+
+static void c6_8_pages_about_to_be_quarantined_are_not_free_where_the_pgmap_dies(void **state)
+{
+	(void)state;
+	lose_while_it_is_released(true);
+}
+
 static void c6_9_what_cannot_be_wiped_waits_until_space_is_short(void **state)
 {
 	(void)state;
@@ -387,6 +442,8 @@ int main(void)
 		T(a_folio_over_two_waiting_blocks_frees_both),
 		T(c7_5_quarantined_pages_that_are_lost_wait_for_the_fence),
 		T(pages_lost_while_the_pgmap_dies_still_come_back),
+		T(c6_8_pages_about_to_be_quarantined_are_not_free_over_poison),
+		T(c6_8_pages_about_to_be_quarantined_are_not_free_where_the_pgmap_dies),
 		T(c6_7_a_watch_is_woken_by_the_last_put_on_its_range),
 		T(c6_9_what_cannot_be_wiped_waits_until_space_is_short),
 	};
