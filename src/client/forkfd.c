@@ -9,7 +9,7 @@
 #include "port/abort.h"
 
 atomic_uint client_generation = 1;
-static atomic_uint forks;
+static atomic_uint forks_begun, forks_over; /* changed under the lock */
 
 static LIST_HEAD(, forkfd) forkfds = LIST_HEAD_INITIALIZER(forkfds);
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -42,9 +42,14 @@ void forkfd_close(struct forkfd *forkfd)
 	forkfd_unlock();
 }
 
-unsigned client_forks_now(void)
+unsigned client_forks_begun(void)
 {
-	return atomic_load_explicit(&forks, memory_order_seq_cst);
+	return atomic_load_explicit(&forks_begun, memory_order_seq_cst);
+}
+
+unsigned client_forks_over(void)
+{
+	return atomic_load_explicit(&forks_over, memory_order_seq_cst);
 }
 
 void forkfd_move(struct forkfd *to, struct forkfd *from)
@@ -59,7 +64,13 @@ void forkfd_move(struct forkfd *to, struct forkfd *from)
 static void before_fork(void)
 {
 	forkfd_lock();
-	(void)atomic_fetch_add_explicit(&forks, 1, memory_order_seq_cst);
+	(void)atomic_fetch_add_explicit(&forks_begun, 1, memory_order_seq_cst);
+}
+
+static void after_fork(void)
+{
+	atomic_store_explicit(&forks_over, client_forks_begun(), memory_order_seq_cst);
+	forkfd_unlock();
 }
 
 /* Another thread of the parent may have been anywhere: only what is stable under the lock is looked at. */
@@ -72,13 +83,13 @@ static void after_fork_child(void)
 		forkfd->fd = -1;
 	}
 	LIST_INIT(&forkfds); /* a grandchild has nothing left to close */
-	forkfd_unlock();
+	after_fork();
 }
 
 /* At the first connection would be too late: a fork that has begun in another thread runs no handler that comes then. */
 __attribute__((constructor)) static void install_fork_handlers(void)
 {
-	int err = pthread_atfork(before_fork, forkfd_unlock, after_fork_child);
+	int err = pthread_atfork(before_fork, after_fork, after_fork_child);
 	if (err)
 		port_abort("client: no room for the handlers of fork: error=%d", err);
 }

@@ -25,8 +25,10 @@ struct forkfd {
 
 /* Counted up in every child: what an earlier one has made is not this process's. */
 extern atomic_uint client_generation;
-/* Forks that this process has begun: counted under the lock, before there is a child. */
-unsigned client_forks_now(void);
+/* Forks that this process has begun, counted under the lock, before there is a child; and those of them that are over: the
+ * child is there, or there will be none. */
+unsigned client_forks_begun(void);
+unsigned client_forks_over(void);
 
 void forkfd_lock(void);
 void forkfd_unlock(void);

@@ -15,7 +15,7 @@ void lease_init(struct client_lease *lease)
 {
 	for (unsigned i = 0; i < PROTO_DEVICES_MAX; i++)
 		lease->read[i].fd = lease->write[i].fd = -1;
-	lease->forks = client_forks_now();
+	lease->forks = client_forks_begun();
 	(void)pthread_mutex_init(&lease->maps_lock, NULL);
 	LIST_INIT(&lease->maps);
 }
@@ -190,7 +190,7 @@ int lease_map(struct pgmap_client *client, const struct address_plan *plan, stru
 	if (err)
 		return err;
 	(void)pthread_mutex_lock(&lease->maps_lock);
-	out->forks = client_forks_now();
+	out->forks = client_forks_over();
 	out->plan.fds = fds_for(lease, plan);
 	out->plan.ndevices = lease->ndevices;
 	out->plan.devices = lease->devices;
@@ -224,7 +224,7 @@ static int renew(struct pgmap_client *client)
 	struct proto_hello devices;
 	int err = 0;
 	(void)pthread_mutex_lock(&client->lock);
-	unsigned forks = client_forks_now();
+	unsigned forks = client_forks_begun();
 	if (forks != lease->forks) {
 		uint32_t flags = PROTO_LEASE_NEXT | (lease->writes ? PROTO_LEASE_WRITE : 0);
 		err = ask(client, flags, fresh, &devices);
@@ -251,10 +251,10 @@ static int take_away(struct client_lease *lease, struct leased *leased)
 	return err;
 }
 
-/* What the server must be told of the end of something that was mapped when so many forks were counted. */
+/* What the server must be told of the end of something that was mapped when so many forks were over. */
 static uint32_t inherited_since(struct pgmap_client *client, unsigned forks)
 {
-	if (client_forks_now() == forks)
+	if (client_forks_begun() == forks)
 		return 0;
 	return PROTO_UNMAP_INHERITED | (renew(client) ? PROTO_UNMAP_UNRENEWED : 0);
 }
@@ -283,7 +283,7 @@ int lease_change(struct pgmap_client *client, const struct address_plan *plan, s
 		return err;
 	(void)pthread_mutex_lock(&lease->maps_lock);
 	unsigned forks = leased->forks;
-	fresh.forks = client_forks_now();
+	fresh.forks = client_forks_over();
 	fresh.plan.fds = fds_for(lease, plan);
 	fresh.plan.ndevices = lease->ndevices;
 	fresh.plan.devices = lease->devices;

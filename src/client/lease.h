@@ -8,10 +8,10 @@
  * of an inherited mapping after a fork the client gets a new lease, and moves all that it still maps to it: the same pages
  * of the same device, put over the same addresses, with no moment at which an access would fail.
  *
- * Whether a child may have a mapping is known by counting forks (client_forks, counted up before each): when the count that
- * was read before the mapping was made is still the same after it was unmapped, no child has it. A lease is new enough
- * when there has been no fork since before it was asked for: fork() takes the lock of forkfd.h, so a child that is counted
- * already, and not made yet, is made before the new lease's descriptors are here.
+ * Whether a child may have a mapping is known by counting forks: when as many were over before the mapping was made as have
+ * begun after it was unmapped, no child has it. (A fork is over when its child is there: what is mapped between its beginning
+ * and that, the child has.) A lease is new enough when no fork has begun since before it was asked for: fork() takes the
+ * lock of forkfd.h, so the child of one that had begun already is there before the new lease's descriptors are here.
  *
  * Lock order: the connection's lock, maps_lock, forkfd.h's. maps_lock guards the descriptors' use and the list: a mapping
  * is on it exactly while its addresses are its own.
@@ -39,7 +39,7 @@ struct client_lease {
 	uint8_t devices[PROTO_DEVICES_MAX];     /* PROTO_DEVICE_... of each */
 	unsigned ndevices;
 	_Atomic uint64_t generation; /* of the devices (protocol.h) */
-	unsigned forks;              /* before it was asked for */
+	unsigned forks;              /* that had begun before it was asked for */
 	pthread_mutex_t maps_lock;
 	LIST_HEAD(, leased) maps;
 };
@@ -47,7 +47,7 @@ struct client_lease {
 /* A mapping's part: what it takes to make it again. */
 struct leased {
 	LIST_ENTRY(leased) link;
-	unsigned forks; /* before it was made */
+	unsigned forks; /* that were over before it was made */
 	struct address address;
 	struct address_plan plan; /* but for the descriptors */
 	struct proto_piece few_pieces[LEASE_FEW_PIECES];

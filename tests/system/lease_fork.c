@@ -116,6 +116,108 @@ static void c7_8_each_of_several_children_keeps_what_it_can_see(void **state)
 	sys_kill_child(&first);
 }
 
+/* What is done while a fork has begun, and there is no child yet: the constructor of this program comes before the library's, so
+ * this handler runs after its own. */
+static void (*in_between)(void);
+static pthread_t other;
+static struct pgmap_mapping *half_inherited;
+
+static void before_the_child(void)
+{
+	void (*what)(void) = in_between;
+	in_between = NULL;
+	if (what)
+		what();
+}
+
+__attribute__((constructor(101))) static void come_before_the_library(void)
+{
+	(void)pthread_atfork(before_the_child, NULL, NULL);
+}
+
+static void *map_one(void *arg)
+{
+	half_inherited = map_filled("/a", 'a');
+	looked_at = pgmap_mapping_address(half_inherited);
+	seen = 'a';
+	return arg;
+}
+
+static void another_thread_maps(void)
+{
+	if (pthread_create(&other, NULL, map_one, NULL) != 0 || pthread_join(other, NULL) != 0)
+		abort();
+}
+
+static void *remap(void *arg)
+{
+	return pgmap_remap(half_inherited, 0) == 0 ? NULL : arg;
+}
+
+/* Asked of the kernel, which answers where an access would fail. */
+static bool can_be_read(const unsigned char *at)
+{
+	int ends[2];
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		abort();
+	bool there = write(ends[1], at, 1) == 1;
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+	return there;
+}
+
+/* It gets to its end only when there is a child: it wants a new lease. */
+static void another_thread_remaps(void)
+{
+	if (pthread_create(&other, NULL, remap, half_inherited) != 0)
+		abort();
+	while (!can_be_read(looked_at))
+		(void)sched_yield();
+	memset((unsigned char *)pgmap_mapping_address(half_inherited) + FILE_BYTES, seen, FILE_BYTES);
+}
+
+static void resize(const char *path, uint64_t bytes)
+{
+	struct pgmap_file *file;
+	assert_int_equal(pgmap_open(client, path, 0, &file), 0);
+	assert_int_equal(pgmap_truncate(file, bytes), 0);
+	assert_int_equal(pgmap_close(file), 0);
+}
+
+static void unmap_under(const struct sys_child *child)
+{
+	assert_int_equal(pgmap_unmap(half_inherited), 0);
+	resize("/a", 0);
+	assert_int_equal(pgmap_unlink(client, "/a"), 0);
+	write_over_what_is_free();
+	assert_still_sees(child);
+	sys_kill_child(child);
+}
+
+static void c6_8_what_is_mapped_while_a_fork_begins_is_kept_for_the_child(void **state)
+{
+	(void)state;
+	assert_int_equal(pgmap_unmap(map_filled("/a", 'x')), 0); /* what can be written through is here */
+	in_between = another_thread_maps;
+	struct sys_child child = sys_spawn_heard(child_looks, NULL);
+	unmap_under(&child);
+}
+
+static void c6_8_so_is_what_a_mapping_gets_while_a_fork_begins(void **state)
+{
+	(void)state;
+	void *wrong;
+	half_inherited = map_filled("/a", 'a');
+	resize("/a", 2 * FILE_BYTES);
+	looked_at = (unsigned char *)pgmap_mapping_address(half_inherited) + FILE_BYTES;
+	seen = 'b';
+	in_between = another_thread_remaps;
+	struct sys_child child = sys_spawn_heard(child_looks, NULL);
+	assert_int_equal(pthread_join(other, &wrong), 0);
+	assert_null(wrong);
+	unmap_under(&child);
+}
+
 static void child_execs(const struct sys_server *server, int said, int go)
 {
 	(void)server;
@@ -294,6 +396,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		A_TEST(c6_8_a_child_sees_its_bytes_after_its_parent_unmapped),
 		A_TEST(c7_8_each_of_several_children_keeps_what_it_can_see),
+		A_TEST(c6_8_what_is_mapped_while_a_fork_begins_is_kept_for_the_child),
+		A_TEST(c6_8_so_is_what_a_mapping_gets_while_a_fork_begins),
 		A_TEST(a_child_that_execs_keeps_nothing),
 		A_TEST(what_moves_can_be_used_meanwhile),
 		A_TEST(forks_beside_maps_and_unmaps_leave_nothing),
