@@ -104,7 +104,8 @@ void fsdax_close(struct fsdax_file *file);
  * A kept last page is zeroed beyond the new size, a kept last granule too. On memory of several granules a file gets of the
  * biggest what is as big and aligned, and the rest from smaller ones; where these have no room, its end is a granule that goes
  * beyond its size: blocks of fsdax_stat says so. It cannot grow over the middle of a bigger granule than has room. -ENOSPC, -EFBIG (more than the file has, and beyond the pool's size), -ENOMEM, -ENXIO all of the device is
- * dead, and more pages are wanted. */
+ * dead, and more pages are wanted; -EOPNOTSUPP some bytes of a page or a granule are to be zeroed where this process has neither
+ * an address of the device nor a descriptor. */
 int fsdax_truncate(struct fsdax_file *file, uint64_t size_bytes);
 
 /* What becomes of pages that a file is to lose and somebody holds (c6.7). */

@@ -126,6 +126,8 @@ static int wipe_prepare(struct fsdax *fs, struct inode *inode, uint64_t from, ui
 		return 0;
 	}
 	int fd = places_descriptor(places, granule, &offset_bytes);
+	if (fd < 0)
+		return -EOPNOTSUPP;
 	out->mapped_bytes = granule_pages << PGMAP_PAGE_SHIFT;
 	out->mapped = mmap(NULL, out->mapped_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset_bytes);
 	if (out->mapped == MAP_FAILED)

@@ -439,6 +439,35 @@ static void what_fails_has_changed_neither_size_nor_bytes_nor_mappings(void **st
 	pool_close(&p);
 }
 
+static int no_op(void *ctx, uint64_t offset_bytes, uint64_t len_bytes)
+{
+	(void)ctx;
+	(void)offset_bytes;
+	(void)len_bytes;
+	return 0;
+}
+
+/* Of others: this process has neither an address nor a descriptor. */
+static void what_cannot_be_touched_is_cut_at_whole_pages_only(void **state)
+{
+	(void)state;
+	static const struct dax_device_ops ops = {.ops_bytes = sizeof(ops), .discard = no_op};
+	const struct dax_params params = {
+		.params_bytes = sizeof(params), .type = PGMAP_FSDAX, .len_bytes = 1 * MIB, .fd = -1, .ops = &ops};
+	struct pool far = {0};
+	assert_int_equal(dax_create(&params, &far.dax), 0);
+	assert_int_equal(fsdax_create(far.dax, NULL, &far.fs), 0);
+	struct fsdax_file *file = make_file(&far, "a", 3 * PAGE);
+	assert_int_equal(fsdax_truncate(file, 2 * PAGE + 1), -EOPNOTSUPP);
+	assert_int_equal(fsdax_truncate_how(file, 1, FSDAX_FAIL, 0), -EOPNOTSUPP);
+	assert_int_equal(stat_of(file).size_bytes, 3 * PAGE);
+	assert_space(&far, 3, 0);
+	assert_int_equal(fsdax_truncate(file, 2 * PAGE), 0);
+	fsdax_close(file);
+	assert_int_equal(fsdax_destroy(far.fs), 0);
+	assert_int_equal(dax_destroy(far.dax), 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -457,6 +486,7 @@ int main(void)
 		T(c6_8_contents_that_somebody_holds_are_his_until_he_lets_go),
 		T(a_size_that_grows_keeps_the_bytes_and_the_mappings),
 		T(what_fails_has_changed_neither_size_nor_bytes_nor_mappings),
+		T(what_cannot_be_touched_is_cut_at_whole_pages_only),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
