@@ -87,7 +87,8 @@ typedef void fsdax_gone_fn(void *cookie, uint64_t first_span, uint64_t nspans);
 /* fsdax_create - an empty pool on a device, whose holder it becomes. -EBUSY the device is held; -EINVAL null, or some of the
  * device cannot have folios (LIMITED); -ENXIO it is dead; -ENOMEM. */
 int fsdax_create(struct dax_device *dax, fsdax_gone_fn *gone, struct fsdax **out);
-/* fsdax_destroy - the end of a pool. -EBUSY while a file is open or mapped. All files go; the device is let go. Null: 0. */
+/* fsdax_destroy - the end of a pool. -EBUSY while a file is open or mapped, a page is held, or a holder of the pool is there
+ * (fsdax_holder_create()). All files go; the device is let go. Null: 0. */
 int fsdax_destroy(struct fsdax *fs);
 
 enum {

@@ -143,9 +143,11 @@ PGMAP_PUBLIC int fsdax_destroy(struct fsdax *fs)
 {
 	if (!fs)
 		return 0;
+	holders_lock(fs);
 	(void)pthread_mutex_lock(&fs->lock);
-	bool busy = fs->nhandles != 0 || places_held(&fs->space.places);
+	bool busy = fs->nhandles != 0 || holders_live(fs) || places_held(&fs->space.places);
 	(void)pthread_mutex_unlock(&fs->lock);
+	holders_unlock(fs);
 	if (busy)
 		return -EBUSY;
 	leave_cancel_all(fs);

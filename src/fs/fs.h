@@ -108,6 +108,8 @@ struct pgmap_holder *holder_on(struct charged holder, unsigned device);
 int holder_check(const struct fsdax *fs, struct charged holder);
 /* holders_lock - nobody else creates, ends or asks a holder; before the namespace lock. Under it: holders_add - each has a part on
  * this device, or none, and -ENOMEM; holders_remove - none any more, where nobody holds a page of it. */
+/* holders_live - others than the pool's own; under the lock. */
+bool holders_live(const struct fsdax *fs);
 void holders_init(struct holders *holders);
 void holders_exit(struct holders *holders);
 void holders_lock(struct fsdax *fs);

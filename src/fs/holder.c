@@ -65,6 +65,12 @@ void holders_unlock(struct fsdax *fs)
 	(void)pthread_rwlock_unlock(&fs->holders.lock);
 }
 
+/* Its own was there first, so it is the last of the list. */
+bool holders_live(const struct fsdax *fs)
+{
+	return LIST_FIRST(&fs->holders.all) != fs->holder;
+}
+
 static struct parts *parts_of(const struct fsdax_holder *holder)
 {
 	return atomic_load_explicit(&holder->parts, memory_order_acquire);
@@ -121,10 +127,18 @@ struct pgmap_holder *holder_on(struct charged holder, unsigned device)
 	return holder.all ? part_at(holder.all, device) : holder.one;
 }
 
+static bool has_several_devices(const struct places_table *table)
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < table->ndevices; i++)
+		n += table->devices[i].memory != NULL;
+	return n > 1;
+}
+
 int holder_check(const struct fsdax *fs, struct charged holder)
 {
-	if (holder.one)
-		return places_now(&fs->space.places)->ndevices > 1 ? -EINVAL : 0;
+	if (holder.one) /* whether it is of that pgmap the core says */
+		return has_several_devices(places_now(&fs->space.places)) ? -EINVAL : 0;
 	if (holder.all && holder.all->fs != fs)
 		return -EINVAL;
 	return holder.all && atomic_load_explicit(&holder.all->ended, memory_order_relaxed) ? -ESHUTDOWN : 0;

@@ -19,6 +19,13 @@ static int open_pool(void **state)
 	return 0;
 }
 
+static int open_linear(void **state)
+{
+	(void)state;
+	pool_open_stack(&pool, sizes, 0, NULL);
+	return 0;
+}
+
 static int close_pool(void **state)
 {
 	(void)state;
@@ -143,6 +150,56 @@ static void a_holder_of_one_pgmap_or_another_pool_is_refused(void **state)
 	assert_int_equal(fsdax_holder_fence(NULL), -EINVAL);
 	assert_int_equal(fsdax_holder_create(pool.fs, NULL, &own), -EINVAL);
 	fsdax_close(file);
+}
+
+static void leave(unsigned index)
+{
+	assert_int_equal(fsdax_leave_begin(pool.fs, index, NULL), 0);
+	assert_int_equal(fsdax_leave_end(pool.fs, index, NULL), 0);
+}
+
+/* That of the device which is the only one now; others have been there. */
+static void a_holder_of_one_pgmap_serves_when_the_others_have_left(void **state)
+{
+	(void)state;
+	struct pgmap_holder *first, *second;
+	struct fsdax_map *map = NULL;
+	struct fsdax_file *file = make_file(&pool, "a", PAGE);
+	assert_int_equal(pgmap_holder_create(dax_pgmap(pool.parts[0].dax), "first", &first), 0);
+	assert_int_equal(pgmap_holder_create(dax_pgmap(pool.parts[1].dax), "second", &second), 0);
+	assert_int_equal(fsdax_map(file, 0, PAGE, first, NULL, &map), -EINVAL);
+	leave(1);
+	fsdax_unmap(map_range(file, 0, PAGE, first));
+	assert_int_equal(fsdax_map(file, 0, PAGE, second, NULL, &map), -EINVAL); /* of no device of the pool's */
+	assert_int_equal(pgmap_holder_end(second), 0);
+	assert_int_equal(dax_destroy(pool.parts[1].dax), 0);
+	assert_int_equal(munmap(pool.parts[1].mem, pool.parts[1].bytes), 0);
+	dev_close(pool.parts[1].dev);
+	pool_part_open(&pool.parts[1], sizes[1], 0, 0);
+	assert_int_equal(fsdax_add_device(pool.fs, pool.parts[1].dax, NULL), 0);
+	assert_int_equal(pgmap_holder_create(dax_pgmap(pool.parts[1].dax), "second", &second), 0);
+	assert_int_equal(fsdax_map(file, 0, PAGE, first, NULL, &map), -EINVAL);
+	fsdax_close(file);
+	assert_int_equal(fsdax_unlink(pool.fs, "a"), 0);
+	leave(0);
+	file = make_file(&pool, "b", PAGE);
+	fsdax_unmap(map_range(file, 0, PAGE, second));
+	assert_int_equal(fsdax_map(file, 0, PAGE, first, NULL, &map), -EINVAL);
+	assert_null(map);
+	assert_int_equal(pgmap_holder_end(first), 0);
+	assert_int_equal(pgmap_holder_end(second), 0);
+	fsdax_close(file);
+}
+
+static void a_pool_is_not_destroyed_under_its_holders(void **state)
+{
+	(void)state;
+	struct fsdax_holder *h = holder("h"), *more;
+	assert_int_equal(fsdax_destroy(pool.fs), -EBUSY);
+	more = holder("more");
+	assert_int_equal(fsdax_holder_end(h), 0);
+	assert_int_equal(fsdax_destroy(pool.fs), -EBUSY);
+	assert_int_equal(fsdax_holder_end(more), 0);
 }
 
 static void without_memory_there_is_no_holder_and_none_left(void **state)
@@ -345,6 +402,9 @@ int main(void)
 						close_pool),
 		cmocka_unit_test_setup_teardown(a_holder_of_one_pgmap_or_another_pool_is_refused, open_pool,
 						close_pool),
+		cmocka_unit_test_setup_teardown(a_holder_of_one_pgmap_serves_when_the_others_have_left, open_linear,
+						close_pool),
+		cmocka_unit_test_setup_teardown(a_pool_is_not_destroyed_under_its_holders, open_pool, close_pool),
 		cmocka_unit_test_setup_teardown(without_memory_there_is_no_holder_and_none_left, open_pool, close_pool),
 		cmocka_unit_test_setup_teardown(c3_18_a_split_keeps_every_holders_references, open_pool, close_pool),
 		cmocka_unit_test_setup_teardown(c4_2_an_end_lets_go_of_what_is_just_being_mapped, open_pool,
