@@ -178,8 +178,10 @@ static void *run(void *arg)
 int wiper_start(struct wiper *wiper, struct space *space, unsigned percent)
 {
 	*wiper = (struct wiper){.space = space, .percent = percent};
+	(void)pthread_mutex_lock(&space->lock);
 	space->stop = false;
 	space->low = 0;
+	(void)pthread_mutex_unlock(&space->lock);
 	int err = port_thread_start(&wiper->thread, 0, run, wiper);
 	if (err) {
 		wiper->percent = 0;

@@ -255,6 +255,38 @@ static void its_thread_wipes_gives_back_and_ends(void **state)
 	assert_int_equal(pages_with_memory(), 0); /* without a wiper: at once */
 }
 
+static _Atomic int taker_ends;
+
+static void *take_on(void *arg)
+{
+	(void)arg;
+	while (!taker_ends) {
+		struct block_list a = STAILQ_HEAD_INITIALIZER(a);
+		assert_int_equal(space_alloc(&t.space, 0, 8, 0, &a), 0);
+		space_give_back(&t.space, &a);
+	}
+	return NULL;
+}
+
+/* What it goes by is written by whoever takes pages, too. */
+static void it_starts_and_stops_while_others_take(void **state)
+{
+	(void)state;
+	struct wiper wiper;
+	pthread_t taker;
+	taker_ends = 0;
+	t.space.background = false;
+	space_set_keep(&t.space, 1024);
+	assert_int_equal(pthread_create(&taker, NULL, take_on, NULL), 0);
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(wiper_start(&wiper, &t.space, 100), 0);
+		wiper_stop(&wiper);
+	}
+	taker_ends = 1;
+	assert_int_equal(pthread_join(taker, NULL), 0);
+	assert_int_equal(space_now().used, 0);
+}
+
 /* As a DAX node is: nobody else could use its memory, and it holds what the last program left. */
 static void memory_that_is_always_there_is_wiped_first_and_never_given_back(void **state)
 {
@@ -315,6 +347,7 @@ int main(void)
 		T(c6_9_what_cannot_be_wiped_stays_dirty),
 		T(pages_with_an_owner_are_left_alone),
 		T(its_thread_wipes_gives_back_and_ends),
+		T(it_starts_and_stops_while_others_take),
 		T(a_dead_device_is_left_alone),
 		T(memory_that_is_always_there_is_wiped_first_and_never_given_back),
 	};
