@@ -26,7 +26,7 @@ static int make_clean(struct space *space, uint64_t pgoff, uint64_t npages, enum
 		if (err)
 			return err;
 	}
-	int err = now == STOCK_ABSENT ? dax_populate(space->dax, places_page(&space->places, pgoff), npages) : 0;
+	int err = now == STOCK_ABSENT ? space_populate(space, pgoff, npages) : 0;
 	(void)pthread_mutex_lock(&space->lock);
 	if (!err)
 		now = STOCK_CLEAN;

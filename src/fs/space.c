@@ -412,6 +412,14 @@ int space_wipe(struct space *space, uint64_t pgoff, uint64_t npages, enum stock_
 	return err;
 }
 
+int space_populate(struct space *space, uint64_t pgoff, uint64_t npages)
+{
+	int err = dax_populate(space->dax, places_page(&space->places, pgoff), npages);
+	if (err) /* what some of them have got would be nobody's */
+		(void)discard(space, pgoff, npages);
+	return err;
+}
+
 uint64_t space_populated(const struct space *space)
 {
 	uint64_t all = (space->stock.clean + space->stock.dirty) << space->granule_order;

@@ -143,8 +143,10 @@ void space_watch_remove(struct space *space, struct space_watch *watch);
 void space_watch_wake(struct space *space, struct space_watch *watch); /* null: all of them */
 
 /* space_wipe - these pages of the device, which the caller has to itself, read as zero: 0, *state is clean or absent; or
- * an error, and what they hold is unknown. Not under the lock. */
+ * an error, and what they hold is unknown. space_populate - such pages, that are absent, have memory that reads as zero: -ENOSPC,
+ * and what the device says; they are absent still. Not under the lock. */
 int space_wipe(struct space *space, uint64_t pgoff, uint64_t npages, enum stock_state *state);
+int space_populate(struct space *space, uint64_t pgoff, uint64_t npages);
 /* space_set_keep - the watermark. Without a wiper, what lies above it is given back at once. */
 void space_set_keep(struct space *space, uint64_t keep_pages);
 /* Free pages that have memory. Under the lock. */

@@ -75,8 +75,7 @@ static enum stock_state work_on(struct space *space, uint64_t at, uint64_t npage
 		return dax_discard(space->dax, places_page(&space->places, at), npages) == 0 ? STOCK_ABSENT
 											     : STOCK_DIRTY;
 	case POPULATE:
-		return dax_populate(space->dax, places_page(&space->places, at), npages) == 0 ? STOCK_CLEAN
-											      : STOCK_ABSENT;
+		return space_populate(space, at, npages) == 0 ? STOCK_CLEAN : STOCK_ABSENT;
 	default:
 #ifdef PGMAP_FAULT_UNWIPED /* the planted bug: what the wiper calls clean is not */
 		return STOCK_CLEAN;

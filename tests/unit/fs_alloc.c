@@ -168,6 +168,17 @@ static void c7_11_what_got_memory_before_it_was_short_goes_back(void **state)
 	give_back(&hole);
 }
 
+static void c7_11_what_the_device_got_before_it_was_short_goes_back(void **state)
+{
+	(void)state;
+	struct block_list blocks = STAILQ_HEAD_INITIALIZER(blocks);
+	t.populates_left = 0;
+	t.fails_half_way = true;
+	assert_int_equal(space_alloc(&t.space, 0, 32, PGMAP_MAX_ORDER, &blocks), -ENOSPC);
+	assert_free(0, 0, PAGES);
+	assert_int_equal(pages_with_memory(), 0);
+}
+
 /* The device has no address, and does not discard: what cannot be wiped is set aside, the rest is handed out. */
 static void c6_9_what_cannot_be_wiped_is_passed_over(void **state)
 {
@@ -296,6 +307,7 @@ int main(void)
 		T(blocks_are_no_bigger_than_asked_for),
 		T(c7_11_memory_that_lies_free_is_given_back_before_it_is_short),
 		T(c7_11_what_got_memory_before_it_was_short_goes_back),
+		T(c7_11_what_the_device_got_before_it_was_short_goes_back),
 		T(c6_9_what_cannot_be_wiped_is_passed_over),
 		T(c6_10_a_piece_that_is_being_wiped_is_free_and_waited_for),
 		T(c6_10_what_breaks_while_a_piece_is_waited_for_is_no_lack_of_space),

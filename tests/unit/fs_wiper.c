@@ -128,6 +128,17 @@ static void where_no_memory_is_it_asks_once_a_period(void **state)
 	assert_free(1024, 0, PAGES - 1024);
 }
 
+static void what_it_got_before_it_was_short_goes_back(void **state)
+{
+	(void)state;
+	space_set_keep(&t.space, 1024);
+	t.populates_left = 0;
+	t.fails_half_way = true;
+	(void)work_until_idle();
+	assert_free(0, 0, PAGES);
+	assert_int_equal(pages_with_memory(), 0);
+}
+
 static void an_empty_pool_costs_no_memory_after_a_while(void **state)
 {
 	(void)state;
@@ -342,6 +353,7 @@ int main(void)
 		T(what_lies_unused_for_a_period_goes_back),
 		T(what_will_be_needed_gets_memory_ahead),
 		T(where_no_memory_is_it_asks_once_a_period),
+		T(what_it_got_before_it_was_short_goes_back),
 		T(an_empty_pool_costs_no_memory_after_a_while),
 		T(what_is_needed_again_is_not_given_back),
 		T(c6_9_what_cannot_be_wiped_stays_dirty),

@@ -21,6 +21,7 @@ struct space_test {
 	char *mem;
 	uint64_t pages;
 	_Atomic int discard_fails, populates_left; /* the wiper's thread calls, too */
+	bool fails_half_way;                       /* populate, when it fails: half of it has memory */
 };
 
 static struct space_test t;
@@ -33,7 +34,11 @@ static int test_discard(void *ctx, uint64_t offset_bytes, uint64_t len_bytes)
 
 static int test_populate(void *ctx, uint64_t offset_bytes, uint64_t len_bytes)
 {
-	return t.populates_left-- > 0 ? t.dev->ops->populate(ctx, offset_bytes, len_bytes) : -ENOSPC;
+	bool fails = t.populates_left-- <= 0;
+	if (fails && !t.fails_half_way)
+		return -ENOSPC;
+	int err = t.dev->ops->populate(ctx, offset_bytes, fails ? len_bytes / 2 / PAGE * PAGE : len_bytes);
+	return fails ? -ENOSPC : err;
 }
 
 static int test_folio_freed(void *holder, uint64_t pgoff, uint64_t npages)
