@@ -158,22 +158,25 @@ static int discard(struct space *space, uint64_t pgoff, uint64_t npages)
 #endif
 }
 
-/* Have the device discard each run of neighbours; blocks before *failed are done, it and all after it are not. */
-static void discard_runs(struct space *space, struct block_list *blocks, struct block **failed)
+/* Have the device discard each run of neighbours, and where that fails each block. What it does not take goes to the other list. */
+static void discard_runs(struct space *space, struct block_list *blocks, struct block_list *failed)
 {
-	struct block *first = STAILQ_FIRST(blocks);
-	while (first) {
+	struct block_list done = STAILQ_HEAD_INITIALIZER(done);
+	struct block *first;
+	while ((first = STAILQ_FIRST(blocks)) != NULL) {
 		uint64_t n = 0;
-		struct block *block = first;
-		for (; block && block->off == first->off + n; block = STAILQ_NEXT(block, list))
-			n += block_pages(block);
-		if (discard(space, first->off, n) != 0) {
-			*failed = first;
-			return;
+		struct block *block, *end = first;
+		for (; end && end->off == first->off + n; end = STAILQ_NEXT(end, list))
+			n += block_pages(end);
+		bool all = discard(space, first->off, n) == 0;
+		while ((block = STAILQ_FIRST(blocks)) != end) {
+			bool ok =
+				all || (block_pages(block) < n && discard(space, block->off, block_pages(block)) == 0);
+			STAILQ_REMOVE_HEAD(blocks, list);
+			STAILQ_INSERT_TAIL(ok ? &done : failed, block, list);
 		}
-		first = block;
 	}
-	*failed = NULL;
+	STAILQ_CONCAT(blocks, &done);
 }
 
 /* Free, as they are: to be wiped by whoever needs them, or by the wiper. */
@@ -211,18 +214,19 @@ static void keep_unwiped(struct space *space, struct block_list *blocks)
 	}
 }
 
-/* Discarded and free; or kept aside if that failed. */
+/* Discarded and free; or kept aside where that failed. */
 static void release_discarded(struct space *space, struct block_list *blocks)
 {
-	struct block *block, *failed = NULL;
+	struct block *block;
+	struct block_list failed = STAILQ_HEAD_INITIALIZER(failed);
 	discard_runs(space, blocks, &failed);
 	(void)pthread_mutex_lock(&space->lock);
-	while ((block = STAILQ_FIRST(blocks)) != failed) {
+	while ((block = STAILQ_FIRST(blocks)) != NULL) {
 		STAILQ_REMOVE_HEAD(blocks, list);
 		space->nwaiting -= block_pages(block);
 		space_make_free(space, block);
 	}
-	keep_unwiped(space, blocks);
+	keep_unwiped(space, &failed);
 	(void)pthread_mutex_unlock(&space->lock);
 }
 

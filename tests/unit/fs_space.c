@@ -18,10 +18,12 @@ static struct pgmap *pgmap;
 static struct space space;
 static char *mem;
 static int discard_fails, populates_left;
+static uint64_t bad_offset; /* what has this byte cannot be discarded */
 
 static int discard(void *ctx, uint64_t offset_bytes, uint64_t len_bytes)
 {
-	return discard_fails ? -EIO : dev->ops->discard(ctx, offset_bytes, len_bytes);
+	bool fails = discard_fails || (bad_offset >= offset_bytes && bad_offset - offset_bytes < len_bytes);
+	return fails ? -EIO : dev->ops->discard(ctx, offset_bytes, len_bytes);
 }
 
 static int populate(void *ctx, uint64_t offset_bytes, uint64_t len_bytes)
@@ -46,6 +48,7 @@ static int set_up(void **state)
 	char why[DEV_WHY_MAX];
 	discard_fails = 0;
 	populates_left = 1000;
+	bad_offset = UINT64_MAX;
 	assert_int_equal(dev_open("memfd:size=256K,page=4K", &dev, why), 0);
 	ops = *dev->ops;
 	ops.discard = discard;
@@ -388,6 +391,29 @@ static void c6_9_what_cannot_be_wiped_waits_until_space_is_short(void **state)
 	assert_whole();
 }
 
+/* Nor does it keep others that could not be wiped before. */
+static void c6_9_what_can_never_be_wiped_waits_alone(void **state)
+{
+	(void)state;
+	struct block_list blocks[4];
+	for (int i = 0; i < 4; i++)
+		alloc(0, 16, &blocks[i]);
+	bad_offset = (STAILQ_FIRST(&blocks[0])->off - space.base + 3) * PAGE;
+	discard_fails = 1;
+	space_lose(&space, &blocks[0]); /* and its neighbour */
+	space_lose(&space, &blocks[1]);
+	space_lose(&space, &blocks[3]);
+	assert_counts(16, 48);
+	discard_fails = 0;
+	alloc(0, 32, &blocks[0]);
+	assert_counts(48, 16);
+	bad_offset = UINT64_MAX;
+	alloc(0, 16, &blocks[1]);
+	for (int i = 0; i < 3; i++)
+		space_lose(&space, &blocks[i]);
+	assert_whole();
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 static int wakes;
@@ -446,6 +472,7 @@ int main(void)
 		T(c6_8_pages_about_to_be_quarantined_are_not_free_where_the_pgmap_dies),
 		T(c6_7_a_watch_is_woken_by_the_last_put_on_its_range),
 		T(c6_9_what_cannot_be_wiped_waits_until_space_is_short),
+		T(c6_9_what_can_never_be_wiped_waits_alone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
