@@ -131,7 +131,9 @@ static int remove_device(struct cli *cli, struct removal *removal, int64_t deadl
 				device->spec, text, cli_duration(waited, deadline_ns), device->number);
 	}
 	if (err == -ECANCELED)
-		return cli_fail(cli, "%s: the removal was called off, the device stays (somebody said --cancel)",
+		return cli_fail(cli,
+				"%s: the removal was called off, the device stays (somebody said --cancel, or all "
+				"others are gone: pgmap device list)",
 				device->spec);
 	return err ? fail(cli, device->spec, removal->why, err) : CLI_DONE;
 }

@@ -183,7 +183,7 @@ static bool any(const struct service *service, enum change_phase phase)
 	return change != NULL;
 }
 
-/* Until they are closed, those that have left have their numbers still, and their memory: it may be what is to be opened. */
+/* Until they are closed, those that have left have their numbers still, and their memory: what is to be opened may be it, or need it. */
 static void wait_for_closed(struct service *service)
 {
 	while (any(service, CHANGE_CLOSING))
@@ -197,12 +197,6 @@ static int look_at_device(struct change *change)
 	const struct dev_own own = {change->bytes, change->nbytes};
 	int err = opened_look(change->spec, &own, &change->device, change->why);
 	(void)pthread_mutex_lock(&service->lock);
-	if (err == -EBUSY) {
-		wait_for_closed(service);
-		(void)pthread_mutex_unlock(&service->lock);
-		err = opened_look(change->spec, &own, &change->device, change->why);
-		(void)pthread_mutex_lock(&service->lock);
-	}
 	if (!err)
 		err = may_add(service, change->why);
 	if (!err && change->device.dev->size_bytes % (PGMAP_PAGE_SIZE << service->devices.granule_order))
@@ -227,6 +221,9 @@ static void *open_thread(void *arg)
 {
 	struct change *change = arg;
 	struct service *service = change->service;
+	(void)pthread_mutex_lock(&service->lock);
+	wait_for_closed(service);
+	(void)pthread_mutex_unlock(&service->lock);
 	int err = prepare_device(change);
 	(void)pthread_mutex_lock(&service->lock);
 	wait_for_closed(service);
@@ -380,19 +377,22 @@ static int stay(struct change *change)
 	return 0;
 }
 
-void changes_call_off(struct service *service)
+/* One that is DEAD cannot stay, and cannot leave either. */
+static void call_off(struct service *service, bool gone)
 {
-	const struct devices *devices = &service->devices;
 	struct change *change, *next;
-	for (unsigned i = 0; i < devices->n; i++) {
-		if (devices->dev[i] && !devices->gone[i] && !devices->leaving[i])
-			return;
-	}
 	for (change = TAILQ_FIRST(&service->changes); change; change = next) {
 		next = TAILQ_NEXT(change, link);
-		if (change->phase == CHANGE_HELD && !devices->gone[change->number])
-			(void)stay(change);
+		if (change->phase == CHANGE_HELD && service->devices.gone[change->number] == gone && stay(change) != 0)
+			end(change, -ECANCELED);
 	}
+}
+
+/* Those that are gone can leave if one of the others stays now. */
+void changes_call_off(struct service *service)
+{
+	for (int gone = 0; gone <= 1 && !devices_some_stay(&service->devices); gone++)
+		call_off(service, gone);
 }
 
 int change_cancel(struct service *service, uint64_t number, const char *spec, char why[DEV_WHY_MAX])
@@ -426,6 +426,13 @@ static bool let_go(struct change *change)
 	return true;
 }
 
+/* By files that have no name any more: until nobody has them open, nothing of it can go, and that is a request. */
+static bool is_owned(const struct change *change)
+{
+	struct fsdax_device device;
+	return fsdax_device(change->service->fs, change->number, &device) == 0 && device.used;
+}
+
 uint64_t changes_check(struct service *service)
 {
 	struct change *change, *next;
@@ -433,7 +440,7 @@ uint64_t changes_check(struct service *service)
 	for (change = TAILQ_FIRST(&service->changes); change; change = next) {
 		next = TAILQ_NEXT(change, link);
 		if (change->phase == CHANGE_HELD && !devices_held_pages(&service->devices, change->number) &&
-		    !let_go(change))
+		    !is_owned(change) && !let_go(change))
 			again_ns = pgmap_deadline_in(LOOK_AGAIN_MS);
 	}
 	return again_ns;

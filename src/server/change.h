@@ -10,13 +10,13 @@
  *             └── cancelled, or the others are gone: ENDED -ECANCELED
  *
  * A file that has lost its name, and is open or mapped, owns its pages until it is neither: that is waited for as well.
- * HELD ends when nobody holds a page: every put of a page is made under service.lock, and whoever has it calls changes_check()
- * before it sleeps, as it does with pending_check(). Only what the pool gives back to the system by a thread of its own is not
+ * HELD ends when nobody holds a page: every put of a page, and every close of a file, is made under service.lock, and whoever has it
+ * calls changes_check() before it sleeps, as it does with pending_check(). Only what the pool gives back to the system by a thread of its own is not
  * heard of: then changes_check() says when to look again. Nobody's descriptors are waited for: a client that has some of a device
  * that has left can map it still, as it could map anything of it before (c7.6), and no pool's pages are there any more.
  *
  * A device is listed as one that leaves until it is closed: who sees it no more can take it out of the machine, or give it to
- * another server. Until then nobody has its number, and what comes to the pool waits.
+ * another server. Until then nobody has its number, and what comes to the pool waits before it is looked at.
  *
  * A change belongs to the pool, and not to who asked for it: a removal goes on when its client has gone. It is kept until it has
  * ended and all who wait for it have been told. All under service.lock, but for what is called by clients' threads (service.h).
@@ -62,7 +62,7 @@ int change_result(struct service *service, uint64_t id, bool late, uint64_t *num
 void change_leave(struct service *service, uint64_t id);
 void change_forget(struct change *change); /* one that has ended, and for which nobody waits */
 
-/* changes_call_off - a device is gone: where no other is left, those that are leaving stay. */
+/* changes_call_off - a device is gone: where no other is left, those that are leaving stay; or are told that they do not leave. */
 void changes_call_off(struct service *service);
 
 bool changes_run(const struct service *service); /* a thread does */

@@ -382,6 +382,14 @@ bool devices_all_gone(const struct devices *devices)
 	return devices->ngone == devices_count(devices);
 }
 
+bool devices_some_stay(const struct devices *devices)
+{
+	FOR_EACH (devices, i)
+		if (!devices->gone[i] && !devices->leaving[i])
+			return true;
+	return false;
+}
+
 bool devices_is_going(const struct devices *devices, const struct pgmap *pgmap)
 {
 	FOR_EACH (devices, i)

@@ -73,9 +73,11 @@ unsigned devices_count(const struct devices *devices);
 int devices_open_lease(const struct devices *devices, uint64_t byte, bool write, int fds[]);
 int devices_join_lease(const struct devices *devices, uint64_t byte, bool write, int fds[]);
 /* devices_check - has the system taken one away (dev_check)? Its number, once for each that is found out, and its memory is
- * killed; else -1. devices_is_going - the one that has these folios has gone, or is leaving. */
+ * killed; else -1. devices_some_stay - one has neither gone, nor is it leaving. devices_is_going - the one that has these folios has gone,
+ * or is leaving. */
 int devices_check(struct devices *devices);
 bool devices_all_gone(const struct devices *devices);
+bool devices_some_stay(const struct devices *devices);
 bool devices_is_going(const struct devices *devices, const struct pgmap *pgmap);
 
 /*

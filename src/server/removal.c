@@ -67,13 +67,14 @@ int removal_open(struct service *service)
 	return fd;
 }
 
-static void say_gone(struct loop *loop, const char *spec, bool all)
+/* sum: it is the last that has gone, and nothing is left. */
+static void say_gone(struct loop *loop, const char *spec, bool all, bool sum)
 {
 	struct fsdax_statfs st;
-	if (!all) {
+	if (!sum) {
 		log_line("device %s is gone (its driver was unbound): lost: all bytes that lay on it; who touches them "
-			 "may get SIGBUS; the pool goes on with its other devices",
-			 spec);
+			 "may get SIGBUS%s",
+			 spec, all ? "" : "; the pool goes on with its other devices");
 		return;
 	}
 	fsdax_statfs(loop->service->fs, &st);
@@ -83,17 +84,26 @@ static void say_gone(struct loop *loop, const char *spec, bool all)
 		spec, (unsigned long long)st.files, (unsigned long long)(st.used >> (20 - PGMAP_PAGE_SHIFT)));
 }
 
+/* A bit for each device that is gone. */
+static unsigned find_gone(const struct devices *devices)
+{
+	unsigned gone = 0;
+	for (unsigned i = 0; i < devices->n; i++)
+		gone |= devices->dev[i] && devices->gone[i] ? 1U << i : 0;
+	return gone;
+}
+
 void removal_check(struct loop *loop)
 {
 	const struct devices *devices = &loop->service->devices;
 	(void)pthread_mutex_lock(&loop->service->lock);
 	(void)removal_found(loop->service);
-	for (unsigned i = 0; i < PROTO_DEVICES_MAX; i++) {
-		bool gone = i < devices->n && devices->dev[i] && devices->gone[i];
-		if (gone && !(loop->said_gone & 1U << i))
-			say_gone(loop, devices->dev[i]->spec, devices_all_gone(devices));
-		/* Its number may be another's later. */
-		loop->said_gone = gone ? loop->said_gone | 1U << i : loop->said_gone & ~(1U << i);
+	unsigned gone = find_gone(devices), unsaid = gone & ~loop->said_gone;
+	bool all = devices_all_gone(devices);
+	loop->said_gone = gone; /* the number of one that has left may be another's later */
+	for (unsigned i = 0; unsaid; unsaid &= ~(1U << i++)) {
+		if (unsaid & 1U << i)
+			say_gone(loop, devices->dev[i]->spec, all, all && !(unsaid & ~(1U << i)));
 	}
 	(void)pthread_mutex_unlock(&loop->service->lock);
 }

@@ -391,6 +391,7 @@ bool service_disconnect(struct session *session)
 		session_event(session, SERVICE_STILL_MAPPED);
 		session_close_event(session); /* nobody listens to its unpins but the lease */
 	}
+	drain_wake(service);
 	(void)pthread_mutex_unlock(&service->lock);
 	return ended;
 }

@@ -5,10 +5,7 @@
 
 #include "server/change.h"
 
-#include <dirent.h>
 #include <pthread.h>
-#include <sched.h>
-#include <semaphore.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
@@ -333,90 +330,6 @@ static void what_cannot_join_was_only_looked_at(void **state)
 	assert_int_equal(unlink(made) | unlink(file) | close(fd), 0);
 }
 
-static sem_t may_close;
-
-/* As the last that is asked of a device before it is closed. */
-static int is_there_once_it_may(const struct dev *dev)
-{
-	(void)dev;
-	assert_int_equal(sem_wait(&may_close), 0);
-	return 0;
-}
-
-/* All threads but this one wait for something, or have ended. */
-static bool all_wait(void)
-{
-	char path[300], line[512], state;
-	bool wait = true;
-	const struct dirent *entry;
-	DIR *dir = opendir("/proc/self/task");
-	assert_non_null(dir);
-	while ((entry = readdir(dir)) != NULL) {
-		(void)snprintf(path, sizeof(path), "/proc/self/task/%s/stat", entry->d_name);
-		FILE *f = entry->d_name[0] != '.' && atoi(entry->d_name) != gettid() ? fopen(path, "re") : NULL;
-		if (f && fgets(line, sizeof(line), f) && sscanf(strrchr(line, ')'), ") %c", &state) == 1)
-			wait = wait && state != 'R' && state != 'D';
-		if (f)
-			(void)fclose(f);
-	}
-	(void)closedir(dir);
-	return wait;
-}
-
-static uint64_t listed(struct proto_device rows[], uint64_t most)
-{
-	struct proto_req req = request(PROTO_DEVICES);
-	assert_int_equal(ask(&me, &req), 0);
-	assert_true(reply.rep.count <= most);
-	struct proto_device *all = take_records(reply.rep.count * sizeof(*all));
-	memcpy(rows, all, reply.rep.count * sizeof(*all));
-	free(all);
-	return reply.rep.count;
-}
-
-/* What is in no list is closed; until then it has its number, and who adds it again waits. */
-static void it_is_listed_until_it_is_closed(void **state)
-{
-	(void)state;
-	struct proto_device rows[3];
-	char file[] = "/tmp/pgmap-change-XXXXXX", path[100];
-	int fd = mkstemp(file);
-	assert_true(fd >= 0);
-	(void)snprintf(path, sizeof(path), "file:%s,size=4M", file);
-	assert_int_equal(sem_init(&may_close, 0, 0), 0);
-	assert_int_equal(add(path), 0);
-	service->devices.dev[1]->check = is_there_once_it_may;
-	struct proto_req req = about(PROTO_DEVICE_REMOVE, 1, "", -1);
-	uint64_t removal = begin(&req);
-	assert_int_equal(listed(rows, 3), 2);
-	assert_int_equal(rows[1].number, 1);
-	assert_int_equal(rows[1].state, PROTO_DEVICE_LEAVING);
-	assert_int_equal(rows[1].pages, 1024);
-	assert_non_null(strstr(rows[1].spec, file));
-	req = about(PROTO_DEVICE_ADD, 0, path, 0);
-	uint64_t addition = begin(&req);
-	req = about(PROTO_DEVICE_ADD, 0, spec, 0);
-	uint64_t another = begin(&req);
-	while (listed(rows, 3) == 2 && !all_wait())
-		(void)sched_yield();
-	assert_int_equal(listed(rows, 3), 2);
-	assert_int_equal(sem_post(&may_close), 0);
-	assert_int_equal(wait_for(removal), 0);
-	assert_int_equal(wait_for(addition), 0);
-	assert_int_equal(wait_for(another), 0);
-	assert_int_equal(listed(rows, 3), 3);
-	for (unsigned i = 0; i < 3; i++) {
-		assert_int_equal(rows[i].number, i);
-		assert_int_equal(rows[i].state, PROTO_DEVICE_LIVE);
-	}
-	for (unsigned i = 1; i < 3; i++) {
-		req = about(PROTO_DEVICE_REMOVE, i, "", -1);
-		assert_int_equal(wait_for(begin(&req)), 0);
-	}
-	assert_int_equal(listed(rows, 3), 1);
-	assert_int_equal(sem_destroy(&may_close) | close(fd) | unlink(file), 0);
-}
-
 /* Who waits for a lease on a device that leaves meanwhile does so on, and ends with whoever has a descriptor of it. */
 static void *wait_for_lease(void *arg)
 {
@@ -491,7 +404,6 @@ int main(void)
 		T(c7_9_no_new_pins_on_what_leaves),
 		T(who_lists_what_lies_on_one_device),
 		T(one_that_is_gone_can_be_removed),
-		T(it_is_listed_until_it_is_closed),
 		T(what_cannot_join_was_only_looked_at),
 		T(a_lease_may_be_waited_for_while_its_device_leaves),
 		T(the_loop_answers_when_it_has_left),

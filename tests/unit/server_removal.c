@@ -188,6 +188,100 @@ static void a_removal_is_called_off_where_the_other_device_goes(void **state)
 	leave(&root);
 }
 
+/* A file that lies on both is lost once. */
+static void two_that_go_at_once_are_said_with_one_sum(void **state)
+{
+	(void)state;
+	char said[900];
+	struct client root = join(PROTO_HELLO_CONTROL);
+	loop.removal_fd = loop.epoll_fd = -1;
+	add_one(&root);
+	service->devices.dev[1]->check = check;
+	assert_int_equal(open_map(&me, "/f", FSDAX_CREATE, 6 * MIB), 0);
+	uint64_t map = reply.rep.handle;
+	gone = true;
+	checked(said, sizeof(said));
+	const char *first = strstr(said, "device memfd:size=4194304,page=4K is gone");
+	assert_non_null(first);
+	assert_non_null(strstr(first + 1, "device memfd:size=4194304,page=4K is gone"));
+	const char *sum = strstr(said, "all bytes of 1 files, 6 MiB");
+	assert_non_null(sum);
+	assert_null(strstr(sum + 1, "all bytes of"));
+	assert_null(strstr(said, "the pool goes on"));
+	assert_int_equal(ask_handle(&me, PROTO_UNMAP, map), 0);
+	leave(&root);
+}
+
+static struct conn waiter;
+static int told_fd;
+
+/* Of device 1, which somebody holds, and which is gone, by a client of the loop's. */
+static void begin_removal_of_what_is_gone(const struct client *root)
+{
+	int ends[2];
+	struct proto_req req = request(PROTO_DEVICE_REMOVE);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+	waiter = (struct conn){.fd = ends[0]};
+	told_fd = ends[1];
+	req.handle = 1;
+	req.timeout_ms = -1;
+	service->devices.dev[0]->check = NULL;
+	service->devices.dev[1]->check = check;
+	gone = true;
+	assert_true(service_check_devices(service));
+	assert_int_equal(service_handle(root->session, &req, sizeof(req), &reply), SERVICE_WAIT);
+	waiting_change(&loop, &waiter, &req, reply.rep.handle);
+	waiting_check_changes(&loop);
+	assert_true(waiter.change != 0);
+}
+
+static void assert_told_that_it_was_called_off(void)
+{
+	struct proto_rep rep;
+	assert_int_equal(recv(told_fd, &rep, sizeof(rep), 0), sizeof(rep));
+	assert_int_equal(rep.error, -ECANCELED);
+	assert_int_equal(waiter.change, 0);
+	assert_int_equal(close(told_fd) | close(waiter.fd), 0);
+}
+
+/* It could leave when one stayed. */
+static void so_is_one_of_a_device_that_is_gone(void **state)
+{
+	(void)state;
+	struct client root = join(PROTO_HELLO_CONTROL);
+	add_one(&root);
+	assert_int_equal(open_map(&me, "/held", FSDAX_CREATE, 6 * MIB), 0);
+	uint64_t map = reply.rep.handle;
+	assert_int_equal(ask_path(&me, PROTO_UNLINK, "/held"), 0);
+	begin_removal_of_what_is_gone(&root);
+	service->devices.dev[0]->check = check;
+	assert_true(service_check_devices(service));
+	waiting_check_changes(&loop);
+	assert_told_that_it_was_called_off();
+	assert_int_equal(ask_handle(&me, PROTO_UNMAP, map), 0);
+	leave(&root);
+}
+
+static void nor_is_it_said_to_have_left_when_the_pool_ends(void **state)
+{
+	(void)state;
+	struct client root = join(PROTO_HELLO_CONTROL);
+	add_one(&root);
+	assert_int_equal(open_map(&me, "/held", FSDAX_CREATE, 6 * MIB), 0);
+	uint64_t map = reply.rep.handle;
+	assert_int_equal(ask_path(&me, PROTO_UNLINK, "/held"), 0);
+	begin_removal_of_what_is_gone(&root);
+	service_drain(service);
+	service->devices.dev[0]->check = check;
+	assert_true(service_check_devices(service));
+	assert_int_equal(ask_handle(&me, PROTO_UNMAP, map), 0);
+	leave(&root);
+	waiting_check_changes(&loop);
+	waiting_check_drains(&loop);
+	assert_true(loop.ended);
+	assert_told_that_it_was_called_off();
+}
+
 /* Where no event comes, as in an embedded pool: a request that finds no pages asks. */
 static void a_request_that_finds_no_pages_looks_for_the_device(void **state)
 {
@@ -210,6 +304,9 @@ int main(void)
 		T(c7_9_no_more_mappings_and_pins_but_all_else_goes_on),
 		T(a_device_that_goes_while_it_comes_is_looked_at),
 		T(a_removal_is_called_off_where_the_other_device_goes),
+		T(so_is_one_of_a_device_that_is_gone),
+		T(nor_is_it_said_to_have_left_when_the_pool_ends),
+		T(two_that_go_at_once_are_said_with_one_sum),
 		T(events_are_a_reason_to_look),
 		T(a_request_that_finds_no_pages_looks_for_the_device),
 		T(only_a_device_that_can_go_is_watched),
