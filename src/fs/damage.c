@@ -9,6 +9,7 @@
  * All under the namespace lock.
  */
 #include <errno.h>
+#include <sched.h>
 
 #include "fs/fs.h"
 #include "fs/name.h"
@@ -160,6 +161,18 @@ PGMAP_PUBLIC int fsdax_for_each_lost(struct fsdax *fs, const char *path,
 /* Of a block, what lies in [first, end) of the file. */
 typedef int64_t part_fn(const struct fsdax *fs, uint64_t at, uint64_t end);
 
+/* Quarantined for a fence. What is just being released may be next: that ends soon. */
+static bool awaits_fence(const struct places *places, uint64_t off)
+{
+	struct folio *folio;
+	while (places_release_quarantined(places, off) != -EBUSY) {
+		if (places_find_folio(places, off, &folio) == 0 || places_idle(places, off, 1))
+			return false;
+		(void)sched_yield();
+	}
+	return true;
+}
+
 /* What somebody's DMA may write to yet is not called zero. */
 static int64_t quarantined_part(const struct fsdax *fs, uint64_t at, uint64_t end)
 {
@@ -167,8 +180,7 @@ static int64_t quarantined_part(const struct fsdax *fs, uint64_t at, uint64_t en
 	struct places_lost lost;
 	for (; at < end && places_find_lost(places, at, end, &lost); at = lost.end) {
 		for (uint64_t off = lost.from; off < lost.end; off++) {
-			struct spot spot = places_spot(places, off);
-			if (pgmap_release_quarantined(spot.pgmap, spot.pgoff) == -EBUSY)
+			if (awaits_fence(places, off))
 				return -EBUSY;
 		}
 	}
