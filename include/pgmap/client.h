@@ -35,7 +35,8 @@ struct pgmap_mapping; /* opaque: a mapped range of a file */
 
 /*
  * pgmap_connect - a connection to a pool. target: null, the default socket ($PGMAP_SOCKET, else $XDG_RUNTIME_DIR/pgmap/pgmapd.sock, else
- * /run/pgmap/pgmapd.sock); a path or "unix:PATH", that socket; "embedded:SPEC" (say "embedded:memfd:size=64M"), a pool
+ * /run/pgmap/pgmapd.sock); a path or "unix:PATH", that socket (a relative one
+ * as of now: chdir() changes nothing, but where it would be too long for a socket from the root on); "embedded:SPEC" (say "embedded:memfd:size=64M"), a pool
  * of its own in this program, which ends with pgmap_disconnect(): -EBUSY, nothing changed, while its files are mapped.
  *   -ENOENT, -ECONNREFUSED  nobody serves there     -EPROTO  another protocol version     -EINVAL  the target or spec
  *   -ENAMETOOLONG  the path is too long for a socket     -EACCES  no right to it     -EPIPE  the server went meanwhile
@@ -59,7 +60,7 @@ enum {
 };
 /* pgmap_open, pgmap_close - a handle on a file of the pool, and its end. Open: -ENOENT, -EEXIST, -EISDIR, -ENOTDIR,
  * -ENAMETOOLONG, -EINVAL (RDONLY with CREATE or TRUNC, too), -ENOSPC; -EACCES this user may only read. Paths: see
- * fsdax.h. Close: 0 always. */
+ * fsdax.h. Close: 0, whatever has become of the server; -EPERM in a forked child, and nothing changes. Null: 0. */
 int pgmap_open(struct pgmap_client *client, const char *path, unsigned flags, struct pgmap_file **out);
 int pgmap_close(struct pgmap_file *file); /* its mappings stay */
 

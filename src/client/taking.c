@@ -16,9 +16,17 @@
 static_assert((int)PGMAP_WAIT == (int)PROTO_HOW_WAIT && (int)PGMAP_FAIL == (int)PROTO_HOW_FAIL && PGMAP_DEFER == 0,
 	      "the modes travel as they are");
 
+/* Nothing may come of it after its caller was told that it failed. Most times it has ended, and this was its answer. */
+static int call_off(struct pgmap_client *client, uint64_t handle, int err)
+{
+	struct proto_req req = {.type = PROTO_AWAIT, .flags = PROTO_AWAIT_CANCEL, .handle = handle};
+	int answer = connection_ask(client, &req, NULL);
+	return answer == -EBADF || answer == -ECANCELED || answer == -EPIPE ? err : answer;
+}
+
 static int ask_and_await(struct pgmap_client *client, struct proto_req *req)
 {
-	struct proto_rep rep;
+	struct proto_rep rep = {0};
 	struct forkfd control = {.fd = -1};
 	struct transport *transport = client->transport;
 	int err = transport->ops->await_open(transport, &control);
@@ -27,7 +35,7 @@ static int ask_and_await(struct pgmap_client *client, struct proto_req *req)
 	if (!err && rep.handle)
 		err = transport->ops->await(transport, &control, rep.handle);
 	forkfd_close(&control);
-	return err;
+	return err && rep.handle ? call_off(client, rep.handle, err) : err;
 }
 
 static int take(struct pgmap_client *client, struct proto_req *req, int mode, int64_t timeout_ms)

@@ -310,6 +310,26 @@ static void socket_hang_up(struct transport *transport)
 static const struct transport_ops socket_ops = {socket_call,  socket_drain, socket_wait, socket_await_open,
 						socket_await, socket_close, socket_free, socket_hang_up};
 
+/* The same name from the root on: where the program goes later is not asked. Where it has none that fits, false. */
+static bool from_root(const struct sockaddr_un *addr, struct sockaddr_un *out)
+{
+	char dir[sizeof(addr->sun_path)];
+	if (addr->sun_path[0] == '/' || !getcwd(dir, sizeof(dir)) || dir[0] != '/')
+		return false;
+	out->sun_family = addr->sun_family;
+	int n = snprintf(out->sun_path, sizeof(out->sun_path), "%s/%s", dir, addr->sun_path);
+	return n > 0 && (size_t)n < sizeof(out->sun_path);
+}
+
+/* What cannot be reached by its name from the root may be from here. */
+static int connect_first(struct socket_transport *t, const struct sockaddr_un *addr)
+{
+	if (from_root(addr, &t->addr) && connect_to(&t->addr, &t->socket) == 0)
+		return 0;
+	t->addr = *addr;
+	return connect_to(addr, &t->socket);
+}
+
 int transport_socket_open(const char *path, struct transport **out)
 {
 	struct sockaddr_un addr;
@@ -320,9 +340,8 @@ int transport_socket_open(const char *path, struct transport **out)
 	if (!t)
 		return -ENOMEM;
 	t->transport.ops = &socket_ops;
-	t->addr = addr;
 	t->socket.fd = -1;
-	err = connect_to(&addr, &t->socket);
+	err = connect_first(t, &addr);
 	if (err) {
 		free(t);
 		return err;

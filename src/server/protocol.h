@@ -56,9 +56,9 @@ enum proto_type {
 	PROTO_DRAIN,     /* timeout_ms; the reply comes when it has ended */
 	PROTO_DRAIN_CANCEL,
 	PROTO_LEASE, /* flags: PROTO_LEASE_... -> hello's devices, descriptors: for reading (NEXT, READ), writable (WRITE) */
-	PROTO_PUNCH,      /* handle, offset, len, flags and answer as TRUNCATE */
-	PROTO_ORDER,      /* path, len (the order) */
-	PROTO_AWAIT,      /* handle; the reply comes when the request that got this number has ended, and says how */
+	PROTO_PUNCH, /* handle, offset, len, flags and answer as TRUNCATE */
+	PROTO_ORDER, /* path, len (the order) */
+	PROTO_AWAIT, /* handle, flags: PROTO_AWAIT_...; the reply comes when the request that got this number has ended, and says how */
 	PROTO_DEVICES,    /* -> count, memfd of proto_device */
 	PROTO_LOST,       /* path or "" -> count, memfd of proto_lost */
 	PROTO_REPAIR,     /* path, offset, len (0: to the end) -> count: pages made good */
@@ -72,6 +72,9 @@ enum proto_type {
 /* What becomes of pages that somebody holds (clause 6.7); neither: deferred. WAIT: the reply comes at once, with a handle
  * when something has to be waited for: until then, or timeout_ms (below 0: for ever), or the end of this connection. */
 enum { PROTO_HOW_WAIT = 1, PROTO_HOW_FAIL = 2 };
+
+/* CANCEL: it shall not be, if it has not ended: -ECANCELED. */
+enum { PROTO_AWAIT_CANCEL = 1 };
 
 /* A connection that holds nothing: no holder, no lease, no segment; it may ask about the pool and drain it. A client that makes one
  * for something that waits compares who answers with who answered its first HELLO: another server may be at the same address. */

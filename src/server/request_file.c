@@ -109,7 +109,11 @@ int request_await(struct session *session, const struct proto_req *req, struct s
 {
 	(void)out;
 	(void)pending_check(session->service);
-	return pending_result(session->service, req->handle);
+	int err = pending_result(session->service, req->handle);
+	if (err != -EINPROGRESS || !(req->flags & PROTO_AWAIT_CANCEL))
+		return err;
+	pending_cancel(session->service, req->handle);
+	return -ECANCELED;
 }
 
 int request_stat(struct session *session, const struct proto_req *req, struct service_reply *out)

@@ -204,7 +204,7 @@ static const struct {
 	[PROTO_DRAIN_CANCEL] = {request_drain_cancel, 0, 0, NEEDS_OWNER},
 	[PROTO_PUNCH] = {request_punch, HOW_FLAGS, 0, NEEDS_HOLDER | NEEDS_WRITER},
 	[PROTO_ORDER] = {request_order, 0, 1, NEEDS_WRITER},
-	[PROTO_AWAIT] = {request_await, 0, 0, 0},
+	[PROTO_AWAIT] = {request_await, PROTO_AWAIT_CANCEL, 0, 0},
 	[PROTO_LOST] = {request_lost, 0, 1, LOOKS},
 	[PROTO_REPAIR] = {request_repair, 0, 1, NEEDS_WRITER | LOOKS},
 	[PROTO_VERIFY] = {request_verify, 0, 0, NEEDS_HOLDER | LOOKS},

@@ -11,6 +11,10 @@ static int answer(struct fake *f, const struct proto_req *req, struct transport_
 {
 	if (req->type == PROTO_OPEN)
 		reply->rep.handle = 41;
+	if (req->type == PROTO_AWAIT) {
+		reply->rep.error = f->cancel_error;
+		return 0;
+	}
 	if (req->flags == PROTO_HOW_FAIL)
 		reply->rep.error = f->rep.error;
 	if (req->flags == PROTO_HOW_WAIT)
@@ -23,6 +27,7 @@ static int set_up(void **state)
 	(void)state;
 	fake_init(&fake);
 	fake.answer = answer;
+	fake.cancel_error = -EBADF; /* what was awaited is forgotten */
 	client = fake_connect(&fake);
 	assert_int_equal(pgmap_open(client, "/f", 0, &file), 0);
 	return 0;
@@ -92,6 +97,34 @@ static void c6_7_who_waits_has_something_to_wait_with_first(void **state)
 	assert_int_equal(fake.awaited, 0);
 }
 
+/* The connection for it has gone, say, before it was asked anything. */
+static void c6_7_what_cannot_be_awaited_is_called_off(void **state)
+{
+	(void)state;
+	fake.rep.error = -EBUSY;
+	fake.rep.handle = 77;
+	fake.await_error = -EPIPE;
+	fake.cancel_error = -ECANCELED;
+	assert_int_equal(pgmap_punch(file, 0, 4096, PGMAP_WAIT, -1), -EPIPE);
+	assert_int_equal(fake.last[PROTO_AWAIT].handle, 77);
+	assert_int_equal(fake.last[PROTO_AWAIT].flags, PROTO_AWAIT_CANCEL);
+	fake.cancel_error = -EBADF; /* it has ended, and that was its answer */
+	fake.await_error = -ETIMEDOUT;
+	assert_int_equal(pgmap_punch(file, 0, 4096, PGMAP_WAIT, -1), -ETIMEDOUT);
+	fake.cancel_error = 0; /* it has ended in between, and this is how */
+	fake.await_error = -EPIPE;
+	assert_int_equal(pgmap_punch(file, 0, 4096, PGMAP_WAIT, -1), 0);
+	fake.cancel_error = -ENODEV;
+	assert_int_equal(pgmap_punch(file, 0, 4096, PGMAP_WAIT, -1), -ENODEV);
+	fake.cancel_error = -EPIPE; /* the server has gone, and what waited with it */
+	fake.await_error = -ENOBUFS;
+	assert_int_equal(pgmap_punch(file, 0, 4096, PGMAP_WAIT, -1), -ENOBUFS);
+	assert_int_equal(fake.calls[PROTO_AWAIT], 5);
+	fake.await_error = 0;
+	assert_int_equal(pgmap_punch(file, 0, 4096, PGMAP_WAIT, -1), 0);
+	assert_int_equal(fake.calls[PROTO_AWAIT], 5); /* not what has succeeded */
+}
+
 static void wrong_arguments_are_not_sent(void **state)
 {
 	(void)state;
@@ -139,6 +172,7 @@ int main(void)
 		T(c6_7_who_defers_says_nothing_of_it),
 		T(c6_7_who_fails_asks_once),
 		T(c6_7_who_waits_has_something_to_wait_with_first),
+		T(c6_7_what_cannot_be_awaited_is_called_off),
 		T(wrong_arguments_are_not_sent),
 		T(a_file_for_reading_only_loses_nothing),
 		T(without_a_connection_nothing_waits),

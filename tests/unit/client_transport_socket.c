@@ -374,80 +374,6 @@ static void a_signal_does_not_disturb_a_call(void **state)
 	assert_int_equal(sigaction(SIGUSR1, &old, NULL), 0);
 }
 
-/* The server's part in a drain: a connection of its own, a hello, the drain. */
-struct drain {
-	int hello_error, drain_error;
-	uint64_t service_id;
-	struct proto_req hello, drain;
-};
-
-static void *serve_drain(void *arg)
-{
-	struct drain *drain = arg;
-	struct proto_rep rep = good_reply();
-	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	rep.seq = 0;
-	rep.error = drain->hello_error;
-	rep.u.hello.service_id = drain->service_id;
-	send_to_client(fd, &rep, sizeof(rep), 1); /* nobody asked for a descriptor */
-	(void)!recv(fd, &drain->hello, sizeof(drain->hello), 0);
-	rep.error = drain->drain_error;
-	if (!drain->hello_error && !drain->service_id)
-		send_to_client(fd, &rep, sizeof(rep), 0);
-	(void)!recv(fd, &drain->drain, sizeof(drain->drain), 0);
-	(void)close(fd);
-	return NULL;
-}
-
-static int drain_with(struct drain *drain, int64_t timeout_ms)
-{
-	pthread_t thread;
-	assert_int_equal(pthread_create(&thread, NULL, serve_drain, drain), 0);
-	int err = transport->ops->drain(transport, timeout_ms);
-	assert_int_equal(pthread_join(thread, NULL), 0);
-	return err;
-}
-
-static void a_drain_has_a_connection_of_its_own_that_holds_nothing(void **state)
-{
-	(void)state;
-	static const int answers[] = {0, -ETIMEDOUT, -ECANCELED};
-	unsigned fds = fake_count_fds();
-	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
-		struct drain drain = {.drain_error = answers[i]};
-		assert_int_equal(drain_with(&drain, 1500 - (int64_t)i), answers[i]);
-		assert_int_equal(drain.hello.type, PROTO_HELLO);
-		assert_int_equal(drain.hello.flags, PROTO_HELLO_CONTROL);
-		assert_int_equal(drain.drain.type, PROTO_DRAIN);
-		assert_int_equal(drain.drain.timeout_ms, 1500 - (int64_t)i);
-	}
-	struct drain refused = {.hello_error = -EMFILE};
-	assert_int_equal(drain_with(&refused, -1), -EMFILE);
-	assert_int_equal(refused.drain.type, 0); /* it was not asked */
-	assert_int_equal(fake_count_fds(), fds);
-	assert_works();
-}
-
-static void a_drain_is_not_asked_of_another_server(void **state)
-{
-	(void)state;
-	struct drain drain = {.service_id = 1};
-	assert_int_equal(drain_with(&drain, -1), -EPIPE);
-	assert_int_equal(drain.hello.type, PROTO_HELLO);
-	assert_int_equal(drain.drain.type, 0);
-	assert_works();
-}
-
-static void a_drain_of_a_server_that_has_gone_is_epipe(void **state)
-{
-	(void)state;
-	assert_int_equal(close(listener), 0);
-	assert_int_equal(transport->ops->drain(transport, 0), -EPIPE); /* refused */
-	assert_int_equal(unlink(path), 0);
-	assert_int_equal(transport->ops->drain(transport, 0), -EPIPE); /* not there */
-	listener = listen_at(path, SOCK_SEQPACKET);
-}
-
 static void a_socket_where_nobody_serves_is_refused(void **state)
 {
 	(void)state;
@@ -490,9 +416,6 @@ int main(void)
 		T(what_was_said_before_a_hang_up_answers_nothing),
 		T(a_forked_child_lets_go_of_the_socket),
 		T(a_signal_does_not_disturb_a_call),
-		T(a_drain_has_a_connection_of_its_own_that_holds_nothing),
-		T(a_drain_is_not_asked_of_another_server),
-		T(a_drain_of_a_server_that_has_gone_is_epipe),
 		cmocka_unit_test(a_socket_where_nobody_serves_is_refused),
 	};
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -35,7 +35,7 @@ struct fake {
 	int close_error;
 	int drain_error;
 	int64_t drain_timeout_ms;
-	int await_open_error, await_error;
+	int await_open_error, await_error, cancel_error;
 	unsigned awaits_opened;
 	uint64_t awaited; /* the handle */
 	/* What the test wants to be answered, for its answer function. */

@@ -165,6 +165,28 @@ static void c6_7_whose_client_goes_it_is_called_off(void **state)
 	assert_int_equal(space().used, 2);
 }
 
+static int call_off(const struct client *client, uint64_t id)
+{
+	struct proto_req req = request(PROTO_AWAIT);
+	req.handle = id;
+	req.flags = PROTO_AWAIT_CANCEL;
+	return ask(client, &req);
+}
+
+static void c6_7_who_cannot_await_it_calls_it_off(void **state)
+{
+	(void)state;
+	uint64_t id = begin(&me, PROTO_TRUNCATE, -1);
+	assert_int_equal(call_off(&me, id + 1), -EBADF);
+	assert_int_equal(await(id), 1);
+	assert_int_equal(call_off(&me, id), -ECANCELED);
+	assert_int_equal(await(id), -EBADF);
+	id = begin(&me, PROTO_TRUNCATE, -1);
+	let_go();
+	assert_int_equal(call_off(&me, id), 0); /* it has happened */
+	assert_int_equal(call_off(&me, id), -EBADF);
+}
+
 static void c7_2_the_end_of_the_holder_is_what_is_waited_for(void **state)
 {
 	(void)state;
@@ -304,6 +326,7 @@ int main(void)
 		T(c7_9_new_pins_answer_that_somebody_waits),
 		T(c6_7_at_the_deadline_nothing_has_changed),
 		T(c6_7_whose_client_goes_it_is_called_off),
+		T(c6_7_who_cannot_await_it_calls_it_off),
 		T(c7_2_the_end_of_the_holder_is_what_is_waited_for),
 		T(c6_7_an_embedded_pool_ends_when_its_waiters_have_heard),
 		T(c6_7_a_drain_ends_it),

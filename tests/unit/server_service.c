@@ -109,7 +109,7 @@ static const struct {
 	{PROTO_DRAIN_CANCEL, 0, 0, false, false},
 	{PROTO_PUNCH, 3, 0, true, false},
 	{PROTO_ORDER, 0, 1, false, false},
-	{PROTO_AWAIT, 0, 0, false, false},
+	{PROTO_AWAIT, 1, 0, false, false},
 	{PROTO_DEVICES, 0, 0, false, false},
 	{PROTO_DEVICE_REMOVE, 0, 1, false, false},
 	{PROTO_DEVICE_CANCEL, 0, 1, false, false},
