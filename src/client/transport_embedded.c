@@ -3,7 +3,8 @@
  * transport_embedded.c - a pool of this program's own: the server's service, called directly. One session.
  *
  * There is no loop that could wait for leases (those of forked children that still map what was unmapped here), so each has
- * a thread that ends with it. Where no thread can be had, its lease is asked about at every call.
+ * a thread that ends with it. Where no thread can be had, its lease is asked about at every call, and by who waits in the
+ * service.
  */
 #include "client/transport.h"
 
@@ -27,7 +28,6 @@ struct embedded_transport {
 	struct transport transport;
 	struct service *service;
 	struct session *session;
-	struct lease_list unwatched; /* under the connection's lock, as every call is */
 };
 
 static struct embedded_transport *of(struct transport *transport)
@@ -46,19 +46,13 @@ static void *lease_thread(void *arg)
 
 static void watch_leases(struct embedded_transport *t)
 {
-	struct lease_list again = TAILQ_HEAD_INITIALIZER(again);
 	struct lease *lease;
 	while ((lease = service_lease_wanted(t->session)) != NULL) {
 		lease->waiter = t->service;
-		TAILQ_INSERT_TAIL(&t->unwatched, lease, link);
-	}
-	TAILQ_CONCAT(&again, &t->unwatched, link);
-	while ((lease = TAILQ_FIRST(&again)) != NULL) {
-		TAILQ_REMOVE(&again, lease, link);
-		if (service_lease_probe(lease->waiter, lease) == 1)
-			service_lease_gone(lease);
-		else if (port_thread_start(NULL, 0, lease_thread, lease) != 0)
-			TAILQ_INSERT_TAIL(&t->unwatched, lease, link);
+		if (port_thread_start(NULL, 0, lease_thread, lease) == 0)
+			continue;
+		service_lease_unwatched(lease);
+		break;
 	}
 }
 
@@ -112,7 +106,6 @@ static int embedded_await(struct transport *transport, const struct forkfd *cont
 static int embedded_close(struct transport *transport)
 {
 	struct embedded_transport *t = of(transport);
-	watch_leases(t);
 	if (!service_end_embedded(t->session))
 		return -EBUSY;
 	service_settle(t->service);
@@ -142,7 +135,6 @@ int transport_embedded_open(const char *spec, struct transport **out)
 	if (!t)
 		return -ENOMEM;
 	t->transport.ops = &embedded_ops;
-	TAILQ_INIT(&t->unwatched);
 	int err = service_create(spec, &t->service, why);
 	if (err)
 		goto no_service;

@@ -3,9 +3,9 @@
  * lock themselves. */
 #include <errno.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "server/change.h"
+#include "server/pending.h"
 
 static struct change *find(const struct service *service, uint64_t id)
 {
@@ -54,15 +54,6 @@ void service_change_leave(struct service *service, uint64_t id)
 	(void)pthread_mutex_unlock(&service->lock);
 }
 
-static void wait_until(struct service *service, uint64_t ns)
-{
-	const struct timespec until = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
-	if (ns == PGMAP_NO_DEADLINE)
-		(void)pthread_cond_wait(&service->pending_cond, &service->lock);
-	else
-		(void)pthread_cond_timedwait(&service->pending_cond, &service->lock, &until);
-}
-
 int service_change_await(struct service *service, uint64_t id, uint64_t deadline_ns, struct proto_rep *rep)
 {
 	(void)pthread_mutex_lock(&service->lock);
@@ -72,7 +63,7 @@ int service_change_await(struct service *service, uint64_t id, uint64_t deadline
 		rep->error = change_result(service, id, late, &rep->handle, rep->u.why);
 		if (rep->error != -EINPROGRESS)
 			break;
-		wait_until(service, late || ns < deadline_ns ? ns : deadline_ns);
+		pending_sleep(service, late || ns < deadline_ns ? ns : deadline_ns);
 	}
 	(void)pthread_mutex_unlock(&service->lock);
 	return rep->error;

@@ -101,19 +101,16 @@ void drain_wake(struct service *service)
 
 int service_drain_until(struct service *service, uint64_t deadline_ns)
 {
-	const struct timespec until = {(time_t)(deadline_ns / 1000000000), (long)(deadline_ns % 1000000000)};
-	int err, late = 0;
+	int err;
 	(void)pthread_mutex_lock(&service->lock);
 	uint64_t called_off = service->called_off;
 	drain_begin(service, NULL);
 	for (;;) {
+		bool late = deadline_ns != PGMAP_NO_DEADLINE && pgmap_deadline_in(0) >= deadline_ns;
 		err = service->called_off != called_off ? -ECANCELED : devices_drain(&service->devices);
 		if (err != -ETIMEDOUT || late)
 			break;
-		if (deadline_ns == PGMAP_NO_DEADLINE)
-			(void)pthread_cond_wait(&service->pending_cond, &service->lock);
-		else
-			late = pthread_cond_timedwait(&service->pending_cond, &service->lock, &until) == ETIMEDOUT;
+		pending_sleep(service, deadline_ns);
 	}
 	(void)pthread_mutex_unlock(&service->lock);
 	return err;

@@ -21,13 +21,13 @@ static void forget(struct lease *lease)
 	free(lease);
 }
 
-/* Those that have fallen without anybody waiting. from: the first that is not looked at, or null. */
+/* Those that have fallen, and nothing waits for. from: the first that is not looked at, or null. */
 static void forget_fallen(struct session *session, const struct lease *from)
 {
 	struct lease *lease, *next;
 	for (lease = TAILQ_FIRST(&session->leases); lease && lease != from; lease = next) {
 		next = TAILQ_NEXT(lease, of_session);
-		if (!lease->handed && devices_lease_probe(&session->service->devices, lease->byte) == 1)
+		if (!lease->wanted && devices_lease_probe(&session->service->devices, lease->byte) == 1)
 			forget(lease);
 	}
 }
@@ -137,6 +137,28 @@ bool leases_all_fallen(struct session *session)
 		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): what was freed is no more on the list */
 		lease->wanted = true;
 	return TAILQ_EMPTY(&session->leases);
+}
+
+bool leases_look(struct session *session, bool *stand)
+{
+	struct lease *lease, *next;
+	bool fell = false;
+	for (lease = TAILQ_FIRST(&session->leases); lease; lease = next) {
+		next = TAILQ_NEXT(lease, of_session);
+		if (!lease->wanted || lease->handed)
+			continue;
+		if (devices_lease_probe(&session->service->devices, lease->byte) == 1) {
+			forget(lease);
+			fell = true;
+		} else {
+			*stand = true;
+		}
+	}
+	if (fell) {
+		session_lease_fallen(session);
+		drain_wake(session->service);
+	}
+	return fell;
 }
 
 void lease_fallen(struct lease *lease)

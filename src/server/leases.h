@@ -57,6 +57,8 @@ bool leases_keep(struct session *session, struct session_map *map, bool also_thi
 bool leases_hold(const struct session *session, const struct session_map *map);
 /* The client has gone. True: none stands. False: those that do are wanted. */
 bool leases_all_fallen(struct session *session);
+/* Those that are wanted, and that nobody waits for: what waited for one that has fallen ends. True: one has. *stand: others have not. */
+bool leases_look(struct session *session, bool *stand);
 void lease_fallen(struct lease *lease);    /* it is freed */
 void leases_exit(struct session *session); /* nobody waits for any */
 

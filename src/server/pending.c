@@ -9,6 +9,8 @@
 
 #include "server/service.h"
 
+enum { LOOK_MS = 1000 };
+
 static void wake_waiters(void *arg)
 {
 	struct service *service = arg;
@@ -174,6 +176,23 @@ void pending_init(struct service *service)
 	(void)pthread_condattr_destroy(&attr);
 }
 
+void pending_sleep(struct service *service, uint64_t until_ns)
+{
+	struct session *session;
+	bool stand = false;
+	TAILQ_FOREACH (session, &service->sessions, link) {
+		if (leases_look(session, &stand))
+			return;
+	}
+	uint64_t look_ns = stand ? pgmap_deadline_in(LOOK_MS) : PGMAP_NO_DEADLINE;
+	uint64_t ns = look_ns < until_ns ? look_ns : until_ns;
+	const struct timespec until = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+	if (ns == PGMAP_NO_DEADLINE)
+		(void)pthread_cond_wait(&service->pending_cond, &service->lock);
+	else
+		(void)pthread_cond_timedwait(&service->pending_cond, &service->lock, &until);
+}
+
 uint64_t service_check_pending(struct service *service)
 {
 	(void)pthread_mutex_lock(&service->lock);
@@ -203,14 +222,10 @@ int service_await(struct service *service, uint64_t id)
 	(void)pthread_mutex_lock(&service->lock);
 	for (;;) {
 		uint64_t ns = pending_check(service);
-		const struct timespec until = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
 		err = pending_result(service, id);
 		if (err != -EINPROGRESS)
 			break;
-		if (ns == PGMAP_NO_DEADLINE)
-			(void)pthread_cond_wait(&service->pending_cond, &service->lock);
-		else
-			(void)pthread_cond_timedwait(&service->pending_cond, &service->lock, &until);
+		pending_sleep(service, ns);
 	}
 	(void)pthread_mutex_unlock(&service->lock);
 	return err;

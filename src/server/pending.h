@@ -50,6 +50,9 @@ void pending_cancel_all(struct session *session);
 /* pending_end_all - an embedded pool ends, in which nothing is held: what waits ends too, or is told -EPIPE; and who awaits it
  * has heard of that when this returns. */
 void pending_end_all(struct session *session);
+/* pending_sleep - where no loop does: until something has happened that may be waited for, or until_ns. Leases that nobody watches
+ * are asked about, once a second. */
+void pending_sleep(struct service *service, uint64_t until_ns);
 /* pending_drain - the pool is dying: all of them end. */
 void pending_drain(struct service *service);
 

@@ -410,6 +410,17 @@ struct lease *service_lease_wanted(struct session *session)
 	return lease;
 }
 
+void service_lease_unwatched(struct lease *lease)
+{
+	struct session *session = lease->session;
+	bool stand = false;
+	(void)pthread_mutex_lock(&session->service->lock);
+	lease->handed = false;
+	(void)leases_look(session, &stand);
+	(void)pthread_cond_broadcast(&session->service->pending_cond); /* who sleeps with no end shall look, too */
+	(void)pthread_mutex_unlock(&session->service->lock);
+}
+
 int service_lease_probe(struct service *service, const struct lease *lease)
 {
 	(void)pthread_mutex_lock(&service->lock);
@@ -454,6 +465,8 @@ bool service_end_embedded(struct session *session)
 		return true;
 	}
 	(void)pthread_mutex_lock(&service->lock);
+	bool stand = false;
+	(void)leases_look(session, &stand);
 	bool idle = !session_holds(session);
 	if (idle) {
 		pending_end_all(session);

@@ -95,9 +95,12 @@ void service_refuse(struct service_reply *out, const struct proto_req *req, int 
  * behalf, and leases are wanted.
  * service_lease_wanted - after each request, and that: a lease that something waits for, each once; null: no more. Ask
  * with service_lease_probe() (as dev_lease_probe()), or wait with service_lease_wait() (as dev_lease_wait()), which takes no lock
- * while it waits; then call service_lease_gone(), which may end the session. */
+ * while it waits; then call service_lease_gone(), which may end the session.
+ * service_lease_unwatched - nobody can wait for it now, and it is wanted still. Whoever waits in the service itself (service_await(),
+ * service_change_await(), service_drain_until()) asks about such leases, once a second. */
 bool service_disconnect(struct session *session);
 struct lease *service_lease_wanted(struct session *session);
+void service_lease_unwatched(struct lease *lease);
 int service_lease_probe(struct service *service, const struct lease *lease);
 int service_lease_wait(struct service *service, const struct lease *lease);
 void service_lease_gone(struct lease *lease);
