@@ -53,11 +53,13 @@ static void say_full(struct loop *loop, unsigned nothers)
 		 (unsigned long long)limit.rlim_cur);
 }
 
-/* Out of descriptors: the spare one lets us take the next client, tell it so, and let it go. */
-static void turn_away(struct loop *loop)
+/* Out of descriptors: the spare one lets us take the next client, tell it so, and let it go. False: somebody else, a thread or
+ * (where the system's table is full) another process, has got it. */
+static bool turn_away(struct loop *loop)
 {
 	struct service_reply reply;
-	(void)close(loop->spare_fd);
+	if (loop->spare_fd >= 0)
+		(void)close(loop->spare_fd);
 	int fd = accept4(loop->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0) {
 		char byte;
@@ -70,6 +72,20 @@ static void turn_away(struct loop *loop)
 		(void)close(fd);
 	}
 	loop->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return fd >= 0;
+}
+
+static void listen_for(struct loop *loop, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data = {.ptr = &loop->listener_watch}};
+	(void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, loop->listener.fd, &event);
+	loop->deaf = !events;
+}
+
+void conn_listen_again(struct loop *loop)
+{
+	if (loop->deaf)
+		listen_for(loop, EPOLLIN);
 }
 
 static struct conn *conn_new(struct loop *loop, int fd)
@@ -102,10 +118,13 @@ void conn_accept(struct loop *loop)
 {
 	int fd = accept4(loop->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0) {
-		if (errno == EMFILE || errno == ENFILE) {
+		if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+			return;
+		bool full = errno == EMFILE || errno == ENFILE;
+		if (full)
 			say_full(loop, loop->nconns);
-			turn_away(loop);
-		}
+		if (!full || !turn_away(loop))
+			listen_for(loop, 0); /* it is there still, and would wake us at once, for nothing */
 		return;
 	}
 	removal_check(loop);

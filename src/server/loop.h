@@ -74,6 +74,7 @@ struct loop {
 	uint64_t round;                                                     /* of events */
 	int epoll_fd, signal_fd, answers_fd, spare_fd, lost_fd, removal_fd; /* removal_fd: or -1 */
 	bool quiet, ended, said_full;
+	bool deaf;                  /* a client that waits could neither be taken nor turned away: again in a second */
 	unsigned said_gone;         /* a bit of each device */
 	uint64_t generation;        /* of the devices, when they were looked at because one had come or gone */
 	unsigned nconns, ngrowing;  /* ngrowing: threads at work */
@@ -98,6 +99,7 @@ struct loop {
 
 /* connection.c */
 void conn_accept(struct loop *loop);
+void conn_listen_again(struct loop *loop); /* where that could not be done */
 void conn_readable(struct loop *loop, struct conn *conn);
 void conn_handle(struct loop *loop, struct conn *conn, const struct proto_req *req, size_t len_bytes);
 bool conn_watch(struct loop *loop, struct conn *conn); /* its socket is read; false: no memory for it */

@@ -156,7 +156,8 @@ static void run(struct loop *loop)
 	while (!loop->ended) {
 		int n = wait_for_events(loop, events);
 		pacing_serve(loop, events, n, dispatch);
-		if (!TAILQ_EMPTY(&loop->unwatched) && pgmap_deadline_in(0) >= next_retry) {
+		if ((loop->deaf || !TAILQ_EMPTY(&loop->unwatched)) && pgmap_deadline_in(0) >= next_retry) {
+			conn_listen_again(loop);
 			waiting_retry(loop);
 			next_retry = pgmap_deadline_in(1000);
 		}

@@ -304,7 +304,7 @@ int waiting_timeout_ms(struct loop *loop)
 		first_ns = loop->changes_check_ns;
 	if (!TAILQ_EMPTY(&loop->held_back) && loop->tick_ns < first_ns)
 		first_ns = loop->tick_ns;
-	int timeout_ms = TAILQ_EMPTY(&loop->unwatched) ? -1 : RETRY_MS;
+	int timeout_ms = TAILQ_EMPTY(&loop->unwatched) && !loop->deaf ? -1 : RETRY_MS;
 	if (first_ns == PGMAP_NO_DEADLINE)
 		return timeout_ms;
 	uint64_t now_ns = pgmap_deadline_in(0);

@@ -229,7 +229,8 @@ static void a_drain_goes_beside_the_calls(void **state)
 }
 
 /* What a child of fork() finds, as the bits of its exit status. Two connections: both are let go. */
-static int look_from_child(struct pgmap_client *client, struct pgmap_client *other, int lease_fd, int event_fd)
+static int look_from_child(struct pgmap_client *client, struct pgmap_client *other, struct pgmap_file *file,
+			   int lease_fd, int event_fd)
 {
 	int status = 0;
 	status |= (ask(client, NULL) != -EPERM || connection_disconnect(client) != -EPERM) << 0;
@@ -237,6 +238,7 @@ static int look_from_child(struct pgmap_client *client, struct pgmap_client *oth
 	status |= (fcntl(lease_fd, F_GETFD) != -1 || fcntl(event_fd, F_GETFD) != -1) << 2;
 	status |= (msync((void *)client->words, PAGE, MS_ASYNC) == 0 || errno != ENOMEM) << 3;
 	status |= (fake.calls[PROTO_INFO] != 0) << 4;
+	status |= (pgmap_close(file) != -EPERM || pgmap_close(file) != -EPERM || fake.calls[PROTO_CLOSE] != 0) << 5;
 	return status;
 }
 
@@ -244,14 +246,17 @@ static void c7_8_a_forked_child_has_mappings_but_no_connection_and_no_pins(void 
 {
 	(void)state;
 	struct pgmap_client *client = fake_connect(&fake), *other = fake_connect(&fake);
+	struct pgmap_file *file;
 	int lease_fd = client->lease.read[0].fd, event_fd = client->event.fd, status;
+	assert_int_equal(pgmap_open(client, "/f", 0, &file), 0);
 	pid_t pid = fork();
 	if (pid == 0)
-		_exit(look_from_child(client, other, lease_fd, event_fd));
+		_exit(look_from_child(client, other, file, lease_fd, event_fd));
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 0);
 	assert_int_equal(ask(client, NULL), 0); /* the parent's goes on */
+	assert_int_equal(pgmap_close(file), 0);
 	assert_int_equal(connection_disconnect(other), 0);
 	assert_int_equal(connection_disconnect(client), 0);
 }

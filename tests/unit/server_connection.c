@@ -217,6 +217,42 @@ static void without_descriptors_a_client_is_told_and_let_go(void **state)
 	hang_up(&peer);
 }
 
+static bool is_listener_woken(void)
+{
+	return woken() == &loop.listener_watch;
+}
+
+/* The spare one's place is somebody else's before the client has it: the loop must not be woken for it again and again. */
+static void whom_it_can_not_even_turn_away_the_loop_leaves_alone_for_a_while(void **state)
+{
+	(void)state;
+	struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = &loop.listener_watch}};
+	assert_int_equal(epoll_ctl(loop.epoll_fd, EPOLL_CTL_ADD, loop.listener.fd, &event), 0);
+	int first = dial();
+	assert_true(is_listener_woken());
+	assert_int_equal(waiting_timeout_ms(&loop), -1);
+	assert_int_equal(close(loop.spare_fd), 0);
+	loop.spare_fd = -1;
+	for (int again = 0; again < 2; again++) {
+		rlim_t was = no_descriptors();
+		conn_accept(&loop);
+		descriptors_again(was);
+		assert_null(woken());
+		assert_in_range(waiting_timeout_ms(&loop), 1, 1000);
+		conn_listen_again(&loop);
+		assert_true(is_listener_woken());
+		assert_int_equal(waiting_timeout_ms(&loop), -1);
+	}
+	assert_int_equal(hear_error(first), 1); /* nothing was said */
+	conn_accept(&loop);
+	assert_non_null(TAILQ_FIRST(&loop.conns));
+	assert_null(woken());
+	loop.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(epoll_ctl(loop.epoll_fd, EPOLL_CTL_DEL, loop.listener.fd, NULL), 0);
+	assert_int_equal(close(first), 0);
+	round_for(TAILQ_FIRST(&loop.conns));
+}
+
 static void without_memory_a_client_is_let_go_or_told(void **state)
 {
 	(void)state;
@@ -302,6 +338,7 @@ int main(void)
 		T(a_client_that_does_not_read_is_hung_up_on),
 		T(a_descriptor_waits_for_nobody_to_read),
 		T(without_descriptors_a_client_is_told_and_let_go),
+		T(whom_it_can_not_even_turn_away_the_loop_leaves_alone_for_a_while),
 		T(without_memory_a_client_is_let_go_or_told),
 		T(c7_2_a_mapping_outlives_its_connection),
 		T(each_unpin_that_is_waited_for_wakes_the_loop),
