@@ -61,10 +61,10 @@ struct fsdax_statfs {
 	uint64_t dirs;                               /* the root included */
 	uint64_t free_by_order[PGMAP_MAX_ORDER + 1]; /* free blocks of each order, maximal */
 	unsigned granule_order;
-	uint64_t clean;       /* of the free ones: with memory that reads as zero */
-	uint64_t dirty;       /* with memory that is yet to be wiped */
-	uint64_t absent;      /* without memory */
-	uint64_t keep;        /* the watermark: free pages that may keep their memory for good */
+	uint64_t clean;  /* of the free ones: with memory that reads as zero */
+	uint64_t dirty;  /* with memory that is yet to be wiped */
+	uint64_t absent; /* without memory */
+	uint64_t keep; /* the watermark: free pages that may keep their memory for good, where it is not always there */
 	uint64_t wiped_ahead; /* ever, in the background */
 	uint64_t wiped_late;  /* ever, by a call that needed them */
 	uint64_t lost; /* of the waiting ones: nobody's, but on a device that is dead, or without their data (c6.5) */
@@ -220,7 +220,8 @@ void fsdax_statfs(struct fsdax *fs, struct fsdax_statfs *out);
  * keep_bytes of it, wiped when it is needed) by the call that frees the pages. 1 to 100: they keep it at first, and a
  * thread of the pool, bound to so much of one CPU, keeps as much ready as keep_bytes says and as was taken in the last second
  * (128 MiB of it, and an eighth of the pool, at most), and gives back what lay unused above that for a second. The thread has all signals but SIGBUS blocked, and ends with fsdax_destroy(), which must be called by the
- * process that called this. May be called again. -EINVAL, -EAGAIN no thread can be had (then as with 0).
+ * process that called this. Of memory that is always there (dax_params.resident) nothing is given back, nor does it count in keep_bytes; the
+ * thread wipes all of it. May be called again. -EINVAL, -EAGAIN no thread can be had (then as with 0).
  */
 int fsdax_set_wiping(struct fsdax *fs, uint64_t keep_bytes, unsigned cpu_percent);
 

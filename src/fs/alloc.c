@@ -30,10 +30,11 @@ static int make_clean(struct space *space, uint64_t pgoff, uint64_t npages, enum
 	(void)pthread_mutex_lock(&space->lock);
 	if (!err)
 		now = STOCK_CLEAN;
+	struct stock *stock = space_stock(space, pgoff);
 	space->wiped_late += state == STOCK_DIRTY ? npages : 0;
-	space->taken.dirty -= state == STOCK_DIRTY ? npages : 0;
-	space->taken.clean += now == STOCK_CLEAN ? npages : 0;
-	stock_set(&space->stock, pgoff, npages, now);
+	stock->taken.dirty -= state == STOCK_DIRTY ? npages : 0;
+	stock->taken.clean += now == STOCK_CLEAN ? npages : 0;
+	stock_set(stock, pgoff, npages, now);
 	(void)pthread_mutex_unlock(&space->lock);
 	return err;
 }
@@ -44,7 +45,7 @@ static int make_ready(struct space *space, uint64_t pgoff, uint64_t end, bool *w
 	while (pgoff < end) {
 		enum stock_state state;
 		(void)pthread_mutex_lock(&space->lock);
-		uint64_t n = stock_run(&space->stock, pgoff, end, &state);
+		uint64_t n = stock_run(space_stock(space, pgoff), pgoff, end, &state);
 		(void)pthread_mutex_unlock(&space->lock);
 		int err = state == STOCK_CLEAN ? 0 : make_clean(space, pgoff, n, state, wiped);
 		if (err) {
@@ -78,8 +79,9 @@ static void leave_stock(struct space *space, struct block_list *blocks)
 	struct block *block;
 	(void)pthread_mutex_lock(&space->lock);
 	STAILQ_FOREACH (block, blocks, list) {
-		space->taken.clean -= block_pages(block);
-		stock_set(&space->stock, block->off, block_pages(block), STOCK_ABSENT);
+		struct stock *stock = space_stock(space, block->off);
+		stock->taken.clean -= block_pages(block);
+		stock_set(stock, block->off, block_pages(block), STOCK_ABSENT);
 	}
 	(void)pthread_mutex_unlock(&space->lock);
 }
@@ -99,7 +101,7 @@ static void set_aside(struct space *space, struct block_list *blocks, uint64_t p
 		return;
 	STAILQ_REMOVE(blocks, block, block, list);
 	pick_count(space, block, true);
-	stock_set(&space->stock, block->off, block_pages(block), STOCK_ABSENT);
+	stock_set(space_stock(space, block->off), block->off, block_pages(block), STOCK_ABSENT);
 	space->nwaiting += block_pages(block);
 	STAILQ_INSERT_TAIL(&space->unwiped, block, list);
 }
@@ -190,7 +192,7 @@ int space_take(struct space *space, uint64_t pgoff, unsigned order, uint64_t fil
 	int err = shelf_take(&space->shelf, pgoff, order, &block);
 	if (!err) {
 		space_count_used(space, block, false);
-		stock_set(&space->stock, pgoff, block_pages(block), STOCK_ABSENT);
+		stock_set(space_stock(space, pgoff), pgoff, block_pages(block), STOCK_ABSENT);
 		block->key = file_page;
 		STAILQ_INSERT_TAIL(out, block, list);
 	}

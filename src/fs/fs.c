@@ -153,7 +153,7 @@ PGMAP_PUBLIC int fsdax_destroy(struct fsdax *fs)
 	leave_cancel_all(fs);
 	wiper_stop(&fs->wiper);
 	(void)dax_release(fs->dax, fs);
-	if (fs->space.used || fs->space.nwaiting || space_populated(&fs->space))
+	if (fs->space.used || fs->space.nwaiting || fs->space.nresident || space_populated(&fs->space))
 		discard_all(fs);
 	struct inode *inode;
 	while ((inode = inode_first(&fs->inodes)) != NULL)

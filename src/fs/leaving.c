@@ -37,6 +37,8 @@ int leaving_prepare(struct space *space, const struct places_table *table, unsig
 	if (!err)
 		err = stock_grow(&space->stock, table->end);
 	if (!err)
+		err = stock_grow(&space->resident, table->end);
+	if (!err)
 		err = space_room_for_devices(space, table->ndevices);
 	(void)pthread_mutex_unlock(&space->lock);
 	if (err)
@@ -56,7 +58,7 @@ static void look_for_loss(struct space *space, uint64_t from, uint64_t end, void
 static void make_dirty(struct space *space, uint64_t from, uint64_t end, void *arg)
 {
 	(void)arg;
-	stock_set(&space->stock, from, end - from, STOCK_DIRTY);
+	stock_set(&space->resident, from, end - from, STOCK_DIRTY);
 }
 
 static void wake_wiper(struct space *space)
@@ -65,12 +67,6 @@ static void wake_wiper(struct space *space)
 		space->asleep = false;
 		(void)pthread_cond_signal(&space->work);
 	}
-}
-
-static void set_resident(struct space *space, uint64_t npages)
-{
-	space->resident = npages;
-	space->keep = space->keep_asked > npages ? space->keep_asked : npages;
 }
 
 void leaving_add(struct space *space, struct places_table *table, unsigned index, struct block_list *blocks)
@@ -87,7 +83,7 @@ void leaving_add(struct space *space, struct places_table *table, unsigned index
 	each_range(space, index, look_for_loss, NULL);
 	if (table->devices[index].span.resident) {
 		each_range(space, index, make_dirty, NULL);
-		set_resident(space, space->resident + space->devices[index].npages);
+		space->nresident += space->devices[index].npages;
 	}
 	while ((block = STAILQ_FIRST(blocks)) != NULL) {
 		STAILQ_REMOVE_HEAD(blocks, list);
@@ -124,7 +120,7 @@ void leaving_keep(struct space *space, struct leaving *leaving, struct block *bl
 	block_insert(&leaving->blocks, block);
 	leaving->npages += block_pages(block);
 	space->nwaiting += block_pages(block);
-	move_state(&space->stock, &leaving->stock, block);
+	move_state(space_stock(space, block->off), &leaving->stock, block);
 }
 
 /* All that is free. */
@@ -146,7 +142,7 @@ static void take_free(struct space *space, uint64_t from, uint64_t end, void *ar
 static void take_kept(struct space *space, struct leaving *leaving, struct block *block)
 {
 	space->nwaiting -= block_pages(block);
-	stock_set(&space->stock, block->off, block_pages(block), STOCK_DIRTY);
+	stock_set(space_stock(space, block->off), block->off, block_pages(block), STOCK_DIRTY);
 	leaving_keep(space, leaving, block);
 }
 
@@ -259,7 +255,7 @@ void leaving_cancel(struct space *space, unsigned index)
 	while ((block = block_first(&leaving->blocks)) != NULL) {
 		block_remove(&leaving->blocks, block);
 		space->nwaiting -= block_pages(block);
-		move_state(&leaving->stock, &space->stock, block);
+		move_state(&leaving->stock, space_stock(space, block->off), block);
 		space_make_free(space, block);
 	}
 	wake_wiper(space);
@@ -273,7 +269,7 @@ void leaving_end(struct space *space, struct places_table *table, unsigned index
 	(void)pthread_mutex_lock(&space->lock);
 	struct space_device device = space->devices[index];
 	if (places_now(&space->places)->devices[index].span.resident)
-		set_resident(space, space->resident - device.npages);
+		space->nresident -= device.npages;
 	space->devices[index] = (struct space_device){0};
 	space->nleaving--;
 	space->pages -= device.npages;

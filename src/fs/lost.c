@@ -37,7 +37,7 @@ static void lose(struct space *space, struct block *block, enum loss loss)
 	block_insert(loss == FOR_GOOD ? &space->gone : &space->bad, block);
 	space->nlost += block_pages(block);
 	space->nwaiting += block_pages(block);
-	stock_set(&space->stock, block->off, block_pages(block), STOCK_ABSENT);
+	stock_set(space_stock(space, block->off), block->off, block_pages(block), STOCK_ABSENT);
 }
 
 static void sort_out(struct space *space, struct block *block)
@@ -111,7 +111,7 @@ static void unstock(struct space *space, struct block_tree *tree, uint64_t from,
 	if (!block)
 		block = block_at_or_after(tree, from);
 	for (; block && block->key < end; block = block_next(block))
-		stock_set(&space->stock, block->off, block_pages(block), STOCK_ABSENT);
+		stock_set(space_stock(space, block->off), block->off, block_pages(block), STOCK_ABSENT);
 }
 
 void space_unstock_lost(struct space *space, uint64_t from, uint64_t end)
@@ -195,7 +195,7 @@ void space_retry_lost(struct space *space)
 		STAILQ_REMOVE_HEAD(&blocks, list);
 		space->nlost -= block_pages(block);
 		space->nwaiting -= block_pages(block);
-		stock_set(&space->stock, block->off, block_pages(block), STOCK_DIRTY);
+		stock_set(space_stock(space, block->off), block->off, block_pages(block), STOCK_DIRTY);
 		space_make_free(space, block);
 	}
 	(void)pthread_mutex_unlock(&space->lock);

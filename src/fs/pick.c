@@ -38,10 +38,10 @@ static struct block *choose(struct space *space, struct buddy *buddy, unsigned o
 	struct block *block = buddy_fit(buddy, order), *best = block;
 	uint64_t least = UINT64_MAX, cost;
 	*off = block ? block->off : 0;
-	if (!(space->stock.clean | space->stock.dirty))
+	if (!(space->stock.clean | space->stock.dirty | space->resident.clean | space->resident.dirty))
 		return block;
 	for (int i = 0; i < LOOK_AT && block && least; i++, block = block_next(block)) {
-		uint64_t at = stock_best(&space->stock, block->off, block->order, order, &cost);
+		uint64_t at = stock_best(space_stock(space, block->off), block->off, block->order, order, &cost);
 		if (cost < least) {
 			least = cost;
 			best = block;
@@ -53,9 +53,10 @@ static struct block *choose(struct space *space, struct buddy *buddy, unsigned o
 
 void pick_count(struct space *space, const struct block *block, bool back)
 {
-	struct stock_count count = stock_count(&space->stock, block->off, block_pages(block));
-	space->taken.clean += back ? -count.clean : count.clean;
-	space->taken.dirty += back ? -count.dirty : count.dirty;
+	struct stock *stock = space_stock(space, block->off);
+	struct stock_count count = stock_count(stock, block->off, block_pages(block));
+	stock->taken.clean += back ? -count.clean : count.clean;
+	stock->taken.dirty += back ? -count.dirty : count.dirty;
 	space_count_used(space, block, back);
 }
 

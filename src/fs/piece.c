@@ -18,17 +18,25 @@ static uint64_t piece_pages(const struct space *space, uint64_t at, uint64_t run
 	return (run < n ? run : n) / granule * granule;
 }
 
+static uint64_t next_in(const struct space *space, const struct stock *in, uint64_t from, enum stock_state state)
+{
+	if (in || !space->nresident)
+		return stock_next(in ? in : &space->stock, from, state);
+	uint64_t one = stock_next(&space->stock, from, state), other = stock_next(&space->resident, from, state);
+	return one < other ? one : other;
+}
+
 /* Nobody works on a piece. */
-bool space_piece_find(struct space *space, enum stock_state state, uint64_t from, uint64_t most_pages,
-		      uint64_t budget_pages)
+static bool find(struct space *space, const struct stock *in, enum stock_state state, uint64_t from,
+		 uint64_t most_pages, uint64_t budget_pages)
 {
 	for (;;) {
-		uint64_t at = stock_next(&space->stock, from, state);
+		uint64_t at = next_in(space, in, from, state);
 		if (at == UINT64_MAX)
 			return false;
 		const struct block *block = shelf_covering(&space->shelf, at);
-		uint64_t run = stock_run(&space->stock, at, block ? block_end(block) : places_now(&space->places)->end,
-					 &state);
+		uint64_t run = stock_run(space_stock(space, at), at,
+					 block ? block_end(block) : places_now(&space->places)->end, &state);
 		uint64_t n = block ? piece_pages(space, at, run, most_pages, budget_pages) : 0;
 		if (n) {
 			space->wiping = at;
@@ -40,11 +48,10 @@ bool space_piece_find(struct space *space, enum stock_state state, uint64_t from
 	}
 }
 
-bool space_piece_begin(struct space *space, enum stock_state state, uint64_t from, uint64_t most_pages,
-		       uint64_t budget_pages)
+bool space_piece_begin(struct space *space, const struct stock *in, enum stock_state state, uint64_t from,
+		       uint64_t most_pages, uint64_t budget_pages)
 {
-	return !space->wiping_pages && !space->nstopped &&
-	       space_piece_find(space, state, from, most_pages, budget_pages);
+	return !space->wiping_pages && !space->nstopped && find(space, in, state, from, most_pages, budget_pages);
 }
 
 /* The first run without memory in this block, if one comes soon. */
@@ -53,7 +60,7 @@ static bool begin_absent_in(struct space *space, const struct block *block, uint
 	uint64_t at = block->off, end = block_end(block);
 	for (int i = 0; i < LOOK_AT && at < end; i++) {
 		enum stock_state state;
-		uint64_t run = stock_run(&space->stock, at, end, &state);
+		uint64_t run = stock_run(space_stock(space, at), at, end, &state);
 		uint64_t n = state == STOCK_ABSENT ? piece_pages(space, at, run, most_pages, budget_pages) : 0;
 		if (n) {
 			space->wiping = at;
@@ -94,7 +101,7 @@ bool space_piece_begin_absent(struct space *space, uint64_t most_pages, uint64_t
 
 void space_piece_end(struct space *space, enum stock_state state)
 {
-	stock_set(&space->stock, space->wiping, space->wiping_pages, state);
+	stock_set(space_stock(space, space->wiping), space->wiping, space->wiping_pages, state);
 	if (space->nlost)
 		space_unstock_lost(space, space->wiping, space->wiping + space->wiping_pages);
 	space->wiping_pages = 0;
@@ -108,4 +115,32 @@ void space_wait_for_piece(struct space *space)
 	while (space->wiping_pages)
 		(void)pthread_cond_wait(&space->done, &space->lock);
 	space->nstopped--;
+}
+
+/* Whatever the device does not take stays, and is dirty. */
+static uint64_t discard_in(struct space *space, enum stock_state state, uint64_t npages)
+{
+	uint64_t done = 0, from = space->base;
+	while (done < npages) {
+		(void)pthread_mutex_lock(&space->lock);
+		space_wait_for_piece(space);
+		bool some = find(space, &space->stock, state, from, npages - done, UINT64_MAX);
+		uint64_t at = space->wiping, n = space->wiping_pages;
+		(void)pthread_mutex_unlock(&space->lock);
+		if (!some)
+			break;
+		int err = space_unpopulate(space, at, n);
+		(void)pthread_mutex_lock(&space->lock);
+		space_piece_end(space, err ? STOCK_DIRTY : STOCK_ABSENT);
+		(void)pthread_mutex_unlock(&space->lock);
+		done += err ? 0 : n;
+		from = at + n;
+	}
+	return done;
+}
+
+uint64_t space_discard(struct space *space, uint64_t npages)
+{
+	uint64_t done = discard_in(space, STOCK_DIRTY, npages);
+	return done + discard_in(space, STOCK_CLEAN, npages - done);
 }

@@ -48,6 +48,22 @@ static void look_for_others(struct places_table *table, unsigned granule_order)
 		table->mixed = table->mixed || table->segments[i].granule_order != granule_order;
 }
 
+/* Of a segment that lies on several memories. */
+static bool has_resident(const struct places_table *table, struct dax_device *dax, uint64_t page, uint64_t npages)
+{
+	bool some = false, has = false;
+	for (unsigned i = 0; i < table->ndevices; i++)
+		some = some || table->devices[i].span.resident;
+	while (some && npages && !has) {
+		struct where where;
+		where_is(dax, page, npages, &where);
+		has = table->devices[device_of(table, where.memory)].span.resident;
+		page += where.npages;
+		npages -= where.npages;
+	}
+	return has;
+}
+
 /* Behind what there is, with a gap, and as its pages count. Its pages lie where `where` says. */
 static void add_segment(struct places_table *table, const struct segment *from, const struct where *where)
 {
@@ -64,6 +80,7 @@ static void add_segment(struct places_table *table, const struct segment *from, 
 	if (where->npages == from->npages) {
 		segment->device = (int)device_of(table, where->memory);
 		segment->pgoff = table->devices[segment->device].span.pgmap_pgoff + where->pgoff;
+		segment->resident = table->devices[segment->device].span.resident;
 	}
 	count_segment(table, segment, table->nsegments == 0);
 	table->end = segment->base + segment->npages;
@@ -82,6 +99,8 @@ static int add_segments(struct places_table *table, struct dax_device *dax)
 		struct where where;
 		where_is(dax, all.at[i].pgoff, all.at[i].npages, &where);
 		add_segment(table, &all.at[i], &where);
+		if (where.npages != all.at[i].npages)
+			table->segments[i].resident = has_resident(table, dax, all.at[i].pgoff, all.at[i].npages);
 	}
 	layout_end(&all);
 	return err;
@@ -319,6 +338,11 @@ int places_descriptor(const struct places *places, uint64_t off, uint64_t *offse
 int places_device(const struct places *places, uint64_t off)
 {
 	return segment_at(places_now(places), off)->device;
+}
+
+bool places_resident(const struct places *places, uint64_t off)
+{
+	return segment_at(places_now(places), off)->resident;
 }
 
 unsigned places_find_order(const struct places *places, uint64_t off, unsigned order)

@@ -45,6 +45,7 @@ struct places_segment {
 	int device;     /* that memory, or -1: several take turns */
 	unsigned max_order;
 	unsigned granule_order; /* whole granules, by the pool's numbers too */
+	bool resident;          /* some of it is memory that is always there (dax_params.resident) */
 };
 
 struct places_table {
@@ -118,6 +119,9 @@ static inline unsigned places_order(const struct places *places, uint64_t off, u
 {
 	return order <= places_now(places)->max_order ? order : places_find_order(places, off, order);
 }
+
+/* places_resident - whether memory is always there in this page's segment, or in some of it: then none is given back. */
+bool places_resident(const struct places *places, uint64_t off);
 
 /* places_granule - the smallest block that can be mapped by itself here. */
 unsigned places_find_granule(const struct places *places, uint64_t off);

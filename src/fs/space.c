@@ -17,21 +17,17 @@ static void find_resident(struct space *space)
 {
 	const struct places *places = &space->places;
 	const struct places_table *table = places_now(places);
-	bool some = false;
-	for (unsigned i = 0; i < table->ndevices; i++)
-		some = some || table->devices[i].span.resident;
-	for (size_t i = 0; some && i < table->nsegments; i++) {
+	for (size_t i = 0; i < table->nsegments; i++) {
 		const struct places_segment *segment = &table->segments[i];
-		for (uint64_t at = segment->base, n; at < segment->base + segment->npages; at += n) {
+		space->nresident += segment->resident ? segment->npages : 0;
+		uint64_t end = segment->base + segment->npages;
+		for (uint64_t at = segment->base, n; segment->resident && at < end; at += n) {
 			char *addr;
-			n = places_run(places, at, segment->base + segment->npages - at, &addr);
-			if (!table->devices[places_spot(places, at).device].span.resident)
-				continue;
-			stock_set(&space->stock, at, n, STOCK_DIRTY);
-			space->resident += n;
+			n = places_run(places, at, end - at, &addr);
+			if (table->devices[places_spot(places, at).device].span.resident)
+				stock_set(&space->resident, at, n, STOCK_DIRTY);
 		}
 	}
-	space->keep = space->resident;
 }
 
 int space_room_for_devices(struct space *space, unsigned n)
@@ -78,15 +74,19 @@ void space_count_used(struct space *space, const struct block *block, bool back)
 static int init_free(struct space *space)
 {
 	const struct places *places = &space->places;
-	int err = stock_init(&space->stock, places->base, places_now(places)->end - places->base, space->granule_order);
-	if (err)
-		return err;
-	err = shelf_init(&space->shelf, places);
-	if (err)
+	uint64_t numbers = places_now(places)->end - places->base;
+	int err = stock_init(&space->stock, places->base, numbers, space->granule_order);
+	if (!err)
+		err = stock_init(&space->resident, places->base, numbers, space->granule_order);
+	if (!err)
+		err = shelf_init(&space->shelf, places);
+	if (err) {
 		stock_exit(&space->stock);
-	else
-		find_resident(space);
-	return err;
+		stock_exit(&space->resident);
+		return err;
+	}
+	find_resident(space);
+	return 0;
 }
 
 int space_init(struct space *space, struct dax_device *dax)
@@ -142,13 +142,14 @@ void space_exit(struct space *space)
 	places_exit(&space->places);
 	shelf_exit(&space->shelf);
 	stock_exit(&space->stock);
+	stock_exit(&space->resident);
 	zero_exit(&space->zero);
 	(void)pthread_cond_destroy(&space->done);
 	(void)pthread_cond_destroy(&space->work);
 	(void)pthread_mutex_destroy(&space->lock);
 }
 
-static int discard(struct space *space, uint64_t pgoff, uint64_t npages)
+int space_unpopulate(struct space *space, uint64_t pgoff, uint64_t npages)
 {
 #ifdef PGMAP_FAULT_STALE /* the planted bug: the next owner sees the bytes of the last one */
 	(void)space, (void)pgoff, (void)npages;
@@ -168,33 +169,15 @@ static void discard_runs(struct space *space, struct block_list *blocks, struct 
 		struct block *block, *end = first;
 		for (; end && end->off == first->off + n; end = STAILQ_NEXT(end, list))
 			n += block_pages(end);
-		bool all = discard(space, first->off, n) == 0;
+		bool all = space_unpopulate(space, first->off, n) == 0;
 		while ((block = STAILQ_FIRST(blocks)) != end) {
-			bool ok =
-				all || (block_pages(block) < n && discard(space, block->off, block_pages(block)) == 0);
+			bool ok = all || (block_pages(block) < n &&
+					  space_unpopulate(space, block->off, block_pages(block)) == 0);
 			STAILQ_REMOVE_HEAD(blocks, list);
 			STAILQ_INSERT_TAIL(ok ? &done : failed, block, list);
 		}
 	}
 	STAILQ_CONCAT(blocks, &done);
-}
-
-/* Free, as they are: to be wiped by whoever needs them, or by the wiper. */
-static void release_dirty(struct space *space, struct block_list *blocks)
-{
-	struct block *block;
-	(void)pthread_mutex_lock(&space->lock);
-	while ((block = STAILQ_FIRST(blocks)) != NULL) {
-		STAILQ_REMOVE_HEAD(blocks, list);
-		space->nwaiting -= block_pages(block);
-		stock_set(&space->stock, block->off, block_pages(block), STOCK_DIRTY);
-		space_make_free(space, block);
-	}
-	if (space->asleep) {
-		space->asleep = false;
-		(void)pthread_cond_signal(&space->work);
-	}
-	(void)pthread_mutex_unlock(&space->lock);
 }
 
 /* Under the lock: the device could not take them, and they are counted as waiting. */
@@ -209,7 +192,7 @@ static void keep_unwiped(struct space *space, struct block_list *blocks)
 			continue;
 		}
 		space->nwaiting -= block_pages(block);
-		stock_set(&space->stock, block->off, block_pages(block), STOCK_DIRTY);
+		stock_set(space_stock(space, block->off), block->off, block_pages(block), STOCK_DIRTY);
 		leaving_keep(space, leaving, block);
 	}
 }
@@ -230,28 +213,37 @@ static void release_discarded(struct space *space, struct block_list *blocks)
 	(void)pthread_mutex_unlock(&space->lock);
 }
 
-/* With the wiper, or below the watermark, memory stays with what becomes free. */
-static bool keeps_memory(struct space *space, struct block_list *blocks)
+/* With the wiper, or below the watermark, memory stays with what becomes free; what is always there does anyhow. */
+static bool keeps_memory(struct space *space, const struct block *block)
 {
-	struct block *block;
-	uint64_t npages = 0;
-	STAILQ_FOREACH (block, blocks, list)
-		npages += block_pages(block);
-	(void)pthread_mutex_lock(&space->lock);
-	bool keeps = space->background || space_populated(space) + npages <= space->keep;
-	(void)pthread_mutex_unlock(&space->lock);
-	return keeps;
+	return space->background || places_resident(&space->places, block->off) ||
+	       space_populated(space) + block_pages(block) <= space->keep;
 }
 
-/* Blocks that are in no tree, counted as waiting, and held by nobody. */
+/* Blocks that are in no tree, counted as waiting, and held by nobody. What keeps its memory is free as it is: to be wiped by whoever needs
+ * it, or by the wiper. */
 static void release(struct space *space, struct block_list *blocks)
 {
-	if (STAILQ_EMPTY(blocks))
-		return;
-	if (keeps_memory(space, blocks))
-		release_dirty(space, blocks);
-	else
-		release_discarded(space, blocks);
+	struct block *block;
+	struct block_list others = STAILQ_HEAD_INITIALIZER(others);
+	(void)pthread_mutex_lock(&space->lock);
+	while ((block = STAILQ_FIRST(blocks)) != NULL) {
+		STAILQ_REMOVE_HEAD(blocks, list);
+		if (!keeps_memory(space, block)) {
+			STAILQ_INSERT_TAIL(&others, block, list);
+			continue;
+		}
+		space->nwaiting -= block_pages(block);
+		stock_set(space_stock(space, block->off), block->off, block_pages(block), STOCK_DIRTY);
+		space_make_free(space, block);
+		if (space->asleep) {
+			space->asleep = false;
+			(void)pthread_cond_signal(&space->work);
+		}
+	}
+	(void)pthread_mutex_unlock(&space->lock);
+	if (!STAILQ_EMPTY(&others))
+		release_discarded(space, &others);
 }
 
 void space_retry_unwiped(struct space *space)
@@ -410,7 +402,7 @@ int space_wipe(struct space *space, uint64_t pgoff, uint64_t npages, enum stock_
 	if (zero_in_place(space, pgoff, npages))
 		return 0;
 	*state = STOCK_ABSENT;
-	int err = discard(space, pgoff, npages);
+	int err = space_unpopulate(space, pgoff, npages);
 	if (err)
 		space_look_for_lost(space, pgoff, npages);
 	return err;
@@ -420,43 +412,8 @@ int space_populate(struct space *space, uint64_t pgoff, uint64_t npages)
 {
 	int err = dax_populate(space->dax, places_page(&space->places, pgoff), npages);
 	if (err) /* what some of them have got would be nobody's */
-		(void)discard(space, pgoff, npages);
+		(void)space_unpopulate(space, pgoff, npages);
 	return err;
-}
-
-uint64_t space_populated(const struct space *space)
-{
-	uint64_t all = (space->stock.clean + space->stock.dirty) << space->granule_order;
-	return all - space->taken.clean - space->taken.dirty;
-}
-
-/* One run of free pages in this state goes back. How many pages did; 0: none, or the device does not take them. */
-static uint64_t discard_one(struct space *space, enum stock_state state, uint64_t most_pages)
-{
-	(void)pthread_mutex_lock(&space->lock);
-	space_wait_for_piece(space);
-	bool some = space_piece_find(space, state, space->base, most_pages, UINT64_MAX);
-	uint64_t at = space->wiping, n = space->wiping_pages;
-	(void)pthread_mutex_unlock(&space->lock);
-	if (!some)
-		return 0;
-	int err = discard(space, at, n);
-	(void)pthread_mutex_lock(&space->lock);
-	space_piece_end(space, err ? STOCK_DIRTY : STOCK_ABSENT);
-	(void)pthread_mutex_unlock(&space->lock);
-	return err ? 0 : n;
-}
-
-uint64_t space_discard(struct space *space, uint64_t npages)
-{
-	uint64_t done = 0, n = 1;
-	while (n && done < npages) {
-		n = discard_one(space, STOCK_DIRTY, npages - done);
-		if (!n)
-			n = discard_one(space, STOCK_CLEAN, npages - done);
-		done += n;
-	}
-	return done;
 }
 
 void space_keep_to(struct space *space)
@@ -471,8 +428,7 @@ void space_keep_to(struct space *space)
 void space_set_keep(struct space *space, uint64_t keep_pages)
 {
 	(void)pthread_mutex_lock(&space->lock);
-	space->keep_asked = keep_pages;
-	space->keep = keep_pages > space->resident ? keep_pages : space->resident;
+	space->keep = keep_pages;
 	(void)pthread_mutex_unlock(&space->lock);
 	space_keep_to(space);
 }
@@ -484,8 +440,9 @@ void space_statfs(struct space *space, struct fsdax_statfs *out)
 	out->used = space->used;
 	out->free = shelf_nfree(&space->shelf);
 	out->waiting = space->nwaiting;
-	out->clean = (space->stock.clean << space->granule_order) - space->taken.clean;
-	out->dirty = (space->stock.dirty << space->granule_order) - space->taken.dirty;
+	struct stock_count free = stock_free(&space->stock), resident = stock_free(&space->resident);
+	out->clean = free.clean + resident.clean;
+	out->dirty = free.dirty + resident.dirty;
 	out->absent = out->free - out->clean - out->dirty;
 	out->keep = space->keep;
 	out->wiped_ahead = space->wiped_ahead;

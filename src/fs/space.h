@@ -25,7 +25,9 @@
  * whoever wiped it. The wiper works on one piece at a time, `wiping`, which stays free: nobody takes any page of it before
  * the wiper has ended with it. So no account ever lacks a page that is being wiped, and nobody is told -ENOSPC for it.
  *
- * Memory that is always there (dax_params.resident) is dirty at first and never given back: whatever else keeps memory, it does.
+ * Memory that is always there (dax_params.resident) is dirty at first and never given back. Its pages have a stock of their own, and
+ * nothing that is said of memory that comes and goes (keep, space_populated(), space_discard()) counts them. In a stripe that has
+ * some, all of it stays.
  *
  * Without a wiper (space.background false) what is free beyond `keep` is discarded before it is free.
  *
@@ -67,8 +69,8 @@ struct space_device {
 struct space {
 	pthread_mutex_t lock;
 	struct shelf shelf;        /* in the pool's numbers, so that alignment here is alignment of folios */
-	struct stock stock;        /* the state of what is free, and of what space_get() has and makes ready */
-	struct stock_count taken;  /* pages of stock that space_get() makes ready: used already */
+	struct stock stock;        /* the state of what is free, and of what space_get() has and makes ready (taken); */
+	struct stock resident;     /* of what lies on memory that is always there */
 	struct block_tree waiting; /* lost, and maybe held */
 	struct block_list unwiped; /* held by nobody, but the device could not wipe them */
 	struct block_tree gone;    /* held by nobody, but their device is dead (lost.c), */
@@ -85,9 +87,8 @@ struct space {
 	struct dax_device *dax;
 	struct places places;
 	struct zero zero;
-	uint64_t keep;       /* pages: so many free ones may keep their memory for good, */
-	uint64_t keep_asked; /* as it was asked for */
-	uint64_t resident;   /* pages whose memory is nobody else's: keep is never less, and they are dirty at first */
+	uint64_t keep;       /* pages: so many free ones may keep their memory for good */
+	uint64_t nresident;  /* pages that `resident` is for */
 	bool background;     /* there is a wiper */
 	pthread_cond_t done; /* the wiper has ended with its piece */
 	unsigned nstopped;   /* calls that wait for `done`: the wiper begins no piece */
@@ -101,6 +102,12 @@ struct space {
 	bool stop;
 	uint64_t wiped_ahead, wiped_late; /* pages ever: by the wiper, by space_get() */
 };
+
+/* The one that says the state of this page. */
+static inline struct stock *space_stock(struct space *space, uint64_t off)
+{
+	return places_resident(&space->places, off) ? &space->resident : &space->stock;
+}
 
 /* space_init - -EINVAL some of the device cannot have folios, -ENOMEM. */
 int space_init(struct space *space, struct dax_device *dax);
@@ -144,22 +151,25 @@ void space_watch_wake(struct space *space, struct space_watch *watch); /* null: 
 
 /* space_wipe - these pages of the device, which the caller has to itself, read as zero: 0, *state is clean or absent; or
  * an error, and what they hold is unknown. space_populate - such pages, that are absent, have memory that reads as zero: -ENOSPC,
- * and what the device says; they are absent still. Not under the lock. */
+ * and what the device says; they are absent still. space_unpopulate - their memory goes back. Not under the lock. */
 int space_wipe(struct space *space, uint64_t pgoff, uint64_t npages, enum stock_state *state);
 int space_populate(struct space *space, uint64_t pgoff, uint64_t npages);
+int space_unpopulate(struct space *space, uint64_t pgoff, uint64_t npages);
 /* space_set_keep - the watermark. Without a wiper, what lies above it is given back at once. */
 void space_set_keep(struct space *space, uint64_t keep_pages);
 /* Free pages that have memory. Under the lock. */
-uint64_t space_populated(const struct space *space);
+static inline uint64_t space_populated(const struct space *space)
+{
+	struct stock_count free = stock_free(&space->stock);
+	return free.clean + free.dirty;
+}
 /* space_discard - give back so many free pages that have memory, if there are, in whole granules: dirty ones first. How many were. */
 uint64_t space_discard(struct space *space, uint64_t npages);
 
-/* The piece that the wiper works on, at this page or behind it: free pages, all in one state; most_pages of them, or a granule
- * if that is more, and never more than the budget. Under the lock; false: none in that state, or somebody waits. space_piece_end: they are in this state now (dirty: it could not be done). */
-bool space_piece_begin(struct space *space, enum stock_state state, uint64_t from, uint64_t most_pages,
-		       uint64_t budget_pages);
-bool space_piece_find(struct space *space, enum stock_state state, uint64_t from, uint64_t most_pages,
-		      uint64_t budget_pages); /* whoever waits */
+/* The piece that the wiper works on, at this page or behind it: free pages of this stock (null: of either), all in one state; most_pages
+ * of them, or a granule if that is more, and never more than the budget. Under the lock; false: none in that state, or somebody waits. space_piece_end: they are in this state now (dirty: it could not be done). */
+bool space_piece_begin(struct space *space, const struct stock *in, enum stock_state state, uint64_t from,
+		       uint64_t most_pages, uint64_t budget_pages);
 bool space_piece_begin_absent(struct space *space, uint64_t most_pages,
 			      uint64_t budget_pages); /* where an allocation would look */
 void space_piece_end(struct space *space, enum stock_state state);

@@ -194,6 +194,12 @@ struct stock_count stock_count(const struct stock *stock, uint64_t pgoff, uint64
 	return count;
 }
 
+struct stock_count stock_free(const struct stock *stock)
+{
+	return (struct stock_count){(stock->clean << stock->unit_order) - stock->taken.clean,
+				    (stock->dirty << stock->unit_order) - stock->taken.dirty};
+}
+
 static uint64_t bits_in(const struct stock *stock, uint64_t unit, enum stock_state state)
 {
 	const struct stock_bits *bits = &stock->bits[unit / WORD];

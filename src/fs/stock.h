@@ -6,7 +6,7 @@
  * The buddy allocator says which pages are free, and merges them whatever their state; here two bits a unit (a granule
  * of the device) say the state, with sums for 512 units and for 512 times that, so that the best place in a free block,
  * or the next dirty page, is found in a few hundred steps whatever the size of the pool. All that is not in stock (pages
- * with an owner) counts as absent. The bits are memory that is not touched before a page gets an owner.
+ * with an owner) counts as absent; but what is taken is in it until it is ready. The bits are memory that is not touched before a page gets an owner.
  *
  * Pages are pgoffs, as in the buddy allocator; ranges are whole units. Thread safety: none; the space's lock.
  */
@@ -15,6 +15,11 @@
 
 #include <stddef.h>
 #include <stdint.h>
+
+/* Pages. */
+struct stock_count {
+	uint64_t clean, dirty;
+};
 
 enum stock_state { STOCK_ABSENT, STOCK_CLEAN, STOCK_DIRTY };
 
@@ -31,6 +36,7 @@ struct stock {
 	struct stock_sum *tops;                    /* of 2^18 units each */
 	size_t bits_bytes, sums_bytes, tops_bytes; /* of their reservations */
 	uint64_t clean, dirty;                     /* units in all */
+	struct stock_count taken;                  /* of these: used already, and made ready */
 };
 
 /* stock_init - pages [start, start + npages) are absent. -ENOMEM. */
@@ -40,11 +46,9 @@ void stock_exit(struct stock *stock);
 int stock_grow(struct stock *stock, uint64_t end_pgoff);
 
 void stock_set(struct stock *stock, uint64_t pgoff, uint64_t npages, enum stock_state state);
-/* stock_count - how many pages of a range are clean, and dirty. */
-struct stock_count {
-	uint64_t clean, dirty;
-};
+/* stock_count - how many pages of a range are clean, and dirty. stock_free - how many are, and free. */
 struct stock_count stock_count(const struct stock *stock, uint64_t pgoff, uint64_t npages);
+struct stock_count stock_free(const struct stock *stock);
 /* stock_run - how many pages from this one on, below end, are in the state that it is in. */
 uint64_t stock_run(const struct stock *stock, uint64_t pgoff, uint64_t end, enum stock_state *state);
 /* stock_next - the first page in this state (clean or dirty) at or behind this one, or UINT64_MAX. */

@@ -95,7 +95,7 @@ static bool is_ready(struct supply *supply, uint64_t file_page, uint64_t end, ui
 static bool seem_clean(struct space *space, uint64_t npages)
 {
 	(void)pthread_mutex_lock(&space->lock);
-	uint64_t clean = (space->stock.clean << space->granule_order) - space->taken.clean;
+	uint64_t clean = stock_free(&space->stock).clean + stock_free(&space->resident).clean;
 	(void)pthread_mutex_unlock(&space->lock);
 	return npages <= clean;
 }

@@ -24,13 +24,14 @@ static int64_t now_ns(clockid_t clock)
 	return (int64_t)now.tv_sec * SECOND_NS + now.tv_nsec;
 }
 
-/* Under the lock: so many free pages shall have memory, and be clean. */
+/* Under the lock: so many free pages shall have memory, and be clean; and all whose memory is always there. */
 static uint64_t wanted(const struct space *space)
 {
+	uint64_t pages = space->pages - space->nresident;
 	uint64_t demand = space->taken_now > space->taken_before ? space->taken_now : space->taken_before;
-	uint64_t most = space->pages / AHEAD_SHARE < AHEAD_PAGES ? space->pages / AHEAD_SHARE : AHEAD_PAGES;
+	uint64_t most = pages / AHEAD_SHARE < AHEAD_PAGES ? pages / AHEAD_SHARE : AHEAD_PAGES;
 	demand = demand < most ? demand : most;
-	return space->keep > space->pages ? space->pages : space->keep + demand;
+	return space->keep > pages ? pages : space->keep + demand;
 }
 
 /* Under the lock: pages to give back now. */
@@ -42,7 +43,7 @@ static uint64_t excess(const struct space *space)
 
 static uint64_t clean_pages(const struct space *space)
 {
-	return (space->stock.clean << space->granule_order) - space->taken.clean;
+	return stock_free(&space->stock).clean;
 }
 
 enum job { NOTHING, DISCARD, WIPE, POPULATE };
@@ -53,12 +54,14 @@ static enum job begin(struct space *space, uint64_t *cursor)
 	if (!dax_alive(space->dax))
 		return NOTHING;
 	uint64_t granule = UINT64_C(1) << space->granule_order, over = excess(space) / granule * granule;
-	if (over && (space_piece_begin(space, STOCK_DIRTY, *cursor, PIECE_PAGES, over) ||
-		     space_piece_begin(space, STOCK_CLEAN, space->base, PIECE_PAGES, over)))
+	const struct stock *stock = &space->stock, *resident = &space->resident;
+	if (over && (space_piece_begin(space, stock, STOCK_DIRTY, *cursor, PIECE_PAGES, over) ||
+		     space_piece_begin(space, stock, STOCK_CLEAN, space->base, PIECE_PAGES, over)))
 		return DISCARD;
-	if ((over && !places_now(&space->places)->mixed) || clean_pages(space) >= wanted(space))
+	bool enough = clean_pages(space) >= wanted(space);
+	if ((over && !places_now(&space->places)->mixed) || (enough && !stock_free(resident).dirty))
 		return NOTHING;
-	if (space_piece_begin(space, STOCK_DIRTY, *cursor, PIECE_PAGES, UINT64_MAX))
+	if (space_piece_begin(space, enough ? resident : NULL, STOCK_DIRTY, *cursor, PIECE_PAGES, UINT64_MAX))
 		return WIPE;
 	uint64_t lacks = (wanted(space) - space_populated(space)) / granule * granule;
 	if (space_populated(space) >= wanted(space) || !lacks || space->no_memory)
@@ -128,9 +131,10 @@ static bool has_something_to_come(const struct space *space)
 {
 	if (!dax_alive(space->dax))
 		return false;
-	return space->taken_now || space->taken_before || space_populated(space) > space->keep ||
-	       clean_pages(space) <
-		       (wanted(space) < shelf_nfree(&space->shelf) ? wanted(space) : shelf_nfree(&space->shelf));
+	struct stock_count resident = stock_free(&space->resident);
+	uint64_t free = shelf_nfree(&space->shelf) - resident.clean - resident.dirty;
+	return space->taken_now || space->taken_before || space_populated(space) > space->keep || resident.dirty ||
+	       clean_pages(space) < (wanted(space) < free ? wanted(space) : free);
 }
 
 /* Sleep for so long, or until woken where there is nothing to come. False: it shall end. */

@@ -5,6 +5,7 @@
  * What it does, it reads off the accounts once a period (PERIOD_NS in wiper.c):
  *   - wanted are as many clean pages as the watermark (space.keep) says, and the demand: what was taken in this period or
  *     in the last one, within bounds. Dirty pages are wiped for it, and where there are none, others get memory.
+ *   - memory that is always there (dax_params.resident) is wiped, all of it, and counts in nothing else.
  *   - what lay free with memory all through a period, and is more than that, goes back to the system: dirty pages before
  *     clean ones. So a pool that nobody uses costs no memory a moment later but the watermark.
  * Its share of a CPU is bounded: after each piece it sleeps for as long as its own CPU time demands. It holds the space's

@@ -218,9 +218,9 @@ static void c6_10_a_piece_that_is_being_wiped_is_free_and_waited_for(void **stat
 	space_set_keep(&t.space, PAGES);
 	make(0, 64, STOCK_DIRTY);
 	(void)pthread_mutex_lock(&t.space.lock);
-	assert_true(space_piece_begin(&t.space, STOCK_DIRTY, t.space.base, 16, UINT64_MAX));
+	assert_true(space_piece_begin(&t.space, NULL, STOCK_DIRTY, t.space.base, 16, UINT64_MAX));
 	assert_int_equal(t.space.wiping_pages, 16);
-	assert_false(space_piece_begin(&t.space, STOCK_DIRTY, t.space.base, 16, UINT64_MAX));
+	assert_false(space_piece_begin(&t.space, NULL, STOCK_DIRTY, t.space.base, 16, UINT64_MAX));
 	(void)pthread_mutex_unlock(&t.space.lock);
 	assert_int_equal(space_now().free, 64);
 	assert_int_equal(pthread_create(&thread, NULL, alloc_all, &all), 0);
@@ -233,15 +233,15 @@ static void c6_10_a_piece_that_is_being_wiped_is_free_and_waited_for(void **stat
 	assert_true(shelf_nfree(&t.space.shelf) == 64 && t.space.used == 0);
 	memset(t.mem, 0, 16 * PAGE);
 	space_piece_end(&t.space, STOCK_CLEAN);
-	assert_false(
-		space_piece_begin(&t.space, STOCK_DIRTY, t.space.base, 16, UINT64_MAX)); /* who waits comes first */
+	assert_false(space_piece_begin(&t.space, NULL, STOCK_DIRTY, t.space.base, 16,
+				       UINT64_MAX)); /* who waits comes first */
 	(void)pthread_mutex_unlock(&t.space.lock);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_int_equal(space_now().used, 64);
 	assert_int_equal(space_now().wiped_late, 48);
 	give_back(&all);
 	(void)pthread_mutex_lock(&t.space.lock);
-	assert_true(space_piece_begin(&t.space, STOCK_DIRTY, t.space.base + 8, 8, UINT64_MAX));
+	assert_true(space_piece_begin(&t.space, NULL, STOCK_DIRTY, t.space.base + 8, 8, UINT64_MAX));
 	(void)pthread_mutex_unlock(&t.space.lock);
 	take_and_fill(1, 'a', &small); /* elsewhere: not waited for */
 	assert_int_equal(first_page(&small), 0);
@@ -270,7 +270,7 @@ static void c6_10_what_breaks_while_a_piece_is_waited_for_is_no_lack_of_space(vo
 	space_set_keep(&t.space, PAGES);
 	make(32, 32, STOCK_DIRTY);
 	(void)pthread_mutex_lock(&t.space.lock);
-	assert_true(space_piece_begin(&t.space, STOCK_DIRTY, t.space.base + 48, 16, UINT64_MAX));
+	assert_true(space_piece_begin(&t.space, NULL, STOCK_DIRTY, t.space.base + 48, 16, UINT64_MAX));
 	(void)pthread_mutex_unlock(&t.space.lock);
 	assert_int_equal(pthread_create(&thread, NULL, pick_half, &half), 0);
 	(void)pthread_mutex_lock(&t.space.lock);

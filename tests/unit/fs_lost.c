@@ -318,7 +318,7 @@ static void c6_5_pages_are_lost_while_they_are_wiped(void **state)
 	space_lose(&t.space, &blocks);
 	assert_free(0, 64, 0);
 	(void)pthread_mutex_lock(&t.space.lock);
-	assert_true(space_piece_begin(&t.space, STOCK_DIRTY, t.space.base, 32, UINT64_MAX));
+	assert_true(space_piece_begin(&t.space, NULL, STOCK_DIRTY, t.space.base, 32, UINT64_MAX));
 	(void)pthread_mutex_unlock(&t.space.lock);
 	assert_int_equal(pgmap_poison(dax_pgmap(t.dax), t.space.base + 5, 2), 0);
 	space_damage(&t.space, 5, 2);
