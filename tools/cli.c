@@ -98,6 +98,8 @@ static const struct why whys[] = {
 	{-EPIPE, "the server has gone (start one with: pgmap serve)"},
 	{-ECONNRESET, "the server has gone (start one with: pgmap serve)"},
 	{-EHWPOISON, "some of it has lost its data (see: pgmap lost; zeros in its place: pgmap repair)"},
+	{-EPERM, "only the server's user and root may do that (ask who runs the server)"},
+	{-EACCES, "this user may only read (ask who runs the server)"},
 	{-EAGAIN, "somebody waits to take it away (try again; see who holds it: pgmap who)"},
 	{-EBUSY, "in use (see by whom: pgmap who)"},
 	{-E2BIG, "more pieces than this process may map (raise vm.max_map_count)"},

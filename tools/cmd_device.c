@@ -75,8 +75,8 @@ static const char *pool_of(const struct cli *cli)
 /* What the server says, or else what the error says. */
 static int fail(const struct cli *cli, const char *device, const char *why, int err)
 {
-	if (err == -EPERM && !*why)
-		why = "only the server's user and root may do that (ask who runs the server)";
+	if (err == -ENAMETOOLONG && !*why)
+		why = "the spec is too long (127 bytes at most)";
 	return cli_fail(cli, "%s: %s", device, *why ? why : cli_why(err));
 }
 

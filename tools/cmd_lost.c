@@ -102,8 +102,6 @@ static int say_repaired(struct cli *cli, const char *path, int64_t pages)
 	case -EIO:
 		return cli_fail(cli, "%s: it is bad still (remove the file: the pool keeps those pages out of use)",
 				path);
-	case -EINVAL:
-		return cli_fail(cli, "%s: the offset and the length are multiples of 4K", path);
 	default:
 		if (pages < 0)
 			return cli_fail(cli, "%s: %s", path, cli_why((int)pages));
@@ -120,6 +118,8 @@ static int run_repair(struct cli *cli)
 		code = parse_size(cli, REPAIR_LENGTH, &len);
 	if (code != CLI_DONE)
 		return code;
+	if ((offset | len) % PGMAP_PAGE_SIZE)
+		return cli_fail(cli, "%s: the offset and the length are multiples of 4K", cli->argv[0]);
 	struct pgmap_client *client = cli_connect(cli);
 	if (!client)
 		return CLI_FAILED;

@@ -4,6 +4,7 @@
  */
 #include <getopt.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "dev/dev.h"
 #include "option.h"
@@ -98,9 +99,10 @@ static int man(FILE *out)
 	return 0;
 }
 
-/* A long option's value is its letter, so that one switch serves both. */
-static void getopt_tables(char letters[2 * NOPTIONS + 1], struct option longs[NOPTIONS + 2])
+/* A long option's value is its letter, so that one switch serves both. What is wrong is said by us. */
+static void getopt_tables(char letters[2 * NOPTIONS + 2], struct option longs[NOPTIONS + 2])
 {
+	*letters++ = ':';
 	for (const struct cli_option *o = options; o->name; o++) {
 		*letters++ = o->letter;
 		if (o->arg)
@@ -144,14 +146,25 @@ static int take(int c, struct server_options *server)
 			       ? wrong(optarg, "no share in percent, 0 to 100")
 			       : 0;
 	default:
-		return USAGE; /* getopt has said which, and why */
+		return USAGE; /* no letter of ours */
 	}
+}
+
+/* What getopt has nothing for. */
+static int wrong_option(int c, char **argv, const char *letters)
+{
+	const char letter[] = {'-', (char)optopt, '\0'};
+	if (c == ':')
+		return wrong(argv[optind - 1], "it needs a value");
+	if (optopt && !strchr(letters, optopt)) /* others may stand behind it */
+		return wrong(letter, "no such option");
+	return wrong(argv[optind - 1], optopt ? "it takes no value" : "no such option");
 }
 
 int main(int argc, char **argv)
 {
 	struct server_options server = {.devices = the_devices, .ready_fd = -1, .wipe_percent = SERVER_WIPE_PERCENT};
-	char letters[2 * NOPTIONS + 1];
+	char letters[2 * NOPTIONS + 2];
 	struct option longs[NOPTIONS + 2];
 	getopt_tables(letters, longs);
 	for (int c; (c = getopt_long(argc, argv, letters, longs, NULL)) != -1;) {
@@ -161,7 +174,7 @@ int main(int argc, char **argv)
 			return man(stdout);
 		if (c == 'V')
 			return puts("pgmapd " PGMAP_VERSION) < 0 ? FAILED : 0;
-		int rc = take(c, &server);
+		int rc = c == '?' || c == ':' ? wrong_option(c, argv, letters) : take(c, &server);
 		if (rc)
 			return rc;
 	}

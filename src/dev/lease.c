@@ -111,8 +111,12 @@ static int guard_range(int guard, uint64_t from, uint64_t len, char why[DEV_WHY_
 	if (nobody < 0)
 		return dev_refuse(why, nobody, "its locks cannot be read");
 	if (!nobody)
-		return dev_refuse(why, -EBUSY, "processes of a dead server still map it");
-	return set_lock(guard, F_WRLCK, from, len) == 0 ? 0 : dev_refuse(why, -EBUSY, "somebody else locks its bytes");
+		return dev_refuse(why, -EBUSY,
+				  "processes of a dead server still map it (end them, or give another device)");
+	return set_lock(guard, F_WRLCK, from, len) == 0
+		       ? 0
+		       : dev_refuse(why, -EBUSY,
+				    "somebody else locks its bytes (end that program, or give another device)");
 }
 
 /* One that a client of ours may hold still; it becomes guarded again if none does. A lock that a lease is not would keep it
@@ -121,7 +125,8 @@ static int guard_own(int guard, uint64_t byte, char why[DEV_WHY_MAX])
 {
 	int err = set_lock(guard, F_RDLCK, byte, 1);
 	if (err)
-		return dev_refuse(why, -EBUSY, "somebody else locks its bytes");
+		return dev_refuse(why, -EBUSY,
+				  "somebody else locks its bytes (end that program, or give another device)");
 	if (set_lock(guard, F_WRLCK, byte, 1) != 0)
 		(void)set_lock(guard, F_UNLCK, byte, 1);
 	return 0;
@@ -150,7 +155,9 @@ int dev_guard(struct dev *dev, const struct dev_own *own, char why[DEV_WHY_MAX])
 	int err = set_lock(guard, F_WRLCK, 0, 1);
 	if (err) {
 		err = err == -EAGAIN || err == -EACCES ? -EBUSY : err;
-		(void)dev_refuse(why, err, err == -EBUSY ? "another server has it" : "cannot be locked");
+		(void)dev_refuse(why, err,
+				 err == -EBUSY ? "another server has it (stop that one, or give another device)"
+					       : "cannot be locked");
 	} else {
 		err = guard_bytes(guard, own, why);
 	}

@@ -131,7 +131,8 @@ static int refuse_add(struct change *change, int err)
 {
 	switch (err) {
 	case -EOPNOTSUPP:
-		return refuse(change->why, err, "the pool is striped: a stripe's devices are fixed");
+		return refuse(change->why, err,
+			      "the pool is striped: a stripe's devices are fixed (serve it anew with others)");
 	case -EINVAL:
 		return refuse(change->why, err, "its size must be a multiple of the pool's page");
 	case -E2BIG:
@@ -241,7 +242,8 @@ static void *open_thread(void *arg)
 int change_add(struct service *service, const char *spec, uint64_t *id, char why[DEV_WHY_MAX])
 {
 	if (service->devices.striped)
-		return refuse(why, -EOPNOTSUPP, "the pool is striped: a stripe's devices are fixed");
+		return refuse(why, -EOPNOTSUPP,
+			      "the pool is striped: a stripe's devices are fixed (serve it anew with others)");
 	int err = may_add(service, why);
 	if (err)
 		return err;
@@ -316,7 +318,8 @@ static int begin_to_leave(struct service *service, unsigned number, uint64_t *id
 	struct devices *devices = &service->devices;
 	struct fsdax_owned owned = {0};
 	if (devices->striped)
-		return refuse(why, -EOPNOTSUPP, "the pool is striped: a stripe's devices are fixed");
+		return refuse(why, -EOPNOTSUPP,
+			      "the pool is striped: a stripe's devices are fixed (serve it anew with others)");
 	if (service->draining)
 		return refuse(why, -ENODEV, "the pool is draining (call it off with: pgmap stop --cancel)");
 	struct change *change = new_change(service, devices->dev[number]->spec);

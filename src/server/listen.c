@@ -126,7 +126,8 @@ int listener_open(struct listener *listener, const char *path, char why[LISTEN_W
 {
 	int err = sockpath_resolve(path, &listener->addr);
 	if (err)
-		return refuse(why, err, "it is empty or longer than a socket's name can be");
+		return refuse(why, err,
+			      "it is empty or longer than a socket's name can be (say another with --socket)");
 	err = make_directory(listener->addr.sun_path, why);
 	if (!err)
 		err = take_lock(listener, why);

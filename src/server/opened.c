@@ -16,14 +16,18 @@ static int refuse(char why[DEV_WHY_MAX], int err, const char *clause)
 }
 
 /* The device's memory in this process, and the DAX device on it. */
-static int make_memory(struct opened *opened)
+static int make_memory(struct opened *opened, char why[DEV_WHY_MAX])
 {
 	struct dev *dev = opened->dev;
 	/* Only what was populated is touched through it, so nothing need be reserved for it. */
 	int shared = dev->access == DEV_ACCESS_SYNC ? MAP_SHARED_VALIDATE | MAP_SYNC : MAP_SHARED;
 	void *base = mmap(NULL, dev->size_bytes, PROT_READ | PROT_WRITE, shared | MAP_NORESERVE, dev->fd, 0);
-	if (base == MAP_FAILED)
-		return -errno;
+	if (base == MAP_FAILED) {
+		int err = -errno;
+		(void)snprintf(why, DEV_WHY_MAX, "cannot be mapped here: %s (give a smaller one, or raise ulimit -v)",
+			       strerror(-err));
+		return err;
+	}
 	opened->base = base;
 	(void)madvise(base, dev->size_bytes, MADV_DONTFORK);
 	(void)madvise(base, dev->size_bytes, MADV_DONTDUMP);
@@ -83,7 +87,7 @@ int opened_begin(struct opened *opened, char why[DEV_WHY_MAX])
 	why[0] = 0;
 	int err = dev_drop(opened->dev, why);
 	if (!err)
-		err = make_memory(opened);
+		err = make_memory(opened, why);
 	return err && !why[0] ? refuse(why, err, NULL) : err;
 }
 

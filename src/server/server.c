@@ -246,6 +246,14 @@ static const char *name_of(const struct server_options *options, unsigned which)
 	return options->ndevices ? "all of them" : "default";
 }
 
+/* Also where it can be none. */
+static const char *name_of_socket(const struct loop *loop, const struct server_options *options)
+{
+	if (loop->listener.addr.sun_path[0])
+		return loop->listener.addr.sun_path;
+	return options->socket_path && *options->socket_path ? options->socket_path : "path";
+}
+
 int server_run(const struct server_options *options)
 {
 	char why[DEV_WHY_MAX];
@@ -260,7 +268,7 @@ int server_run(const struct server_options *options)
 	loop->quiet = options->quiet;
 	int err = listener_open(&loop->listener, options->socket_path, why);
 	if (err)
-		return complain("socket", loop->listener.addr.sun_path[0] ? loop->listener.addr.sun_path : "path", why);
+		return complain("socket", name_of_socket(loop, options), why);
 	unsigned which;
 	err = service_create_on(options->devices, options->ndevices, options->layout, &loop->service, &which, why);
 	if (err) {

@@ -125,7 +125,7 @@ def test_a_device_twice_and_one_that_another_has(pool):
     refused(pool, 'add', f'file:{pool.path("again")}', words=['in this pool already'])
     other = cli.Pool()
     try:
-        refused(other, 'add', spec, words=['another server has it'])
+        refused(other, 'add', spec, words=['another server has it (stop that one'])
         pool.run('device', 'remove', pool.path('device'))
         other.run('device', 'add', spec)
     finally:
@@ -139,6 +139,11 @@ def test_too_many(pool):
     refused(pool, 'remove', 'size=1048576', words=['several devices'])
     for number in range(1, 8):
         pool.run('device', 'remove', str(number))
+
+
+def test_a_spec_that_is_too_long(pool):
+    for length in 128, 1500:
+        refused(pool, 'add', 'x' * length, words=['the spec is too long (127 bytes at most)'])
 
 
 def test_what_cannot_be_removed(pool):

@@ -188,6 +188,8 @@ def test_what_is_lost_and_its_repair(pool):
     assert pool.run('repair', '/f')[0] == b'0 pages of 4 KiB are good again, and zero\n'
     assert 'no such file' in pool.run('lost', '/none', code=1)[1] and 'no such file' in pool.run('repair', '/none', code=1)[1]
     assert 'multiples of 4K' in pool.run('repair', '--offset', '5', '/f', code=1)[1]
+    assert 'multiples of 4K' in pool.run('repair', '--length', str(2 * cli.MIB + 5), '/f', code=1)[1]
+    assert 'no valid name' in pool.run('repair', '', code=1)[1]
     assert 'no size' in pool.run('repair', '--length', 'x', '/f', code=2)[1]
     assert pool.run('cat', '/f')[0] == open(pool.path('f'), 'rb').read()
 

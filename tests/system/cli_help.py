@@ -73,11 +73,15 @@ def test_the_server_says_the_same_in_help_and_man(_pool):
 
 
 def test_the_server_names_what_is_wrong_with_its_options(_pool):
-    for args, named in ((['--bogus'], 'bogus'), (['--socket'], 'socket'), (['more'], 'more'), (['-q', 'a', 'b'], 'a'),
+    for args, named in ((['--bogus'], '--bogus: no such'), (['--socket'], '--socket: it needs'), (['-qs'], '-qs: it needs'),
+                        (['-xq'], '-x: no such'), (['--quiet=1'], '--quiet=1: it takes no'), (['more'], 'more'), (['-q', 'a', 'b'], 'a'),
                         (['--ready-fd', 'x'], 'x'), (['-r', '-1'], '-1'), (['-r', ''], 'descriptor'), (['-r', '1x'], '1x'),
                         (['--keep', '1x'], '1x'), (['-w', '101'], '101'), (['--wipe', ''], 'share')):
         code, out, err = pgmapd(*args)
         assert code == 2 and out == '' and len(err.splitlines()) == 1 and named in err, (args, code, out, err)
+        assert err.startswith('pgmapd: ') and 'see: pgmapd --help' in err, (args, err)
+    code, _, err = pgmapd('--socket', '/tmp/' + 'x' * 200, '--device', 'memfd:size=1M,page=4K')
+    assert code == 1 and '/tmp/xxx' in err and 'say another with --socket' in err, err
 
 
 def test_version(_pool):

@@ -94,6 +94,17 @@ static void what_cannot_be_has_opened_nothing(void **state)
 	}
 }
 
+static void one_that_is_too_big_for_this_process_says_so(void **state)
+{
+	(void)state;
+	static const char *const huge[] = {"memfd:size=4M,page=4K", "memfd:size=1024T,page=4K"};
+	assert_int_equal(devices_open(&devices, huge, 2, NULL, &which, why), -ENOMEM);
+	assert_int_equal(which, 1);
+	assert_non_null(strstr(why, "cannot be mapped here: "));
+	assert_non_null(strstr(why, "(give a smaller one"));
+	assert_int_equal(devices.n, 0);
+}
+
 /* Whose list of bad blocks cannot be read: the device of this kind and path. */
 static const char *unreadable;
 static int (*list)(const struct dev *dev, dev_bad_fn *fn, void *arg); /* of all; null: their own */
@@ -451,6 +462,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(they_lie_one_behind_the_other_or_take_turns),
 		T(what_cannot_be_has_opened_nothing),
+		T(one_that_is_too_big_for_this_process_says_so),
 		T(c6_5_a_list_that_cannot_be_read_refuses_before_any_has_lost_what_it_held),
 		T(c6_5_what_was_never_handed_out_is_not_discarded),
 		T(c6_5_what_was_bad_before_the_pool_is_never_free),

@@ -144,9 +144,9 @@ static void wrong_usage_says_where_to_read(void **state)
 static void every_error_says_what_to_do(void **state)
 {
 	(void)state;
-	static const int common[] = {-ENOENT, -EEXIST, -EISDIR, -ENOTDIR, -ENOTEMPTY, -ENAMETOOLONG,
-				     -ENOSPC, -EFBIG,  -ENODEV, -EPIPE,   -EBUSY,     -E2BIG,
-				     -EPROTO, -EMFILE, -ENOMEM, -EINVAL,  -ECONNRESET};
+	static const int common[] = {-ENOENT, -EEXIST, -EISDIR,     -ENOTDIR, -ENOTEMPTY, -ENAMETOOLONG, -ENOSPC,
+				     -EFBIG,  -ENODEV, -EPIPE,      -EBUSY,   -E2BIG,     -EPROTO,       -EMFILE,
+				     -ENOMEM, -EINVAL, -ECONNRESET, -EPERM,   -EACCES};
 	for (size_t i = 0; i < sizeof(common) / sizeof(common[0]); i++) {
 		assert_non_null(strchr(cli_why(common[i]), '('));
 		assert_string_not_equal(cli_why(common[i]), strerror(-common[i]));
