@@ -13,7 +13,8 @@
  * After fork() the child must not use the parent's handles, except to read and write mapped memory (c7.8). A thread may
  * fork beside any call of another: the child has no descriptor of any connection, not even of one that was being made, and
  * the fork waits for no server.
- * Errors: 0 or a negative errno; -EPIPE when the server has gone, also where another has come in its place; -EPROTO when what answers does not speak the protocol
+ * Errors: 0 or a negative errno; -EPIPE when the server has gone, also where another has come in its place, or the connection
+ * was ended; -EPROTO when what answers does not speak the protocol
  * (the connection may have ended then: -EPIPE from there on). A call that fails has changed nothing. errno says nothing, and
  * may be anything after a call; but pgmap_pin(), pgmap_unpin(), pgmap_mapping_address() and pgmap_mapping_bytes() leave it.
  * No call installs a handler of a signal: a SIGBUS is the program's own (c7.10).

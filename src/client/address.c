@@ -63,6 +63,11 @@ static uint64_t round_up(uint64_t n, uint64_t to)
 	return (n + to - 1) & ~(to - 1);
 }
 
+static int fd_of(const struct address_plan *plan, const struct proto_piece *piece)
+{
+	return plan->fds[piece->device].fd;
+}
+
 /* The pieces make the range exactly, in whole granules but for the file's last page. */
 static int check_pieces(const struct address_plan *plan)
 {
@@ -74,6 +79,8 @@ static int check_pieces(const struct address_plan *plan)
 		if (p->device >= plan->ndevices || plan->devices[p->device] & PROTO_DEVICE_NONE ||
 		    p->file_offset_bytes != at || p->len_bytes == 0 || p->granule_order > MAX_ORDER)
 			return -EPROTO;
+		if (fd_of(plan, p) < 0)
+			return -EPIPE;
 		uint64_t granule = granule_of(plan, p);
 		if (p->device_offset_bytes % granule || p->file_offset_bytes % granule ||
 		    (p->len_bytes % granule && i + 1 < plan->npieces))
@@ -198,11 +205,6 @@ static void gone(const void *start, uint64_t bytes)
 static int flags_of(const struct address_plan *plan, const struct proto_piece *piece)
 {
 	return plan->devices[piece->device] & PROTO_DEVICE_SYNC ? MAP_SHARED_VALIDATE | MAP_SYNC : MAP_SHARED;
-}
-
-static int fd_of(const struct address_plan *plan, const struct proto_piece *piece)
-{
-	return plan->fds[piece->device].fd;
 }
 
 /* One piece, where the hint or the system puts it; null: not where we need it. */

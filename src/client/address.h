@@ -32,12 +32,13 @@ static inline int address_error(void)
 	return errno == EAGAIN ? -ENOMEM : -errno;
 }
 
-/* -E2BIG more pieces than this process may map; -ENOMEM; -EPROTO pieces that do not make a range. Then nothing is mapped. */
+/* -E2BIG more pieces than this process may map; -ENOMEM; -EPROTO pieces that do not make a range; -EPIPE there is no descriptor
+ * any more. Then nothing is mapped. */
 int address_map(const struct address_plan *plan, struct address *out);
 /* Over the same addresses, from the plan's descriptors: another lease's. -ENOMEM: some pieces are where they were. */
 int address_move(const struct address_plan *plan, const struct address *address);
 /* address_change - by what another plan says, from the same first address on, with no moment at which an access to what both
- * have fails. -ENOMEM (more addresses are wanted, and they are in use; or no memory for it), -E2BIG, -EPROTO: it is as it was. */
+ * have fails. -ENOMEM (more addresses are wanted, and they are in use; or no memory for it), -E2BIG, -EPROTO, -EPIPE: it is as it was. */
 int address_change(const struct address_plan *from, const struct address_plan *to, struct address *address);
 int address_unmap(const struct address *address);
 

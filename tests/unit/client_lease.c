@@ -4,6 +4,7 @@
 
 #include "fake_map.h"
 
+#include <pthread.h>
 #include <sys/wait.h>
 
 static void fork_once(void)
@@ -13,6 +14,29 @@ static void fork_once(void)
 	if (pid == 0)
 		_exit(0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
+}
+
+/* Another thread ends the connection, before the next allocation. */
+static bool disconnects;
+void *__wrap_malloc(size_t bytes);
+void *__real_malloc(size_t bytes);
+
+static void *disconnect(void *arg)
+{
+	return pgmap_disconnect(client) == 0 ? arg : NULL;
+}
+
+void *__wrap_malloc(size_t bytes)
+{
+	pthread_t thread;
+	void *done = NULL;
+	if (disconnects) {
+		disconnects = false;
+		assert_int_equal(pthread_create(&thread, NULL, disconnect, client), 0);
+		assert_int_equal(pthread_join(thread, &done), 0);
+		assert_non_null(done);
+	}
+	return __real_malloc(bytes);
 }
 
 static uint32_t unmap_it(struct pgmap_mapping *mapping)
@@ -158,6 +182,39 @@ static void what_cannot_be_had_or_stays_old_is_a_refusal(void **state)
 	assert_int_equal(unmap_it(map_it()), 0);
 }
 
+static int answer_and_disconnect(struct fake *f, const struct proto_req *req, struct transport_reply *reply)
+{
+	disconnects = disconnects || req->type == PROTO_MAP;
+	return answer_map(f, req, reply);
+}
+
+static void a_connection_that_ends_meanwhile_maps_nothing(void **state)
+{
+	(void)state;
+	struct pgmap_mapping *mapping;
+	uint64_t bytes = mapped_bytes();
+	fake.answer = answer_and_disconnect;
+	assert_int_equal(pgmap_map(file, 2 * PAGE, BYTES, PGMAP_MAP_READ, &mapping), -EPIPE);
+	assert_int_equal(mapped_bytes(), bytes);
+	assert_int_equal(pgmap_close(file), 0);
+	assert_int_equal(set_up(NULL), 0); /* for the tear-down */
+}
+
+static void a_connection_that_ends_meanwhile_leaves_a_mapping_as_it_was(void **state)
+{
+	(void)state;
+	struct pgmap_mapping *mapping = map_it();
+	uint64_t bytes = mapped_bytes();
+	*(char *)pgmap_mapping_address(mapping) = 'm';
+	fake.answer = answer_and_disconnect;
+	assert_int_equal(pgmap_remap(mapping, BYTES), -EPIPE);
+	assert_int_equal(mapped_bytes(), bytes);
+	assert_int_equal(*(char *)pgmap_mapping_address(mapping), 'm');
+	assert_int_equal(pgmap_unmap(mapping), 0);
+	assert_int_equal(pgmap_close(file), 0);
+	assert_int_equal(set_up(NULL), 0); /* for the tear-down */
+}
+
 int main(void)
 {
 #define A_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -170,6 +227,8 @@ int main(void)
 		A_TEST(what_is_older_than_a_mapping_is_asked_for_first),
 		A_TEST(what_can_be_read_through_stays_when_something_shall_be_written),
 		A_TEST(what_cannot_be_had_or_stays_old_is_a_refusal),
+		A_TEST(a_connection_that_ends_meanwhile_maps_nothing),
+		A_TEST(a_connection_that_ends_meanwhile_leaves_a_mapping_as_it_was),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
