@@ -183,28 +183,6 @@ static bool may_not_pin(const struct address_plan *plan)
 	return false;
 }
 
-int lease_map(struct pgmap_client *client, const struct address_plan *plan, struct leased *out)
-{
-	struct client_lease *lease = &client->lease;
-	int err = keep_pieces(out, plan);
-	if (err)
-		return err;
-	(void)pthread_mutex_lock(&lease->maps_lock);
-	out->forks = client_forks_over();
-	out->plan.fds = fds_for(lease, plan);
-	out->plan.ndevices = lease->ndevices;
-	out->plan.devices = lease->devices;
-	err = address_map(&out->plan, &out->address);
-	if (!err) {
-		out->no_pins = may_not_pin(&out->plan);
-		LIST_INSERT_HEAD(&lease->maps, out, link);
-	}
-	(void)pthread_mutex_unlock(&lease->maps_lock);
-	if (err)
-		free(out->many_pieces);
-	return err;
-}
-
 /* One that cannot be moved stays on the old lease, which stands for as long as it is there: no page is free too early. */
 static void move_all(struct client_lease *lease)
 {
@@ -259,6 +237,30 @@ static uint32_t inherited_since(struct pgmap_client *client, unsigned forks)
 	return PROTO_UNMAP_INHERITED | (renew(client) ? PROTO_UNMAP_UNRENEWED : 0);
 }
 
+int lease_map(struct pgmap_client *client, const struct address_plan *plan, struct leased *out, uint32_t *inherited)
+{
+	struct client_lease *lease = &client->lease;
+	int err = keep_pieces(out, plan);
+	if (err)
+		return err;
+	(void)pthread_mutex_lock(&lease->maps_lock);
+	out->forks = client_forks_over();
+	out->plan.fds = fds_for(lease, plan);
+	out->plan.ndevices = lease->ndevices;
+	out->plan.devices = lease->devices;
+	err = address_map(&out->plan, &out->address);
+	if (!err) {
+		out->no_pins = may_not_pin(&out->plan);
+		LIST_INSERT_HEAD(&lease->maps, out, link);
+	}
+	(void)pthread_mutex_unlock(&lease->maps_lock);
+	if (err) {
+		*inherited = inherited_since(client, out->forks);
+		free(out->many_pieces);
+	}
+	return err;
+}
+
 /* Takes the place of what is there. */
 static void replace(struct leased *leased, const struct leased *fresh)
 {
@@ -293,8 +295,7 @@ int lease_change(struct pgmap_client *client, const struct address_plan *plan, s
 	(void)pthread_mutex_unlock(&lease->maps_lock);
 	if (err)
 		free(fresh.many_pieces);
-	else
-		*inherited = inherited_since(client, forks);
+	*inherited = inherited_since(client, err ? fresh.forks : forks);
 	return err;
 }
 

@@ -71,9 +71,11 @@ int lease_want_write(struct pgmap_client *client);
 /* The devices are known as they are at this generation, or later: before what a reply of it says is mapped. */
 int lease_want_devices(struct pgmap_client *client, uint64_t generation);
 /* lease_map - a range of addresses as the plan says; its descriptors are not looked at. As address_map(), and -ENOMEM.
- * lease_change - what lies there becomes what another plan says (address_change()); *inherited is of what lay there before.
- * lease_unmap - the end of it, and in *inherited what the server must be told with PROTO_UNMAP. As address_unmap(). */
-int lease_map(struct pgmap_client *client, const struct address_plan *plan, struct leased *out);
+ * lease_change - what lies there becomes what another plan says (address_change()).
+ * lease_unmap - the end of it. As address_unmap().
+ * *inherited: what the server must be told with the PROTO_UNMAP of what is not mapped now: of what lay there before, or, on an
+ * error of the first two, of what was to lie there, and may have been, in part, for a moment. */
+int lease_map(struct pgmap_client *client, const struct address_plan *plan, struct leased *out, uint32_t *inherited);
 int lease_change(struct pgmap_client *client, const struct address_plan *plan, struct leased *leased,
 		 uint32_t *inherited);
 int lease_unmap(struct pgmap_client *client, struct leased *leased, uint32_t *inherited);

@@ -75,7 +75,7 @@ static void mapping_free(struct pgmap_mapping *mapping)
 /* Where a mapping is to lie: in place of another, or (null) anywhere. */
 struct place {
 	struct leased *over;
-	uint32_t inherited; /* of what lay there */
+	uint32_t inherited; /* of what is not mapped now (lease.h) */
 };
 
 static int fill(struct pgmap_mapping *mapping, struct pgmap_client *client, const struct proto_map *map,
@@ -98,10 +98,10 @@ static int fill(struct pgmap_mapping *mapping, struct pgmap_client *client, cons
 	mapping->nspans = map->nspans;
 	mapping->bytes = map->len_bytes;
 	mapping->file_offset_bytes = map->offset_bytes;
-	err = place ? lease_change(client, &plan, place->over, &place->inherited)
-		    : lease_map(client, &plan, &mapping->leased);
+	err = place->over ? lease_change(client, &plan, place->over, &place->inherited)
+			  : lease_map(client, &plan, &mapping->leased, &place->inherited);
 	/* What may not be pinned goes the long way, and is told so there. */
-	if (!err && mapping->nruns == 1 && !(place ? place->over : &mapping->leased)->no_pins) {
+	if (!err && mapping->nruns == 1 && !(place->over ? place->over : &mapping->leased)->no_pins) {
 		mapping->only_words = mapping->words + runs->first_span;
 		mapping->only_from = map->offset_bytes - (runs->file_pgoff << PGMAP_PAGE_SHIFT);
 		mapping->only_shift = PGMAP_PAGE_SHIFT + runs->order;
@@ -146,7 +146,7 @@ static int ask_and_map(struct pgmap_mapping *mapping, struct pgmap_client *clien
 		err = take_reply(mapping, client, req, &reply, place);
 	connection_close_fds(&reply);
 	if (err)
-		(void)connection_end_handle(client, PROTO_UNMAP, reply.rep.handle, 0);
+		(void)connection_end_handle(client, PROTO_UNMAP, reply.rep.handle, place->inherited);
 	else
 		mapping->id = reply.rep.handle;
 	return err;
@@ -154,12 +154,13 @@ static int ask_and_map(struct pgmap_mapping *mapping, struct pgmap_client *clien
 
 static int map_with(struct pgmap_client *client, struct proto_req *req, struct pgmap_mapping **out)
 {
+	struct place anywhere = {0};
 	struct pgmap_mapping *mapping = calloc(1, sizeof(*mapping));
 	if (!mapping)
 		return -ENOMEM;
 	int err = req->prot & PGMAP_MAP_WRITE ? lease_want_write(client) : 0;
 	if (!err)
-		err = ask_and_map(mapping, client, req, NULL);
+		err = ask_and_map(mapping, client, req, &anywhere);
 	if (err) {
 		mapping_free(mapping);
 		return err;

@@ -16,6 +16,20 @@ static void fork_once(void)
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 }
 
+/* The nth piece from now on is put nowhere, and there is a fork just before; 0: all are as they should be. */
+static unsigned failing_piece;
+void *__wrap_mmap64(void *at, size_t bytes, int prot, int flags, int fd, off_t offset);
+void *__real_mmap64(void *at, size_t bytes, int prot, int flags, int fd, off_t offset);
+
+void *__wrap_mmap64(void *at, size_t bytes, int prot, int flags, int fd, off_t offset)
+{
+	if (!failing_piece || !(flags & MAP_FIXED) || --failing_piece)
+		return __real_mmap64(at, bytes, prot, flags, fd, offset);
+	fork_once();
+	errno = ENOMEM;
+	return MAP_FAILED;
+}
+
 /* Another thread ends the connection, before the next allocation. */
 static bool disconnects;
 void *__wrap_malloc(size_t bytes);
@@ -182,6 +196,23 @@ static void what_cannot_be_had_or_stays_old_is_a_refusal(void **state)
 	assert_int_equal(unmap_it(map_it()), 0);
 }
 
+/* It was there for a moment, and there was a fork. */
+static void c6_8_a_mapping_that_was_made_in_part_may_have_been_inherited(void **state)
+{
+	(void)state;
+	struct pgmap_mapping *mapping, *stays = map_it();
+	failing_piece = 2;
+	assert_int_equal(pgmap_map(file, 2 * PAGE, BYTES, PGMAP_MAP_READ, &mapping), -ENOMEM);
+	assert_int_equal(fake.last[PROTO_UNMAP].flags, PROTO_UNMAP_INHERITED);
+	assert_int_equal(fake.calls[PROTO_LEASE], 2);
+	failing_piece = 2;
+	assert_int_equal(pgmap_remap(stays, BYTES), -ENOMEM);
+	assert_int_equal(fake.last[PROTO_UNMAP].flags, PROTO_UNMAP_INHERITED);
+	assert_int_equal(fake.calls[PROTO_LEASE], 3);
+	assert_int_equal(*(char *)pgmap_mapping_address(stays), 0); /* as it was */
+	assert_int_equal(unmap_it(stays), PROTO_UNMAP_INHERITED);
+}
+
 static int answer_and_disconnect(struct fake *f, const struct proto_req *req, struct transport_reply *reply)
 {
 	disconnects = disconnects || req->type == PROTO_MAP;
@@ -227,6 +258,7 @@ int main(void)
 		A_TEST(what_is_older_than_a_mapping_is_asked_for_first),
 		A_TEST(what_can_be_read_through_stays_when_something_shall_be_written),
 		A_TEST(what_cannot_be_had_or_stays_old_is_a_refusal),
+		A_TEST(c6_8_a_mapping_that_was_made_in_part_may_have_been_inherited),
 		A_TEST(a_connection_that_ends_meanwhile_maps_nothing),
 		A_TEST(a_connection_that_ends_meanwhile_leaves_a_mapping_as_it_was),
 	};
