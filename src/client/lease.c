@@ -55,6 +55,7 @@ void lease_take_devices(struct pgmap_client *client, const struct proto_hello *h
 	lease->writes = write;
 	memcpy(lease->devices, hello->devices, sizeof(lease->devices));
 	lease->ndevices = hello->ndevices;
+	atomic_store_explicit(&lease->lost, false, memory_order_release);
 	atomic_store_explicit(&client->granule_bytes, (uint64_t)PGMAP_PAGE_SIZE << hello->granule_order,
 			      memory_order_relaxed);
 	atomic_store_explicit(&lease->generation, hello->generation, memory_order_release);
@@ -80,10 +81,13 @@ static int ask(struct pgmap_client *client, uint32_t flags, struct forkfd fresh[
 	       struct proto_hello *devices)
 {
 	struct proto_req req = {.type = PROTO_LEASE, .flags = flags};
-	struct transport_reply reply;
+	struct transport_reply reply = {0};
 	for (unsigned i = 0; i < PROTO_MAX_FDS; i++)
 		fresh[i].fd = -1;
 	int err = connection_call_locked(client, &req, &reply, fresh);
+	/* The server has made the lease, but its descriptors found no place here. */
+	if (err == -EMFILE && reply.rep.error == 0 && flags & PROTO_LEASE_NEXT)
+		atomic_store_explicit(&client->lease.lost, true, memory_order_release);
 	if (err)
 		return err;
 	*devices = reply.rep.u.hello;
@@ -138,16 +142,22 @@ int lease_want_write(struct pgmap_client *client)
 	return err;
 }
 
-/* A mapping that was made at this generation keeps its devices, so any later table of them is right for it (protocol.h). */
+static bool is_behind(const struct client_lease *lease, uint64_t generation)
+{
+	return atomic_load_explicit(&lease->lost, memory_order_acquire) ||
+	       atomic_load_explicit(&lease->generation, memory_order_acquire) < generation;
+}
+
+/* A mapping that was made at this generation keeps its devices, so any later table of them is right for it (protocol.h). So is a
+ * later lease than that which was in use when it was made: the server waits for both. An earlier one is not. */
 int lease_want_devices(struct pgmap_client *client, uint64_t generation)
 {
 	struct client_lease *lease = &client->lease;
-	if (atomic_load_explicit(&lease->generation, memory_order_acquire) >= generation)
+	if (!is_behind(lease, generation))
 		return 0;
 	(void)pthread_mutex_lock(&client->lock);
-	bool old = atomic_load_explicit(&lease->generation, memory_order_relaxed) < generation;
-	int err = old ? look_again(client, lease->writes) : 0;
-	if (!err && atomic_load_explicit(&lease->generation, memory_order_relaxed) < generation)
+	int err = is_behind(lease, generation) ? look_again(client, lease->writes) : 0;
+	if (!err && is_behind(lease, generation))
 		err = -EPROTO;
 	(void)pthread_mutex_unlock(&client->lock);
 	return err;

@@ -39,6 +39,7 @@ struct client_lease {
 	uint8_t devices[PROTO_DEVICES_MAX];     /* PROTO_DEVICE_... of each */
 	unsigned ndevices;
 	_Atomic uint64_t generation; /* of the devices (protocol.h) */
+	atomic_bool lost;            /* the server's is a later one, whose descriptors did not come */
 	unsigned forks;              /* that had begun before it was asked for */
 	pthread_mutex_t maps_lock;
 	LIST_HEAD(, leased) maps;
@@ -68,7 +69,8 @@ void lease_take_devices(struct pgmap_client *client, const struct proto_hello *h
 
 /* There is a descriptor that can be written through; before a mapping is asked for. What a request answers. */
 int lease_want_write(struct pgmap_client *client);
-/* The devices are known as they are at this generation, or later: before what a reply of it says is mapped. */
+/* The devices are known as they are at this generation, or later, and the descriptors are of the lease that the server takes to be
+ * in use: before what a reply of it says is mapped. */
 int lease_want_devices(struct pgmap_client *client, uint64_t generation);
 /* lease_map - a range of addresses as the plan says; its descriptors are not looked at. As address_map(), and -ENOMEM.
  * lease_change - what lies there becomes what another plan says (address_change()).

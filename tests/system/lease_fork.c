@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static struct sys_suite suite;
 static struct pgmap_client *client;
@@ -120,7 +121,7 @@ static void c7_8_each_of_several_children_keeps_what_it_can_see(void **state)
  * this handler runs after its own. */
 static void (*in_between)(void);
 static pthread_t other;
-static struct pgmap_mapping *half_inherited;
+static struct pgmap_mapping *inherited;
 
 static void before_the_child(void)
 {
@@ -137,8 +138,8 @@ __attribute__((constructor(101))) static void come_before_the_library(void)
 
 static void *map_one(void *arg)
 {
-	half_inherited = map_filled("/a", 'a');
-	looked_at = pgmap_mapping_address(half_inherited);
+	inherited = map_filled("/a", 'a');
+	looked_at = pgmap_mapping_address(inherited);
 	seen = 'a';
 	return arg;
 }
@@ -151,7 +152,7 @@ static void another_thread_maps(void)
 
 static void *remap(void *arg)
 {
-	return pgmap_remap(half_inherited, 0) == 0 ? NULL : arg;
+	return pgmap_remap(inherited, 0) == 0 ? NULL : arg;
 }
 
 /* Asked of the kernel, which answers where an access would fail. */
@@ -169,11 +170,11 @@ static bool can_be_read(const unsigned char *at)
 /* It gets to its end only when there is a child: it wants a new lease. */
 static void another_thread_remaps(void)
 {
-	if (pthread_create(&other, NULL, remap, half_inherited) != 0)
+	if (pthread_create(&other, NULL, remap, inherited) != 0)
 		abort();
 	while (!can_be_read(looked_at))
 		(void)sched_yield();
-	memset((unsigned char *)pgmap_mapping_address(half_inherited) + FILE_BYTES, seen, FILE_BYTES);
+	memset((unsigned char *)pgmap_mapping_address(inherited) + FILE_BYTES, seen, FILE_BYTES);
 }
 
 static void resize(const char *path, uint64_t bytes)
@@ -186,7 +187,7 @@ static void resize(const char *path, uint64_t bytes)
 
 static void unmap_under(const struct sys_child *child)
 {
-	assert_int_equal(pgmap_unmap(half_inherited), 0);
+	assert_int_equal(pgmap_unmap(inherited), 0);
 	resize("/a", 0);
 	assert_int_equal(pgmap_unlink(client, "/a"), 0);
 	write_over_what_is_free();
@@ -207,14 +208,42 @@ static void c6_8_so_is_what_a_mapping_gets_while_a_fork_begins(void **state)
 {
 	(void)state;
 	void *wrong;
-	half_inherited = map_filled("/a", 'a');
+	inherited = map_filled("/a", 'a');
 	resize("/a", 2 * FILE_BYTES);
-	looked_at = (unsigned char *)pgmap_mapping_address(half_inherited) + FILE_BYTES;
+	looked_at = (unsigned char *)pgmap_mapping_address(inherited) + FILE_BYTES;
 	seen = 'b';
 	in_between = another_thread_remaps;
 	struct sys_child child = sys_spawn_heard(child_looks, NULL);
 	assert_int_equal(pthread_join(other, &wrong), 0);
 	assert_null(wrong);
+	unmap_under(&child);
+}
+
+/* The server has made a new lease, and its descriptors find no place here. */
+static void unmap_without_a_new_lease(struct pgmap_mapping *mapping)
+{
+	struct rlimit enough, none;
+	int next = dup(STDERR_FILENO);
+	assert_int_equal(close(next), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &enough), 0);
+	none = enough;
+	none.rlim_cur = (rlim_t)next;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	int err = pgmap_unmap(mapping);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &enough), 0);
+	assert_int_equal(err, 0);
+}
+
+static void c6_8_what_is_mapped_after_a_lease_got_lost_is_kept_for_children(void **state)
+{
+	(void)state;
+	struct pgmap_mapping *a = map_filled("/a", 'a');
+	struct sys_child child = spawn_looking(a, 'a');
+	sys_kill_child(&child);
+	unmap_without_a_new_lease(a);
+	assert_int_equal(pgmap_unlink(client, "/a"), 0);
+	inherited = map_filled("/a", 'b');
+	child = spawn_looking(inherited, 'b');
 	unmap_under(&child);
 }
 
@@ -398,6 +427,7 @@ int main(void)
 		A_TEST(c7_8_each_of_several_children_keeps_what_it_can_see),
 		A_TEST(c6_8_what_is_mapped_while_a_fork_begins_is_kept_for_the_child),
 		A_TEST(c6_8_so_is_what_a_mapping_gets_while_a_fork_begins),
+		A_TEST(c6_8_what_is_mapped_after_a_lease_got_lost_is_kept_for_children),
 		A_TEST(a_child_that_execs_keeps_nothing),
 		A_TEST(what_moves_can_be_used_meanwhile),
 		A_TEST(forks_beside_maps_and_unmaps_leave_nothing),

@@ -196,6 +196,40 @@ static void what_cannot_be_had_or_stays_old_is_a_refusal(void **state)
 	assert_int_equal(unmap_it(map_it()), 0);
 }
 
+static bool loses; /* the descriptors of a lease */
+
+static int answer_and_lose(struct fake *f, const struct proto_req *req, struct transport_reply *reply)
+{
+	if (req->type != PROTO_LEASE || !loses)
+		return answer_map(f, req, reply);
+	connection_close_fds(reply);
+	f->lease_fd = client->lease.read[0].fd;
+	return -EMFILE;
+}
+
+/* The server goes by a new lease, and what is mapped must be on it. */
+static void c6_8_a_lease_that_got_lost_is_asked_for_before_something_is_mapped(void **state)
+{
+	(void)state;
+	struct pgmap_mapping *first = map_it(), *second = map_it();
+	fake.answer = answer_and_lose;
+	fork_once();
+	fake.lease_error = -EMFILE; /* there is none */
+	assert_int_equal(unmap_it(first), PROTO_UNMAP_INHERITED | PROTO_UNMAP_UNRENEWED);
+	assert_int_equal(unmap_it(map_it()), 0);
+	assert_int_equal(fake.calls[PROTO_LEASE], 2);
+	fake.lease_error = 0;
+	loses = true;
+	assert_int_equal(unmap_it(second), PROTO_UNMAP_INHERITED | PROTO_UNMAP_UNRENEWED);
+	assert_refused(-EMFILE);
+	assert_int_equal(fake.calls[PROTO_LEASE], 4);
+	loses = false;
+	assert_int_equal(unmap_it(map_it()), 0);
+	assert_int_equal(fake.last[PROTO_LEASE].flags, PROTO_LEASE_READ | PROTO_LEASE_WRITE);
+	assert_int_equal(unmap_it(map_it()), 0);
+	assert_int_equal(fake.calls[PROTO_LEASE], 5);
+}
+
 /* It was there for a moment, and there was a fork. */
 static void c6_8_a_mapping_that_was_made_in_part_may_have_been_inherited(void **state)
 {
@@ -258,6 +292,7 @@ int main(void)
 		A_TEST(what_is_older_than_a_mapping_is_asked_for_first),
 		A_TEST(what_can_be_read_through_stays_when_something_shall_be_written),
 		A_TEST(what_cannot_be_had_or_stays_old_is_a_refusal),
+		A_TEST(c6_8_a_lease_that_got_lost_is_asked_for_before_something_is_mapped),
 		A_TEST(c6_8_a_mapping_that_was_made_in_part_may_have_been_inherited),
 		A_TEST(a_connection_that_ends_meanwhile_maps_nothing),
 		A_TEST(a_connection_that_ends_meanwhile_leaves_a_mapping_as_it_was),
