@@ -15,6 +15,9 @@
 
 #include "fs/pick.h"
 
+/* What was lost is looked at again where space is short, and may be lost again: so often. */
+enum { RETRIES = 16 };
+
 /* Pages of ours, all in this state: clean. *wiped: the device can wipe. */
 static int make_clean(struct space *space, uint64_t pgoff, uint64_t npages, enum stock_state state, bool *wiped)
 {
@@ -138,12 +141,12 @@ static bool undo(struct space *space, struct block_list *blocks, int err, bool w
 int space_get(struct space *space, const struct space_wish *wish, struct block_list *out)
 {
 	struct block_list blocks = STAILQ_HEAD_INITIALIZER(blocks);
-	bool retried = false, gave = false, wiped = true;
-	for (;;) {
+	bool gave = false, wiped = true, lost = true;
+	for (unsigned retries = 0;;) {
 		uint64_t failed = 0;
 		int err = alloc_once(space, wish, &blocks);
-		if (err == -ENOSPC && !retried) {
-			retried = true;
+		if (err == -ENOSPC && lost && retries++ < RETRIES) {
+			lost = false;
 			space_retry_unwiped(space);
 			space_retry_lost(space);
 			continue;
@@ -155,6 +158,7 @@ int space_get(struct space *space, const struct space_wish *wish, struct block_l
 			break;
 		if (!undo(space, &blocks, err, wiped, failed, &gave))
 			return err;
+		lost = true;
 	}
 	leave_stock(space, &blocks);
 	STAILQ_CONCAT(out, &blocks);

@@ -127,13 +127,16 @@ static int cover(const struct pick *pick, unsigned granules, uint64_t *file_page
 	while (!err && *file_page < end) {
 		bool room = buddy->orders && granule <= pick->max_order, begins = *file_page % pages == 0;
 		uint64_t next = (*file_page / pages + 1) * pages;
-		if (room && begins && end - *file_page >= pages)
+		if (room && begins && end - *file_page >= pages) {
 			err = take_one(pick->space, buddy,
 				       best_order(buddy, *file_page, end - *file_page, pick->max_order), file_page,
 				       out);
-		else
+			if (err == -ENOSPC && !buddy->orders) /* all of it has gone while this waited */
+				err = 0;
+		} else {
 			err = cover_end(pick, granules, file_page, room && next < end ? next : end,
 					room && begins && next <= pick->reach, out);
+		}
 	}
 	return err;
 }
