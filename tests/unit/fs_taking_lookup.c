@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Lookups come at any time, of any page (c3.13): one that finds a folio which the pool has for a moment keeps its pages. */
+#include "pool.h"
+
+static struct pool pool;
+static bool looks;
+static struct folio *found;
+
+int __real_pgmap_request_folio(struct pgmap *pgmap, uint64_t pgoff, unsigned order, struct folio **out);
+int __wrap_pgmap_request_folio(struct pgmap *pgmap, uint64_t pgoff, unsigned order, struct folio **out);
+
+int __wrap_pgmap_request_folio(struct pgmap *pgmap, uint64_t pgoff, unsigned order, struct folio **out)
+{
+	int err = __real_pgmap_request_folio(pgmap, pgoff, order, out);
+	if (looks && !found)
+		(void)pgmap_get_folio(pgmap, pgoff, &found);
+	return err;
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	pool_open(&pool, 16 * MIB, 0, NULL);
+	found = NULL;
+	looks = false;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	looks = false;
+	if (found)
+		folio_put(found);
+	pool_close(&pool);
+	return 0;
+}
+
+static void assert_nobody_gets(uint64_t pgoff, uint64_t npages)
+{
+	uint64_t bytes = pool_statfs(&pool).free * PAGE;
+	struct fsdax_file *file = make_file(&pool, "rest", bytes);
+	struct fsdax_map *map = map_range(file, 0, bytes, NULL);
+	for (uint64_t i = 0; i < fsdax_map_nspans(map); i++) {
+		struct fsdax_span span;
+		fsdax_map_span(map, i, &span);
+		assert_true(span.pgoff + (UINT64_C(1) << span.order) <= pgoff || span.pgoff >= pgoff + npages);
+	}
+	fsdax_unmap(map);
+	fsdax_close(file);
+	assert_int_equal(fsdax_unlink(pool.fs, "rest"), 0);
+}
+
+static void c6_8_what_a_lookup_keeps_is_nobodys_until_its_put(void **state)
+{
+	static const enum fsdax_mode modes[] = {FSDAX_DEFER, FSDAX_WAIT, FSDAX_FAIL};
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		struct fsdax_file *file = make_file(&pool, "a", MIB);
+		looks = true;
+		assert_int_equal(fsdax_punch(file, 0, MIB, modes[i], PGMAP_NO_DEADLINE), 0);
+		looks = false;
+		assert_non_null(found);
+		assert_space(&pool, 0, folio_pages(found));
+		assert_nobody_gets(folio_pgoff(found), folio_pages(found));
+		folio_put(found);
+		found = NULL;
+		assert_space(&pool, 0, 0);
+		fsdax_close(file);
+		assert_int_equal(fsdax_unlink(pool.fs, "a"), 0);
+	}
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+		T(c6_8_what_a_lookup_keeps_is_nobodys_until_its_put),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
