@@ -11,8 +11,8 @@
  * no other call may be using. pgmap_pin() and pgmap_unpin() are async-signal-safe and make no message or system call,
  * but for an unpin that somebody waits for.
  * After fork() the child must not use the parent's handles, except to read and write mapped memory (c7.8). A thread may
- * fork beside any call of another: the child has no descriptor of any connection, not even of one that was being made, and
- * the fork waits for no server.
+ * fork beside any call of another: the child has no descriptor of any connection, not even of one that was being made (but of an
+ * embedded pool: docs/limits.md), and the fork waits for no server.
  * Errors: 0 or a negative errno; -EPIPE when the server has gone, also where another has come in its place, or the connection
  * was ended; -EPROTO when what answers does not speak the protocol
  * (the connection may have ended then: -EPIPE from there on). A call that fails has changed nothing. errno says nothing, and
