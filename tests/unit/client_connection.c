@@ -238,7 +238,8 @@ static int look_from_child(struct pgmap_client *client, struct pgmap_client *oth
 	status |= (fcntl(lease_fd, F_GETFD) != -1 || fcntl(event_fd, F_GETFD) != -1) << 2;
 	status |= (msync((void *)client->words, PAGE, MS_ASYNC) == 0 || errno != ENOMEM) << 3;
 	status |= (fake.calls[PROTO_INFO] != 0) << 4;
-	status |= (pgmap_close(file) != -EPERM || pgmap_close(file) != -EPERM || fake.calls[PROTO_CLOSE] != 0) << 5;
+	int closed = pgmap_close(file), again = pgmap_close(file);
+	status |= (closed != -EPERM || again != -EPERM || fake.calls[PROTO_CLOSE] != 0) << 5;
 	return status;
 }
 
