@@ -198,7 +198,7 @@ int request_unmap(struct session *session, const struct proto_req *req, struct s
 		return -EBUSY;
 	if (req->flags & PROTO_UNMAP_UNLINK)
 		out->rep.count = (uint64_t)-unlink_mapped(session, map);
-	session_unmap(session, map, req->flags);
+	session_unmap(session, map, req->flags & (PROTO_UNMAP_INHERITED | PROTO_UNMAP_UNRENEWED));
 	return 0;
 }
 

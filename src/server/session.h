@@ -143,7 +143,7 @@ struct session_range {
 /* ready may be null. What fails has changed nothing, neither here nor in the file. */
 int session_map(struct session *session, struct fsdax_file *file, const struct session_range *range,
 		session_ready_fn *ready, void *arg, struct session_map **out);
-/* session_unmap - of a mapping that is not pinned; inherited: PROTO_UNMAP_... of protocol.h. */
+/* session_unmap - of a mapping that is not pinned; inherited: PROTO_UNMAP_INHERITED and PROTO_UNMAP_UNRENEWED, of protocol.h. */
 bool session_is_pinned(const struct session_map *map);
 void session_unmap(struct session *session, struct session_map *map, uint32_t inherited);
 void session_lease_fallen(struct session *session); /* what waited for it ends */

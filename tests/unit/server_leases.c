@@ -75,6 +75,20 @@ static void what_was_mapped_after_the_fork_waits_for_nobody(void **state)
 	assert_int_equal(close(child), 0);
 }
 
+/* The child is older than what goes, and the lease of both stands: what is asked for besides says nothing of a child. */
+static void c6_8_what_no_child_may_map_is_free_at_once_when_its_name_goes_too(void **state)
+{
+	(void)state;
+	uint64_t a = map_new("/a", 4), b = map_new("/b", 2);
+	int child = renew();
+	assert_int_equal(unmap(a, PROTO_UNMAP_INHERITED), 0);
+	assert_int_equal(unmap(b, PROTO_UNMAP_UNLINK), 0);
+	assert_int_equal(reply.rep.count, 0);
+	assert_int_equal(space().used + space().waiting, 4);
+	let_fall(child);
+	assert_int_equal(pgmap_live_pages(dax_pgmap(service->devices.memory[0])), 0);
+}
+
 static void a_child_that_has_gone_already_keeps_nothing(void **state)
 {
 	(void)state;
@@ -260,6 +274,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		A_TEST(c6_8_what_a_child_may_map_is_kept_until_its_lease_falls),
 		A_TEST(what_was_mapped_after_the_fork_waits_for_nobody),
+		A_TEST(c6_8_what_no_child_may_map_is_free_at_once_when_its_name_goes_too),
 		A_TEST(a_child_that_has_gone_already_keeps_nothing),
 		A_TEST(c6_8_of_several_children_the_last_one_counts),
 		A_TEST(without_a_new_lease_it_waits_for_the_one_in_use),
