@@ -162,11 +162,7 @@ static void run(struct loop *loop)
 			next_retry = pgmap_deadline_in(1000);
 		}
 		pacing_tick(loop);
-		waiting_check_awaits(loop);
-		waiting_check_changes(loop);
-		if (loop->exit_code == 0)
-			waiting_check_drains(loop);
-		conn_free_dropped(loop);
+		waiting_check(loop);
 	}
 }
 

@@ -288,10 +288,23 @@ void waiting_check_drains(struct loop *loop)
 	}
 }
 
+/* A connection that ends here lets go of pages after those who wait for them were looked at: it stays on the list of those that
+ * were dropped, and the next round comes at once for it. Each such round has ended a connection: they are not many. */
+void waiting_check(struct loop *loop)
+{
+	conn_free_dropped(loop);
+	waiting_check_awaits(loop);
+	waiting_check_changes(loop);
+	if (loop->exit_code == 0)
+		waiting_check_drains(loop);
+}
+
 int waiting_timeout_ms(struct loop *loop)
 {
 	uint64_t first_ns = loop->pending_deadline_ns;
 	struct conn *conn;
+	if (!TAILQ_EMPTY(&loop->dropped))
+		return 0;
 	LIST_FOREACH (conn, &loop->drains, waiting) {
 		if (conn->drain_deadline_ns < first_ns)
 			first_ns = conn->drain_deadline_ns;

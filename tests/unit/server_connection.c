@@ -3,6 +3,8 @@
 #include "failing.h"
 #include "server_loop.h"
 
+#include "server/pending.h"
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -326,6 +328,48 @@ static void each_unpin_that_is_waited_for_wakes_the_loop(void **state)
 	close_fds(&peer);
 }
 
+/* It waits until nobody holds /f, and says with a number of its own that it waits for this. */
+static void take_away(const struct peer *peer)
+{
+	struct proto_req req = request(PROTO_UNLINK), await = request(PROTO_AWAIT);
+	struct proto_rep rep;
+	req.flags = PROTO_HOW_WAIT;
+	req.timeout_ms = -1;
+	(void)snprintf(req.path, sizeof(req.path), "/f");
+	say(peer->fd, &req);
+	round_for(peer->conn);
+	assert_int_equal(recv(peer->fd, &rep, sizeof(rep), 0), sizeof(rep));
+	assert_int_equal(rep.error, 0);
+	await.handle = rep.handle;
+	say(peer->fd, &await);
+	round_for(peer->conn);
+	assert_int_equal(peer->conn->awaits, rep.handle);
+}
+
+/* It maps a page, and does not read what it is told at its deadline. */
+static void c6_7_who_goes_unanswered_frees_what_others_wait_for(void **state)
+{
+	(void)state;
+	struct peer gone = greet(0), waits = greet(PROTO_HELLO_CONTROL);
+	map_a_page(&gone);
+	close_fds(&gone);
+	take_away(&gone);
+	take_away(&waits);
+	TAILQ_FIRST(&service->pendings)->deadline_ns = 0; /* now */
+	assert_int_equal(shutdown(gone.fd, SHUT_RD), 0);
+	assert_null(woken());
+	waiting_check(&loop);
+	assert_int_equal(service->holders, 0);
+	assert_int_equal(hear_error(waits.fd), 1);
+	assert_int_equal(waiting_timeout_ms(&loop), 0); /* nothing else wakes it */
+	waiting_check(&loop);
+	assert_int_equal(hear_error(waits.fd), 0);
+	assert_int_equal(waiting_timeout_ms(&loop), -1);
+	assert_int_equal(space().used + space().waiting, 0);
+	assert_int_equal(close(gone.fd), 0);
+	hang_up(&waits);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -341,6 +385,7 @@ int main(void)
 		T(whom_it_can_not_even_turn_away_the_loop_leaves_alone_for_a_while),
 		T(without_memory_a_client_is_let_go_or_told),
 		T(c7_2_a_mapping_outlives_its_connection),
+		T(c6_7_who_goes_unanswered_frees_what_others_wait_for),
 		T(each_unpin_that_is_waited_for_wakes_the_loop),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
