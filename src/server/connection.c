@@ -53,6 +53,13 @@ static void say_full(struct loop *loop, unsigned nothers)
 		 (unsigned long long)limit.rlim_cur);
 }
 
+/* What took its place may have gone since. */
+static void keep_spare(struct loop *loop)
+{
+	if (loop->spare_fd < 0)
+		loop->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 /* Out of descriptors: the spare one lets us take the next client, tell it so, and let it go. False: somebody else, a thread or
  * (where the system's table is full) another process, has got it. */
 static bool turn_away(struct loop *loop)
@@ -60,6 +67,7 @@ static bool turn_away(struct loop *loop)
 	struct service_reply reply;
 	if (loop->spare_fd >= 0)
 		(void)close(loop->spare_fd);
+	loop->spare_fd = -1;
 	int fd = accept4(loop->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd >= 0) {
 		char byte;
@@ -71,7 +79,7 @@ static bool turn_away(struct loop *loop)
 		(void)send(fd, &reply.rep, sizeof(reply.rep), MSG_DONTWAIT | MSG_NOSIGNAL);
 		(void)close(fd);
 	}
-	loop->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	keep_spare(loop);
 	return fd >= 0;
 }
 
@@ -84,6 +92,7 @@ static void listen_for(struct loop *loop, uint32_t events)
 
 void conn_listen_again(struct loop *loop)
 {
+	keep_spare(loop);
 	if (loop->deaf)
 		listen_for(loop, EPOLLIN);
 }
@@ -127,6 +136,7 @@ void conn_accept(struct loop *loop)
 			listen_for(loop, 0); /* it is there still, and would wake us at once, for nothing */
 		return;
 	}
+	keep_spare(loop);
 	removal_check(loop);
 	if (!conn_new(loop, fd))
 		(void)close(fd);
