@@ -97,6 +97,7 @@ static int ask(struct pgmap_client *client, uint32_t flags, struct forkfd fresh[
 		return 0;
 	for (unsigned i = 0; i < PROTO_MAX_FDS; i++)
 		forkfd_close(&fresh[i]);
+	client->transport->ops->hang_up(client->transport); /* the server may go by a lease that is not here */
 	return -EPROTO;
 }
 
