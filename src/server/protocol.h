@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 #define PROTO_MAGIC   UINT32_C(0x706d6750) /* "Pgmp" */
-#define PROTO_VERSION 3
+#define PROTO_VERSION 4
 
 enum {
 	PROTO_PATH_MAX = 1024, /* the NUL included */
