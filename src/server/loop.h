@@ -141,12 +141,12 @@ void waiting_drain(struct loop *loop, struct conn *conn, const struct proto_req 
 void waiting_begin_anew(
 	struct loop *loop); /* what was said and counted of a drain that was called off since is forgotten */
 void waiting_check_drains(struct loop *loop); /* after anything happened: who can be answered, who is waited for */
-void waiting_check(struct loop *loop);        /* all of these, at the end of a round */
 int waiting_timeout_ms(struct loop *loop);
 void waiting_await(struct loop *loop, struct conn *conn, const struct proto_req *req);
 void waiting_change(struct loop *loop, struct conn *conn, const struct proto_req *req, uint64_t id);
 void waiting_check_changes(struct loop *loop);           /* after anything happened, and before the drains */
 void waiting_check_awaits(struct loop *loop);            /* after anything happened, and before the drains */
+void waiting_check(struct loop *loop);                   /* all three, at the end of a round */
 void waiting_stop(struct loop *loop, struct conn *conn); /* the connection goes: it waits for nothing any more */
 
 #endif
