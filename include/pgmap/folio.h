@@ -71,6 +71,15 @@ int pgmap_get_folio(struct pgmap *pgmap, uint64_t pgoff, struct folio **out);
  */
 int pgmap_find_folio(struct pgmap *pgmap, uint64_t pgoff, struct folio **out);
 
+/*
+ * pgmap_check_idle - whether all pages of a span, as of pgmap_request_folio(), are idle (c3.1): 0, or -EBUSY one is held, releasing
+ * or quarantined. It takes nothing, so that no lookup finds anything of it, and has no other reason to fail: it answers in every
+ * state of the pgmap, and over poisoned pages. Where nobody requests any of these pages meanwhile 0 is final: folio_free has
+ * returned for all of them. Otherwise either answer may be old when it comes. Never waits.
+ *   -EINVAL, -ERANGE  as of pgmap_request_folio()
+ */
+int pgmap_check_idle(struct pgmap *pgmap, uint64_t pgoff, unsigned order);
+
 /* folio_get - a duplicate of a reference that the caller has (c3.14). Always succeeds; aborts at PGMAP_MAX_REFS. */
 void folio_get(struct folio *folio);
 

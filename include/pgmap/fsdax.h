@@ -118,8 +118,7 @@ enum fsdax_mode {
 /*
  * fsdax_truncate_how, fsdax_punch, fsdax_unlink_how - take pages away from a file in one of these ways. A page is held by
  * every mapping of its folio (of a part of it, too), every other reference and pin, and a quarantine; to unlink waits also
- * for who has the file open, as its pages would stay. When WAIT or FAIL answers 0, all that the file lost is free; but
- * what a lookup by its number (pgmap_get_folio()) has come to hold while the call ran: that is free after its put. What
+ * for who has the file open, as its pages would stay. When WAIT or FAIL answers 0, all that the file lost is free. What
  * answers anything else has changed nothing.
  * While one waits, a new mapping of the range, or of the rest of a folio in it, answers -EAGAIN, and those who map it are
  * told (fsdax_on_taking). Nobody who defers is kept from it. Several may wait for one range. deadline_ns: of

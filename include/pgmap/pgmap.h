@@ -221,15 +221,6 @@ struct pgmap_held {
  */
 int pgmap_for_each_held(struct pgmap *pgmap, int (*fn)(const struct pgmap_held *held, void *arg), void *arg);
 
-/*
- * pgmap_for_each_held_in - the same, of the folios that have a page of [pgoff, pgoff + npages) alone. Pages that are not the
- * pgmap's are not held. Also -EINVAL npages is 0; -ERANGE the sum is beyond 2^64 - 1. In every state of the pgmap, whatever is
- * poisoned: where nobody requests these pages meanwhile, no call of fn means that they are idle for good, with nothing that
- * releases them still to come back.
- */
-int pgmap_for_each_held_in(struct pgmap *pgmap, uint64_t pgoff, uint64_t npages,
-			   int (*fn)(const struct pgmap_held *held, void *arg), void *arg);
-
 /* What pgmap_stats() counts. */
 struct pgmap_stats {
 	uint64_t folios[PGMAP_MAX_ORDER + 1]; /* by order; held, releasing and quarantined ones */

@@ -274,6 +274,41 @@ int claim_lookup(const struct claim_tree *tree, uint64_t pgoff, bool take, word_
 	return r;
 }
 
+/* Whether a word of these, or of any level below them, is firm. */
+static bool claim_find_firm(const struct claim_tree *tree, unsigned level, uint64_t i, uint64_t end)
+{
+	bool found = false;
+	for (; i < end && !found; i++) {
+		uint64_t w = word_load(claim_word(tree, level, i));
+		found = word_is_firm(w);
+		if (level > 0 && (word_is_open(w) || word_state(w) == WORD_CLOSING))
+			found = claim_find_firm(tree, level - 1, i << CLAIM_LEVEL_BITS, (i + 1) << CLAIM_LEVEL_BITS);
+	}
+	return found;
+}
+
+/*
+ * What a request of this span would find, but nothing is written: false where a firm folio overlaps it. From the largest order
+ * to the smallest, and so, by claim.h's claim 4, no folio is missed that is firm throughout, by whichever splits.
+ */
+bool claim_is_idle(const struct claim_tree *tree, uint64_t pgoff, unsigned order)
+{
+	for (unsigned level = CLAIM_LEVELS; level-- > 0;) {
+		unsigned base = level * CLAIM_LEVEL_BITS, span = order > base ? order - base : 0;
+		uint64_t i = pgoff >> base, w = 0;
+		for (unsigned k = CLAIM_LEVEL_BITS; k-- > span;) {
+			w = word_load(claim_word(tree, level, i >> k << k));
+			if (word_is_firm(w) && word_order(w) >= base + k)
+				return false;
+		}
+		if (order >= base)
+			return !claim_find_firm(tree, level, i, i + (UINT64_C(1) << span));
+		if (!word_is_open(w) && word_state(w) != WORD_CLOSING)
+			return true;
+	}
+	return true;
+}
+
 /* A word under a firm folio, which is CLOSED but for claims that are about to be withdrawn, gets a value. */
 static void claim_install(word_t *word, uint64_t want)
 {

@@ -200,6 +200,7 @@ static inline bool claim_request_base(const struct claim_tree *tree, const struc
 int claim_request(struct claim_tree *tree, const struct live *live, uint64_t pgoff, unsigned order, word_t **out);
 int claim_request_span(struct claim_tree *tree, const struct live *live, uint64_t pgoff, uint64_t npages);
 int claim_lookup(const struct claim_tree *tree, uint64_t pgoff, bool take, word_t **out);
+bool claim_is_idle(const struct claim_tree *tree, uint64_t pgoff, unsigned order);
 
 /* A split under way: claim_split_begin(), then either claim_split_decide() that succeeds, or claim_split_cancel(). */
 struct claim_split {

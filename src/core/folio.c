@@ -198,6 +198,15 @@ PGMAP_PUBLIC int pgmap_find_folio(struct pgmap *pgmap, uint64_t pgoff, struct fo
 	return r;
 }
 
+PGMAP_PUBLIC int pgmap_check_idle(struct pgmap *pgmap, uint64_t pgoff, unsigned order)
+{
+	if (!pgmap || order > PGMAP_MAX_ORDER || (pgoff & ((UINT64_C(1) << order) - 1)))
+		return -EINVAL;
+	if (!map_contains(pgmap, pgoff, UINT64_C(1) << order))
+		return -ERANGE;
+	return claim_is_idle(&pgmap->tree, pgoff, order) ? 0 : -EBUSY;
+}
+
 void map_finish_release(struct pgmap *pgmap, word_t *word, unsigned order, unsigned slot)
 {
 	map_private_clear(pgmap, word);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * walk.c - what is held, and by whom (c2.12): down the words that are OPEN, so that the cost grows with what is held. A block
- * of words is looked at from its first on, whatever part of it is asked for: a folio's one word may lie before that part.
+ * walk.c - what is held, and by whom (c2.12): down the words that are OPEN, so that the cost grows with what is held.
  */
 #include <pgmap/pgmap.h>
 
@@ -11,7 +10,6 @@
 
 struct walk {
 	struct pgmap *pgmap;
-	uint64_t from, end; /* pages: of folios that lie elsewhere nothing is said */
 	int (*fn)(const struct pgmap_held *held, void *arg);
 	void *arg;
 	struct pgmap_stats *stats; /* or fn: a walk is for one of them */
@@ -63,27 +61,20 @@ static int walk_folio(const struct walk *walk, word_t *word, uint64_t w, uint64_
 	return walk->fn(&held, walk->arg);
 }
 
-static bool overlaps(const struct walk *walk, uint64_t pgoff, unsigned order)
-{
-	return pgoff < walk->end && pgoff + (UINT64_C(1) << order) > walk->from;
-}
-
 static int walk_block(const struct walk *walk, unsigned level, uint64_t parent);
 
 /* Word i, and all below it. *next: the first word behind its folio, for in a tail the parts of an undecided split may stand. */
 static int walk_word(const struct walk *walk, unsigned level, uint64_t i, uint64_t *next)
 {
 	word_t *word = claim_word(&walk->pgmap->tree, level, i);
-	uint64_t w = word_load(word), pgoff = i << (level * CLAIM_LEVEL_BITS);
+	uint64_t w = word_load(word);
 	*next = i + 1;
 	if (word_is_firm(w)) {
 		*next = i + (UINT64_C(1) << claim_word_k(w, level));
-		if (!overlaps(walk, pgoff, word_order(w)))
-			return 0;
-		return walk->stats ? count_folio(walk->stats, w) : walk_folio(walk, word, w, pgoff);
+		return walk->stats ? count_folio(walk->stats, w)
+				   : walk_folio(walk, word, w, i << (level * CLAIM_LEVEL_BITS));
 	}
-	if (level > 0 && (word_is_open(w) || word_state(w) == WORD_CLOSING) &&
-	    overlaps(walk, pgoff, level * CLAIM_LEVEL_BITS))
+	if (level > 0 && (word_is_open(w) || word_state(w) == WORD_CLOSING))
 		return walk_block(walk, level - 1, i);
 	return 0;
 }
@@ -121,32 +112,23 @@ static int walk_block(const struct walk *walk, unsigned level, uint64_t parent)
 static int walk_all(const struct walk *walk)
 {
 	struct pgmap *pgmap = walk->pgmap;
-	uint64_t end = walk->end < pgmap->end ? walk->end : pgmap->end;
-	uint64_t top = (end + MAP_GRID_PAGES - 1) / MAP_GRID_PAGES;
+	uint64_t top = (pgmap->end + MAP_GRID_PAGES - 1) / MAP_GRID_PAGES;
 	sigset_t saved;
 	charge_lock(&pgmap->charges, &saved);
 	int r = 0;
-	for (uint64_t i = walk->from / MAP_GRID_PAGES; i < top && r == 0;)
+	for (uint64_t i = 0; i < top && r == 0;)
 		r = walk_word(walk, CLAIM_TOP, i, &i);
 	charge_unlock(&pgmap->charges, &saved);
 	return r;
 }
 
-PGMAP_PUBLIC int pgmap_for_each_held_in(struct pgmap *pgmap, uint64_t pgoff, uint64_t npages,
-					int (*fn)(const struct pgmap_held *held, void *arg), void *arg)
-{
-	if (!pgmap || !fn || npages == 0)
-		return -EINVAL;
-	if (pgoff > UINT64_MAX - npages)
-		return -ERANGE;
-	struct walk walk = {.pgmap = pgmap, .from = pgoff, .end = pgoff + npages, .fn = fn, .arg = arg};
-	return walk_all(&walk);
-}
-
 PGMAP_PUBLIC int pgmap_for_each_held(struct pgmap *pgmap, int (*fn)(const struct pgmap_held *held, void *arg),
 				     void *arg)
 {
-	return pgmap_for_each_held_in(pgmap, 0, UINT64_MAX, fn, arg);
+	if (!pgmap || !fn)
+		return -EINVAL;
+	struct walk walk = {.pgmap = pgmap, .fn = fn, .arg = arg};
+	return walk_all(&walk);
 }
 
 PGMAP_PUBLIC int pgmap_stats(struct pgmap *pgmap, struct pgmap_stats *out)
@@ -154,7 +136,7 @@ PGMAP_PUBLIC int pgmap_stats(struct pgmap *pgmap, struct pgmap_stats *out)
 	if (!pgmap || !out)
 		return -EINVAL;
 	struct pgmap_stats stats = {.pages_poisoned = poison_pages(&pgmap->poison)};
-	struct walk walk = {.pgmap = pgmap, .end = UINT64_MAX, .stats = &stats};
+	struct walk walk = {.pgmap = pgmap, .stats = &stats};
 	(void)walk_all(&walk); /* counting never ends a walk */
 	*out = stats;
 	return 0;

@@ -166,7 +166,7 @@ static bool awaits_fence(const struct places *places, uint64_t off)
 {
 	struct folio *folio;
 	while (places_release_quarantined(places, off) != -EBUSY) {
-		if (places_find_folio(places, off, &folio) == 0 || places_idle(places, off, 1))
+		if (places_find_folio(places, off, &folio) == 0 || places_idle(places, off, 0))
 			return false;
 		(void)sched_yield();
 	}

@@ -204,10 +204,9 @@ static uint64_t reusable_pages(struct fsdax *fs, struct inode *inode, uint64_t m
 	uint64_t pages = 0;
 	struct block *block = supply_prefers_new(fs, most) ? NULL : block_first(&inode->extents.tree);
 	for (; block && block->key == pages && pages < most && can_wipe(fs, block); block = block_next(block)) {
-		struct folio *folio;
-		if (places_request_folio(&fs->space.places, block->off, block->order, &folio) != 0)
+		if (!places_idle(&fs->space.places, block->off, block->order) ||
+		    pgmap_state(places_spot(&fs->space.places, block->off).pgmap) != PGMAP_LIVE)
 			break;
-		folio_put(folio);
 		pages = block_end(block);
 	}
 	return pages < most ? pages : most;
@@ -373,8 +372,8 @@ static int resize(struct fsdax *fs, struct inode *inode, uint64_t size, bool ane
 	err = change_size(fs, inode, &record, want, &blocks);
 	if (err == -ERESTART)
 		supply_put(fs, &blocks);
-	else if (!STAILQ_EMPTY(&blocks))
-		space_give_back(&fs->space, &blocks);
+	else
+		space_lose(&fs->space, &blocks); /* a lookup may hold what a mapping that failed had for a moment */
 	wipe_end(fs, &wipe, err);
 	if (!err && anew)
 		wipe_blocks(fs, inode, keep);

@@ -142,5 +142,5 @@ static uint64_t discard_in(struct space *space, enum stock_state state, uint64_t
 uint64_t space_discard(struct space *space, uint64_t npages)
 {
 	uint64_t done = discard_in(space, STOCK_DIRTY, npages);
-	return done + discard_in(space, STOCK_CLEAN, npages - done);
+	return done < npages ? done + discard_in(space, STOCK_CLEAN, npages - done) : done; /* it may have been more */
 }

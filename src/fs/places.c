@@ -396,19 +396,6 @@ int places_error(const struct places *places, uint64_t from, uint64_t end)
 	return err;
 }
 
-static int somebody(const struct pgmap_held *held, void *arg)
-{
-	(void)held;
-	(void)arg;
-	return -EBUSY;
-}
-
-bool places_idle(const struct places *places, uint64_t off, uint64_t npages)
-{
-	struct spot spot = places_spot(places, off);
-	return pgmap_for_each_held_in(spot.pgmap, spot.pgoff, npages, somebody, NULL) == 0;
-}
-
 bool places_held(const struct places *places)
 {
 	const struct places_table *table = places_now(places);

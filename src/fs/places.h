@@ -149,11 +149,6 @@ bool places_find_lost(const struct places *places, uint64_t from, uint64_t end, 
 int places_error(const struct places *places, uint64_t from, uint64_t end);
 
 /* The core's calls, by the pool's numbers. */
-static inline int places_request_folio(const struct places *places, uint64_t off, unsigned order, struct folio **out)
-{
-	struct spot spot = places_spot(places, off);
-	return pgmap_request_folio(spot.pgmap, spot.pgoff, order, out);
-}
 static inline int places_find_folio(const struct places *places, uint64_t off, struct folio **out)
 {
 	struct spot spot = places_spot(places, off);
@@ -165,9 +160,12 @@ static inline int places_release_quarantined(const struct places *places, uint64
 	return pgmap_release_quarantined(spot.pgmap, spot.pgoff);
 }
 
-/* places_idle - no page of a block is held, releasing or quarantined. Unlike a request, which has other reasons to fail, it
- * asks for nothing else, and so it is true of a device that is going, and over bad pages. Final where nobody requests them. */
-bool places_idle(const struct places *places, uint64_t off, uint64_t npages);
+/* Final where nobody requests these pages. */
+static inline bool places_idle(const struct places *places, uint64_t off, unsigned order)
+{
+	struct spot spot = places_spot(places, off);
+	return pgmap_check_idle(spot.pgmap, spot.pgoff, order) == 0;
+}
 
 /* The first page of a folio that covers this one, whose spot this is. */
 static inline uint64_t places_folio_off(uint64_t off, const struct spot *spot, const struct folio *folio)

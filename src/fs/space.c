@@ -339,24 +339,15 @@ void space_folio_free(struct space *space, uint64_t pgoff, uint64_t npages)
 /* A block that waits: see to it that it becomes free, now or at its last put. space.h says why each case is right. */
 static void settle(struct space *space, uint64_t pgoff, unsigned order)
 {
-	struct spot spot = places_spot(&space->places, pgoff);
-	for (;;) {
-		struct folio *folio;
-		int err = pgmap_request_folio(spot.pgmap, spot.pgoff, order, &folio);
-		if (!err) {
-			folio_put(folio); /* the last: space_folio_free() */
+	const struct places *places = &space->places;
+	struct folio *folio;
+	while (!places_idle(places, pgoff, order)) {
+		if (places_find_folio(places, pgoff, &folio) == 0 ||
+		    places_release_quarantined(places, pgoff) != -ENOENT)
 			return;
-		}
-		if (pgmap_find_folio(spot.pgmap, spot.pgoff, &folio) == 0)
-			return;
-		if (pgmap_release_quarantined(spot.pgmap, spot.pgoff) != -ENOENT)
-			return;
-		if (err != -EBUSY && places_idle(&space->places, pgoff, UINT64_C(1) << order)) {
-			space_folio_free(space, pgoff, UINT64_C(1) << order);
-			return;
-		}
 		(void)sched_yield();
 	}
+	space_folio_free(space, pgoff, UINT64_C(1) << order);
 }
 
 void space_lose(struct space *space, struct block_list *blocks)

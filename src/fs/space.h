@@ -6,12 +6,13 @@
  * The way back to free is one-way and exact (c6.8, c6.9). space_lose() first puts the block in the waiting set, under
  * the lock, and only then asks the core whether it is held. Whoever takes it out of the set again, under the lock,
  * frees it: the callback of a last put (space_folio_free), or space_lose() itself.
+ *   - Idle: nobody can come to hold it, as that takes a mapping of a file that has it: space_lose() frees it, unless its
+ *     callback just did.
  *   - Held when asked: its last put comes later than the question, so its callback finds the block waiting.
- *   - Idle: space_lose() claims the pages as one folio, so nobody else has them, and its own put does it.
  *   - Releasing: the callback that runs may have looked before the block was there. It ends soon: ask again.
  *   - Quarantined: the callback runs when it is released.
- *   - No request can succeed (the pgmap dies, a page is bad, there is no memory), and they are idle: so they are nobody's. That
- *     is asked by itself (places_idle): what is releasing now may be quarantined next, and neither is seen by a lookup.
+ * The question takes no reference: one that did would be there for a lookup to find, which could keep it, on pages that the
+ * callback has made free just before.
  *
  * Every block is covered by at most one folio: a folio is requested for a whole block, and a block is only cut where
  * its folio was cut first, or stays whole and covers the cut blocks (then they all wait for it).

@@ -11,41 +11,21 @@
 #include "fs/name.h"
 #include "port/compiler.h"
 
-static bool is_spot_held(struct spot spot)
-{
-	struct folio *folio;
-	return pgmap_find_folio(spot.pgmap, spot.pgoff, &folio) == 0 ||
-	       pgmap_release_quarantined(spot.pgmap, spot.pgoff) == -EBUSY;
-}
-
-/* Some page of a block that cannot be requested as it is poisoned. */
-static bool is_page_held(struct fsdax *fs, const struct block *block)
-{
-	struct spot spot = places_spot(&fs->space.places, block->off);
-	for (uint64_t end = spot.pgoff + block_pages(block); spot.pgoff < end; spot.pgoff++)
-		if (is_spot_held(spot))
-			return true;
-	return false;
-}
-
-/* 0: every page is idle. -EBUSY: one is held or quarantined. Or what the core says. */
+/* 0: every page is idle. -EBUSY: one is held or quarantined. -ENODEV: their memory is going, and nobody is waited for. */
 static int ask(struct fsdax *fs, const struct block *block)
 {
-	struct spot spot = places_spot(&fs->space.places, block->off);
-	for (;;) {
-		struct folio *folio;
-		int err = pgmap_request_folio(spot.pgmap, spot.pgoff, block->order, &folio);
-		if (!err)
-			folio_put(folio);
-		if (err != -EBUSY && err != -EHWPOISON)
-			return err;
-		if (err == -EHWPOISON ? is_page_held(fs, block) : is_spot_held(spot))
+	const struct places *places = &fs->space.places;
+	struct folio *folio;
+	if (pgmap_state(places_spot(places, block->off).pgmap) != PGMAP_LIVE)
+		return -ENODEV;
+	while (!places_idle(places, block->off, block->order)) {
+		if (places_find_folio(places, block->off, &folio) == 0 ||
+		    places_release_quarantined(places, block->off) == -EBUSY)
 			return -EBUSY;
-		if (err == -EHWPOISON && places_idle(&fs->space.places, block->off, block_pages(block)))
-			return 0;
 		map_check_alone(fs, block);
 		(void)sched_yield(); /* its last put runs: it will be idle */
 	}
+	return 0;
 }
 
 static struct block *first_block(struct extents *extents, uint64_t page)

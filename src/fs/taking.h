@@ -5,8 +5,7 @@
  * Held is what the core says: a page of a block that has a reference, is releasing, or quarantined, whoever has it; so 0
  * means that every page that the file lost is free. A block that straddles an end of the range counts as a whole, as its
  * folio does. An unlink also waits for everyone who has the file open: its pages would stay for them.
- * The question is a request and its put, and so is the way back to free (space.h), which thereby are exact whoever requests. What
- * a lookup by a page's number finds between the two it keeps: then these pages wait for its put, as for any last put.
+ * The question takes nothing (pgmap_check_idle()), so a lookup by a page's number finds nothing of it.
  *
  * While it waits, nothing has changed but this: new mappings of the range are refused (taking_refuses), and those who map
  * it are told (map_taken), so that nobody who comes can keep it waiting. What others take away meanwhile, by deferring, is

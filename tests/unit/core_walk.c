@@ -278,85 +278,6 @@ static void c4_1_no_anonymous_reference_is_said_where_charges_are_too_many(void 
 	end_pgmap(pgmap);
 }
 
-/* What the whole walk says, of the folios that overlap; and, in any state, the same of a part. */
-static void check_part(struct pgmap *pgmap, const struct seen *all, uint64_t from, uint64_t npages)
-{
-	struct seen seen = {0};
-	size_t n = 0;
-	assert_int_equal(pgmap_for_each_held_in(pgmap, from, npages, note, &seen), 0);
-	for (size_t i = 0; i < all->n; i++) {
-		const struct pgmap_held *h = &all->held[i];
-		if (h->pgoff >= from + npages || h->pgoff + (UINT64_C(1) << h->order) <= from)
-			continue;
-		assert_true(n < seen.n);
-		assert_true(seen.held[n].pgoff == h->pgoff && seen.held[n].order == h->order);
-		assert_true(seen.held[n].state == h->state && seen.held[n].refs == h->refs);
-		n++;
-	}
-	assert_int_equal(seen.n, n);
-}
-
-static void c2_12_of_a_part_that_is_said_which_has_a_page_of_it(void **state)
-{
-	(void)state;
-	static const struct {
-		uint64_t pgoff;
-		unsigned order;
-	} held[] = {{0, 0},     {1, 0},     {8, 3},       {256, 8},     {512, 9},     {4096, 12},
-		    {8192, 13}, {65536, 4}, {131072, 17}, {262144, 18}, {786432, 18}, {524293, 0}};
-	enum { N = sizeof(held) / sizeof(held[0]) };
-	struct pgmap *pgmap = make_generic(4 * PUD_PAGES);
-	struct folio *folios[N];
-	for (size_t i = 0; i < N; i++)
-		folios[i] = request(pgmap, held[i].pgoff, held[i].order);
-	static struct seen all;
-	for (int round = 0; round < 3; round++) {
-		all = *walk(pgmap);
-		assert_int_equal(all.n, N);
-		for (size_t i = 0; i < N; i++) {
-			uint64_t at = held[i].pgoff, n = UINT64_C(1) << held[i].order;
-			const uint64_t edges[] = {at ? at - 1 : 0, at, at + n / 2, at + n - 1, at + n};
-			for (size_t a = 0; a < 5; a++) {
-				check_part(pgmap, &all, edges[a], 1);
-				check_part(pgmap, &all, edges[a], 2);
-				check_part(pgmap, &all, edges[a], 512);
-				check_part(pgmap, &all, edges[a], 3 * PUD_PAGES);
-				for (size_t b = a + 1; b < 5; b++)
-					if (edges[b] > edges[a])
-						check_part(pgmap, &all, edges[a], edges[b] - edges[a]);
-			}
-		}
-		if (round == 0)
-			assert_int_equal(pgmap_poison(pgmap, 520, 1), 0);
-		else if (round == 1)
-			assert_int_equal(pgmap_kill(pgmap), 0);
-	}
-	for (size_t i = 0; i < N; i++)
-		folio_put(folios[i]);
-	assert_int_equal(pgmap_for_each_held_in(pgmap, 0, 4 * PUD_PAGES, note, &(struct seen){.stop_after = 1}), 0);
-	end_pgmap(pgmap);
-}
-
-static void c2_12_a_part_may_lie_beside_the_pgmap_but_has_pages(void **state)
-{
-	(void)state;
-	struct pgmap *pgmap = make_generic(512);
-	struct folio *folio = request(pgmap, 511, 0);
-	struct seen seen = {0};
-	assert_int_equal(pgmap_for_each_held_in(pgmap, 512, 1, note, &seen), 0);
-	assert_int_equal(pgmap_for_each_held_in(pgmap, UINT64_MAX - 1, 1, note, &seen), 0);
-	assert_int_equal(seen.n, 0);
-	assert_int_equal(pgmap_for_each_held_in(pgmap, 511, UINT64_MAX - 511, note, &seen), 0);
-	assert_int_equal(seen.n, 1);
-	assert_int_equal(pgmap_for_each_held_in(pgmap, 512, UINT64_MAX - 511, note, &seen), -ERANGE);
-	assert_int_equal(pgmap_for_each_held_in(pgmap, 0, 0, note, &seen), -EINVAL);
-	assert_int_equal(pgmap_for_each_held_in(NULL, 0, 1, note, &seen), -EINVAL);
-	assert_int_equal(pgmap_for_each_held_in(pgmap, 0, 1, NULL, &seen), -EINVAL);
-	assert_int_equal(seen.n, 1);
-	folio_put(folio);
-	end_pgmap(pgmap);
-}
-
 static uint64_t minor_faults(void)
 {
 	struct rusage usage;
@@ -382,27 +303,6 @@ static void c2_12_a_walk_touches_nothing_below_what_is_not_open(void **state)
 	end_pgmap(pgmap);
 }
 
-static void c2_12_a_walk_of_a_part_touches_nothing_beside_it(void **state)
-{
-	(void)state;
-	struct pgmap *pgmap = make_generic(UINT64_C(1) << 32);
-	struct seen seen = {0};
-	uint64_t faults = minor_faults();
-	assert_int_equal(pgmap_for_each_held_in(pgmap, 0, 512, note, &seen), 0);
-	assert_true(minor_faults() - faults < 16); /* the words of the top level fill 32 pages */
-	struct folio *folio = request(pgmap, 0, 0);
-	for (uint64_t i = 1; i <= 64; i++) /* as if there were smaller folios: a page of words below each */
-		word_store(claim_word(&pgmap->tree, 1, i), word_make(WORD_OPEN, 0, 0));
-	faults = minor_faults();
-	assert_int_equal(pgmap_for_each_held_in(pgmap, 0, 512, note, &seen), 0);
-	assert_true(minor_faults() - faults < 16);
-	assert_int_equal(seen.n, 1);
-	for (uint64_t i = 1; i <= 64; i++)
-		word_store(claim_word(&pgmap->tree, 1, i), word_make(WORD_CLOSED, 0, 0));
-	folio_put(folio);
-	end_pgmap(pgmap);
-}
-
 #define TEST(name) cmocka_unit_test(name)
 
 int main(void)
@@ -418,10 +318,7 @@ int main(void)
 		TEST(c2_12_what_lies_below_a_word_that_is_closing_is_said),
 		TEST(c2_12_an_answer_ends_the_walk_also_before_the_next_gibibyte),
 		TEST(c4_1_no_anonymous_reference_is_said_where_charges_are_too_many),
-		TEST(c2_12_of_a_part_that_is_said_which_has_a_page_of_it),
-		TEST(c2_12_a_part_may_lie_beside_the_pgmap_but_has_pages),
 		TEST(c2_12_a_walk_touches_nothing_below_what_is_not_open),
-		TEST(c2_12_a_walk_of_a_part_touches_nothing_beside_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
