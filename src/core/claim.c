@@ -293,7 +293,7 @@ static bool claim_find_firm(const struct claim_tree *tree, unsigned level, uint6
  */
 bool claim_is_idle(const struct claim_tree *tree, uint64_t pgoff, unsigned order)
 {
-	for (unsigned level = CLAIM_LEVELS; level-- > 0;) {
+	for (unsigned level = CLAIM_TOP;; level--) {
 		unsigned base = level * CLAIM_LEVEL_BITS, span = order > base ? order - base : 0;
 		uint64_t i = pgoff >> base, w = 0;
 		for (unsigned k = CLAIM_LEVEL_BITS; k-- > span;) {
@@ -306,7 +306,6 @@ bool claim_is_idle(const struct claim_tree *tree, uint64_t pgoff, unsigned order
 		if (!word_is_open(w) && word_state(w) != WORD_CLOSING)
 			return true;
 	}
-	return true;
 }
 
 /* A word under a firm folio, which is CLOSED but for claims that are about to be withdrawn, gets a value. */
