@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Lookups come at any time, of any page (c3.13): one that finds a folio which the pool has for a moment keeps its pages. */
+#include <errno.h>
+
 #include "pool.h"
 
 static struct pool pool;
@@ -51,7 +53,7 @@ static void assert_nobody_gets(uint64_t pgoff, uint64_t npages)
 	assert_int_equal(fsdax_unlink(pool.fs, "rest"), 0);
 }
 
-static void c6_8_what_a_lookup_keeps_is_nobodys_until_its_put(void **state)
+static void c6_7_a_lookup_finds_nothing_of_what_is_being_taken_away(void **state)
 {
 	static const enum fsdax_mode modes[] = {FSDAX_DEFER, FSDAX_WAIT, FSDAX_FAIL};
 	(void)state;
@@ -59,6 +61,36 @@ static void c6_8_what_a_lookup_keeps_is_nobodys_until_its_put(void **state)
 		struct fsdax_file *file = make_file(&pool, "a", MIB);
 		looks = true;
 		assert_int_equal(fsdax_punch(file, 0, MIB, modes[i], PGMAP_NO_DEADLINE), 0);
+		looks = false;
+		assert_null(found);
+		assert_space(&pool, 0, 0);
+		fsdax_close(file);
+		assert_int_equal(fsdax_unlink(pool.fs, "a"), 0);
+	}
+}
+
+static int refuse(void *cookie, struct fsdax_map *map)
+{
+	(void)cookie;
+	(void)map;
+	return -EPERM;
+}
+
+/* A mapping that fails had new pages for a moment. */
+static void c6_8_what_a_lookup_keeps_is_nobodys_until_its_put(void **state)
+{
+	(void)state;
+	for (int grows = 0; grows < 2; grows++) {
+		struct fsdax_file *file = make_file(&pool, "a", 2 * MIB);
+		struct fsdax_map *map;
+		assert_int_equal(fsdax_truncate(file, grows ? 0 : 2 * MIB), 0);
+		assert_int_equal(grows ? 0 : fsdax_punch(file, 0, 2 * MIB, FSDAX_FAIL, 0), 0);
+		assert_space(&pool, 0, 0);
+		looks = true;
+		if (grows)
+			assert_int_equal(fsdax_resize_map_for(file, 2 * MIB, 0, NULL, NULL, refuse, &map), -EPERM);
+		else
+			assert_int_equal(fsdax_map_for(file, 0, 2 * MIB, NULL, NULL, refuse, &map), -EPERM);
 		looks = false;
 		assert_non_null(found);
 		assert_space(&pool, 0, folio_pages(found));
@@ -75,6 +107,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+		T(c6_7_a_lookup_finds_nothing_of_what_is_being_taken_away),
 		T(c6_8_what_a_lookup_keeps_is_nobodys_until_its_put),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
