@@ -54,10 +54,10 @@ bool space_piece_begin(struct space *space, const struct stock *in, enum stock_s
 	return !space->wiping_pages && !space->nstopped && find(space, in, state, from, most_pages, budget_pages);
 }
 
-/* The first run without memory in this block, if one comes soon. */
+/* The first run without memory in this block, if one comes soon. In a stripe what comes would stay for good. */
 static bool begin_absent_in(struct space *space, const struct block *block, uint64_t most_pages, uint64_t budget_pages)
 {
-	uint64_t at = block->off, end = block_end(block);
+	uint64_t at = block->off, end = places_resident(&space->places, at) ? at : block_end(block);
 	for (int i = 0; i < LOOK_AT && at < end; i++) {
 		enum stock_state state;
 		uint64_t run = stock_run(space_stock(space, at), at, end, &state);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The wiper: what is soon needed is clean, what nobody needs goes back, and no page is called clean that is not. */
+#include "fs/fs.h"
 #include "fs/wiper.h"
 
 #include <dirent.h>
@@ -343,6 +344,27 @@ static void a_dead_device_is_left_alone(void **state)
 	assert_int_equal(work_until_idle(), 0);
 }
 
+static void more_dirty_than_is_over_goes_back_and_nothing_clean(void **state)
+{
+	(void)state;
+	struct pool one;
+	pool_open(&one, 8 * MIB, 9, NULL);
+	struct space *space = &one.fs->space;
+	assert_int_equal(fsdax_set_wiping(one.fs, 8 * MIB, 0), 0);
+	fsdax_close(make_file(&one, "a", 8 * MIB));
+	assert_int_equal(fsdax_unlink(one.fs, "a"), 0);
+	(void)pthread_mutex_lock(&space->lock);
+	bool begun = space_piece_begin(space, NULL, STOCK_DIRTY, space->base, 512, UINT64_MAX);
+	space_piece_end(space, STOCK_CLEAN); /* as the file wrote nothing */
+	(void)pthread_mutex_unlock(&space->lock);
+	assert_true(begun);
+	assert_int_equal(fsdax_set_wiping(one.fs, 1000ULL * PAGE, 0),
+			 0); /* so 1048 are over, but a granule is all or nothing */
+	assert_int_equal(pool_statfs(&one).clean, 512);
+	assert_int_equal(pool_statfs(&one).dirty, 0);
+	pool_close(&one);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -362,6 +384,7 @@ int main(void)
 		T(it_starts_and_stops_while_others_take),
 		T(a_dead_device_is_left_alone),
 		T(memory_that_is_always_there_is_wiped_first_and_never_given_back),
+		cmocka_unit_test(more_dirty_than_is_over_goes_back_and_nothing_clean),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
