@@ -264,9 +264,9 @@ class Workplace:
                 return False
         return True
 
-    def try_mutant(self, file, text, checks=None):
+    def try_mutant(self, file, text, checks=None, first=None):
         """(verdict, check): caught, survives, same-code or no-compile. With these checks, which are known to find it, so
-        that no hang of theirs is in doubt (none: all that can find it)."""
+        that no hang of theirs is in doubt (none: all that can find it, `first` before the others)."""
         path = self.folder / 'src' / file
         clean = path.read_text()
         affected = {u for u in self.units() if file in self.uses[u]}
@@ -279,7 +279,7 @@ class Workplace:
                 return 'no-compile', '-'
             if self.same_code(file):
                 return 'same-code', '-'
-            for check in self.checks_for(file) if checks is None else checks:
+            for check in sorted(self.checks_for(file), key=lambda c: c != first) if checks is None else checks:
                 how = self.run_check(check, doubt=checks is None)
                 if how == 'no-compile':
                     return 'no-compile', '-'

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """mutate - each check of src/core removed, one at a time: something must notice (operators.py, harness.py).
 
-  mutate.py full          all mutants; writes result.txt, also as far as it has come when it is interrupted
+  mutate.py full          all mutants; writes result.txt, also as far as it has come when it is interrupted. What found a
+                          mutant when result.txt was written is tried first: most are found by it again
   mutate.py again         on the sources of result.txt, as tests were added: those that have no verdict yet, or another one
                           than survivors.txt says
   mutate.py again hangs   also those that a check found by taking too long: was it the mutant, or the machine?
@@ -93,8 +94,8 @@ def read_result():
     return sources, verdicts
 
 
-def try_all(places, mutants, names, show, checks=None):
-    """{id: (verdict, check)}, in the order of names. checks: {id: those to be tried}; none: all."""
+def try_all(places, mutants, names, show, checks=None, first=None):
+    """{id: (verdict, check)}, in the order of names. checks: {id: those to be tried}; none: all, beginning with first[id]."""
     verdicts = {}
     free = queue.Queue()
     for place in places:
@@ -103,7 +104,8 @@ def try_all(places, mutants, names, show, checks=None):
     def one(name):
         place = free.get()
         try:
-            return name, place.try_mutant(mutants[name][0], mutants[name][1], checks[name] if checks else None)
+            return name, place.try_mutant(mutants[name][0], mutants[name][1], checks[name] if checks else None,
+                                          (first or {}).get(name))
         finally:
             free.put(place)
 
@@ -156,6 +158,7 @@ def full(folder, files, mutants, jobs, known, doubted=None):
     """known: verdicts that stand; doubted: those that stay if it is interrupted before they are tried again."""
     start, verdicts, survivors = time.monotonic(), {**known, **(doubted or {})}, read_survivors()
     names = [name for name in mutants if name not in known]
+    first = {name: check.split(':')[0] for name, (_, check) in read_result()[1].items()}
 
     def show(name, verdict, n):
         verdicts[name] = verdict
@@ -165,7 +168,7 @@ def full(folder, files, mutants, jobs, known, doubted=None):
             write_result(files, mutants, verdicts)
 
     try:
-        try_all(harness.make_workplaces(folder / 'root', folder, jobs), mutants, names, show)
+        try_all(harness.make_workplaces(folder / 'root', folder, jobs), mutants, names, show, first=first)
     finally:
         write_result(files, mutants, verdicts)
     print(f'mutate: {len(names)} mutants in {time.monotonic() - start:.0f} s; result.txt is written')
