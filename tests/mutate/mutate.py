@@ -137,7 +137,7 @@ def write_result(files, mutants, verdicts):
     verdicts = {name: verdicts[name] for name in mutants if name in verdicts}
     counts = collections.Counter((name.split(':')[0], verdict) for name, (verdict, _) in verdicts.items())
     kinds = ['caught', 'same-code', 'survives', 'no-compile']
-    lines = ['# Made by tests/mutate/mutate.py full. Each check of src/core removed, one at a time, and what became of it:',
+    lines = ['# Made by tests/mutate/mutate.py. Each check of src/core removed, one at a time, and what became of it:',
              '# caught by a check (which may have failed, or: hangs, grows); same-code: the compiler makes the same of it;',
              '# survives: survivors.txt says why nothing can notice; no-compile: it is no program.',
              f'sources {hash_of(files)}', '', f'# {"file":<20}{"mutants":>8}' + ''.join(f'{k:>12}' for k in kinds)]
