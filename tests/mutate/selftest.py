@@ -43,13 +43,14 @@ class Planted:
     """A workplace in which each mutant has the verdict that was planted."""
 
     def __init__(self, verdicts):
-        self.verdicts, self.texts = verdicts, {}
+        self.verdicts, self.texts, self.first = verdicts, {}, {}
 
     def baseline(self, checks=None):
         pass
 
-    def try_mutant(self, file, text, checks=None):
+    def try_mutant(self, file, text, checks=None, first=None):
         verdict = self.verdicts[self.texts[file, text]]
+        self.first[self.texts[file, text]] = first
         return verdict if checks is None or verdict[1] in ('-', *checks) else ('survives', '-')
 
 
@@ -80,7 +81,7 @@ class Ten(unittest.TestCase):
         self.folder = pathlib.Path(self.enterContext_(tempfile.TemporaryDirectory()))
         self.was = mutate.RESULT, mutate.SURVIVORS, harness.make_workplaces
         mutate.RESULT, mutate.SURVIVORS = self.folder / 'result.txt', self.folder / 'survivors.txt'
-        place = Planted(dict(self.truth))
+        self.place = place = Planted(dict(self.truth))
         place.texts = {(file, text): name for name, (file, text, _) in self.mutants.items()}
         harness.make_workplaces = lambda *_: [place]
         self.write(self.truth, [self.survivor])
@@ -140,6 +141,15 @@ class Ten(unittest.TestCase):
     def test_another_check_than_the_listed_one_may_find_it(self):
         self.write({**self.truth, self.names[3]: ('caught', 'core_word:hangs')}, [self.survivor])
         self.assertEqual(self.run_ten(self.names[2:5])[0], 0)
+
+    def test_a_full_run_begins_with_what_found_it_last_time(self):
+        listed = {**self.truth, self.names[3]: ('caught', 'core_word:hangs')}
+        del listed[self.names[4]]
+        self.write(listed, [self.survivor])
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.assertEqual(mutate.full(self.folder, self.files, self.mutants, 1, {}), 0)
+        self.assertEqual([self.place.first[name] for name in self.names[2:5]], ['core_claim', 'core_word', None])
+        self.assertEqual(mutate.read_result()[1], self.truth)
 
     def test_the_commit_chooses(self):
         was, said = mutate.commit_hash, []
