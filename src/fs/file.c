@@ -343,10 +343,18 @@ static uint64_t pages_to_keep(struct fsdax *fs, struct inode *inode, uint64_t pa
 	return mapped && places_mixed(places) && pages > there ? granule_file_end(places, extents, 0) : there;
 }
 
+/* A mapping that failed had pages that would have been kept as folios of their own, as foresee() cuts: a lookup may hold one. */
+static void cut_as_foreseen(struct fsdax *fs, struct inode *inode, uint64_t keep, struct block_list *spares)
+{
+	const struct block *block = block_covering(&inode->extents.tree, keep);
+	if (block && !places_idle(&fs->space.places, block->off, block->order))
+		extents_split(&inode->extents, keep, spares);
+}
+
 /* The new size, pages and all; anew: every byte of it zero. With a mapping of it, if one is wanted. */
 static int resize(struct fsdax *fs, struct inode *inode, uint64_t size, bool anew, struct wanted_map *want)
 {
-	struct block_list blocks = STAILQ_HEAD_INITIALIZER(blocks);
+	struct block_list blocks = STAILQ_HEAD_INITIALIZER(blocks), spares = STAILQ_HEAD_INITIALIZER(spares);
 	struct wipe wipe = {0};
 	/* What it has already may be more, where a device has left. */
 	if ((anew || size > inode->size_bytes) && size > fs->space.pages << PGMAP_PAGE_SHIFT)
@@ -354,7 +362,6 @@ static int resize(struct fsdax *fs, struct inode *inode, uint64_t size, bool ane
 	if (want && !anew && size < inode->size_bytes)
 		return -EINVAL; /* the mapping would have to be split with the folio at its end */
 	uint64_t keep = pages_to_keep(fs, inode, space_pages_for(&fs->space, size), anew, want != NULL);
-	bool same = !anew && size == inode->size_bytes;
 	int err = want && !anew ? damage_isolate(fs, &inode->extents, want->first_page, want->end_page) : 0;
 	if (err)
 		return err;
@@ -364,12 +371,17 @@ static int resize(struct fsdax *fs, struct inode *inode, uint64_t size, bool ane
 		.size_bytes = size,
 		.keep_pages = keep,
 		.wiped_pages = anew ? keep : 0,
-		.mtime_ns = same && want ? inode->mtime_ns : file_now_ns(),
+		.mtime_ns = want && !anew && size == inode->size_bytes ? inode->mtime_ns : file_now_ns(),
 	};
 	err = anew ? have_memory_of_blocks(fs, inode, keep) : wipe_for_size(fs, inode, size, &wipe);
+	if (!err && anew)
+		err = block_spares_get(&spares, extents_cut_spares(&inode->extents, keep));
 	if (err)
 		return err;
 	err = change_size(fs, inode, &record, want, &blocks);
+	if (err && anew)
+		cut_as_foreseen(fs, inode, keep, &spares);
+	block_free_list(&spares);
 	if (err == -ERESTART)
 		supply_put(fs, &blocks);
 	else

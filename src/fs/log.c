@@ -262,8 +262,11 @@ static int take_extents(struct fsdax *fs, const struct fs_record *record, struct
 	int err = 0;
 	for (uint64_t i = 0; i < record->nextents && !err; i++) {
 		const struct fs_extent *extent = &record->extents[i];
-		err = space_take(&fs->space, places_off(&fs->space.places, extent->page), extent->order,
-				 extent->file_page, blocks);
+		uint64_t off = places_off(&fs->space.places, extent->page);
+		if (extent->order > PGMAP_MAX_ORDER ||
+		    places_order(&fs->space.places, off, extent->order) < extent->order)
+			return -EINVAL; /* no folio can be so big there */
+		err = space_take(&fs->space, off, extent->order, extent->file_page, blocks);
 	}
 	return err == -ENOSPC ? -EINVAL : err;
 }

@@ -55,7 +55,7 @@ static int ask_on(struct taking *taking)
 		}
 	}
 	taking->next = taking->from;
-	space_watch_set(&fs->space, &taking->watch, 0, 0); /* not by our own question's last put */
+	space_watch_set(&fs->space, &taking->watch, 0, 0); /* nothing is waited for */
 	return 0;
 }
 

@@ -278,6 +278,22 @@ static void what_the_log_refuses_has_not_happened(void **state)
 	pool_close(&pool);
 }
 
+static void a_block_that_is_bigger_than_any_folio_is_refused(void **state)
+{
+	(void)state;
+	struct pool pool;
+	pool_open(&pool, 2048ULL * MIB, 0, NULL); /* free blocks may be */
+	fsdax_close(make_file(&pool, "f", 0));
+	struct fsdax_stat st;
+	assert_int_equal(fsdax_stat(pool.fs, "f", &st), 0);
+	const struct fs_extent extent = {0, 0, PGMAP_MAX_ORDER + 1};
+	const struct fs_record record = {
+		.op = FS_SIZE, .ino = st.ino, .size_bytes = 2048ULL * MIB, .extents = &extent, .nextents = 1};
+	assert_int_equal(fs_replay(pool.fs, &record), -EINVAL);
+	assert_space(&pool, 0, 0);
+	pool_close(&pool);
+}
+
 static void a_record_that_does_not_fit_is_refused(void **state)
 {
 	(void)state;
@@ -321,6 +337,7 @@ int main(void)
 		cmocka_unit_test(c6_9_a_record_says_which_pages_were_kept_and_wiped),
 		cmocka_unit_test(what_the_log_refuses_has_not_happened),
 		cmocka_unit_test(a_record_that_does_not_fit_is_refused),
+		cmocka_unit_test(a_block_that_is_bigger_than_any_folio_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
