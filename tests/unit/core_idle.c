@@ -141,13 +141,6 @@ static void c3_2_the_arguments_are_those_of_a_request(void **state)
 	end_pgmap(pgmap);
 }
 
-static uint64_t minor_faults(void)
-{
-	struct rusage usage;
-	assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
-	return (uint64_t)usage.ru_minflt;
-}
-
 static void c3_1_nothing_is_touched_below_what_is_not_open(void **state)
 {
 	(void)state;

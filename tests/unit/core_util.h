@@ -196,4 +196,11 @@ static inline void limit_to(__rlimit_resource_t resource, const char *key, uint6
 	CHILD_CHECK(setrlimit(resource, &limit) == 0);
 }
 
+static inline uint64_t minor_faults(void)
+{
+	struct rusage usage;
+	assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+	return (uint64_t)usage.ru_minflt;
+}
+
 #endif

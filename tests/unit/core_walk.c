@@ -278,13 +278,6 @@ static void c4_1_no_anonymous_reference_is_said_where_charges_are_too_many(void 
 	end_pgmap(pgmap);
 }
 
-static uint64_t minor_faults(void)
-{
-	struct rusage usage;
-	assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
-	return (uint64_t)usage.ru_minflt;
-}
-
 static void c2_12_a_walk_touches_nothing_below_what_is_not_open(void **state)
 {
 	(void)state;

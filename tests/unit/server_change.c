@@ -1,59 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* server_change.c - devices that come and go: each who waits is told once, when it is true, and what is refused changes nothing. */
 #include "failing.h"
-#include "server_util.h"
-
-#include "server/change.h"
+#include "change_util.h"
 
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-
-static struct client root;
-static struct proto_rep rep;
-
-static int set_up(void **state)
-{
-	(void)set_up_one(state);
-	root = join(PROTO_HELLO_CONTROL);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	leave(&root);
-	service_settle(service);
-	return tear_down_one(state);
-}
-
-static struct proto_req about(enum proto_type type, uint64_t number, const char *path, int64_t timeout_ms)
-{
-	struct proto_req req = request(type);
-	req.handle = number;
-	req.timeout_ms = timeout_ms;
-	(void)snprintf(req.path, sizeof(req.path), "%s", path);
-	return req;
-}
-
-/* A request that is answered later: the number to ask for it by. */
-static uint64_t begin(const struct proto_req *req)
-{
-	assert_int_equal(service_handle(root.session, req, sizeof(*req), &reply), SERVICE_WAIT);
-	assert_true(reply.rep.handle != 0);
-	return reply.rep.handle;
-}
-
-static int wait_for(uint64_t id)
-{
-	memset(&rep, 0, sizeof(rep));
-	return service_change_await(service, id, PGMAP_NO_DEADLINE, &rep);
-}
-
-static int add(const char *spec)
-{
-	struct proto_req req = about(PROTO_DEVICE_ADD, 0, spec, 0);
-	return wait_for(begin(&req));
-}
 
 static int refused(enum proto_type type, uint64_t number, const char *path, int64_t timeout_ms, const char *words)
 {
