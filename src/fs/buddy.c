@@ -125,15 +125,16 @@ int buddy_alloc(struct buddy *buddy, unsigned order, struct block **out)
 	return block ? take_part(buddy, block, order, block->off, out) : -ENOSPC;
 }
 
-struct block *buddy_covering(struct buddy *buddy, uint64_t off)
+struct block *buddy_at_or_after(struct buddy *buddy, uint64_t off)
 {
+	struct block *first = NULL;
 	for (uint64_t orders = buddy->orders; orders; orders &= orders - 1) {
 		unsigned order = (unsigned)__builtin_ctzll(orders);
-		struct block *block = block_find(&buddy->free[order], off >> order << order);
-		if (block)
-			return block;
+		struct block *block = block_at_or_after(&buddy->free[order], off >> order << order);
+		if (block && (!first || block->off < first->off))
+			first = block;
 	}
-	return NULL;
+	return first;
 }
 
 int buddy_take(struct buddy *buddy, uint64_t off, unsigned order, struct block **out)

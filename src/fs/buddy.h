@@ -47,8 +47,8 @@ void buddy_take_range(struct buddy *buddy, uint64_t from, uint64_t end, struct b
  * the others of its order. buddy_alloc_at - the block of this order at off, within this free block. -ENOMEM. */
 struct block *buddy_fit(struct buddy *buddy, unsigned order);
 int buddy_alloc_at(struct buddy *buddy, struct block *block, uint64_t off, unsigned order, struct block **out);
-/* buddy_covering - the free block that has this unit, or null. */
-struct block *buddy_covering(struct buddy *buddy, uint64_t off);
+/* buddy_at_or_after - the free block that has this unit, or else the first one behind it, or null. */
+struct block *buddy_at_or_after(struct buddy *buddy, uint64_t off);
 
 /* The order of the biggest free block, or -1. */
 int buddy_max_order(const struct buddy *buddy);

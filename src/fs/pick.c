@@ -148,13 +148,13 @@ int pick_blocks(struct space *space, const struct space_wish *wish, struct block
 	uint64_t file_page = wish->file_page;
 	if (shelf_nfree(&space->shelf) < wish->npages)
 		return -ENOSPC;
-	space->taken_now += wish->npages;
 	int err = cover(&pick, space->shelf.granules, &file_page, wish->file_page + wish->npages, &blocks);
 	if (err) {
 		pick_put_back(space, &blocks);
 		return err;
 	}
 	STAILQ_CONCAT(out, &blocks);
+	space->taken_now += wish->npages;
 	if (space_populated(space) < space->low)
 		space->low = space_populated(space);
 	return 0;

@@ -34,17 +34,20 @@ static bool find(struct space *space, const struct stock *in, enum stock_state s
 		uint64_t at = next_in(space, in, from, state);
 		if (at == UINT64_MAX)
 			return false;
-		const struct block *block = shelf_covering(&space->shelf, at);
-		uint64_t run = stock_run(space_stock(space, at), at,
-					 block ? block_end(block) : places_now(&space->places)->end, &state);
-		uint64_t n = block ? piece_pages(space, at, run, most_pages, budget_pages) : 0;
+		const struct block *block = shelf_at_or_after(&space->shelf, at);
+		if (!block)
+			return false;
+		from = block->off;
+		if (from > at) /* taken, and being made ready */
+			continue;
+		uint64_t run = stock_run(space_stock(space, at), at, block_end(block), &state);
+		uint64_t n = piece_pages(space, at, run, most_pages, budget_pages);
 		if (n) {
 			space->wiping = at;
 			space->wiping_pages = n;
 			return true;
 		}
-		/* Taken, and being made ready; or its granule is too big. */
-		from = at + run;
+		from = at + run; /* its granule is too big */
 	}
 }
 

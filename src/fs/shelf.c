@@ -40,9 +40,15 @@ void shelf_free(struct shelf *shelf, struct block *block)
 	buddy_free(shelf_of(shelf, block->off), block);
 }
 
-struct block *shelf_covering(struct shelf *shelf, uint64_t off)
+struct block *shelf_at_or_after(struct shelf *shelf, uint64_t off)
 {
-	return buddy_covering(shelf_of(shelf, off), off);
+	struct block *first = NULL;
+	for (unsigned left = shelf->granules; left; left &= left - 1) {
+		struct block *block = buddy_at_or_after(&shelf->at[shelf_smallest(left)], off);
+		if (block && (!first || block->off < first->off))
+			first = block;
+	}
+	return first;
 }
 
 /* What is not whole granules is never free by itself. */

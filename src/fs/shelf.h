@@ -41,11 +41,11 @@ static inline unsigned shelf_smallest(unsigned granules)
 	return (unsigned)__builtin_ctz(granules);
 }
 
-/* shelf_nfree - pages. shelf_free, shelf_covering, shelf_take, shelf_take_range - as buddy.h has them; a range lies in one
+/* shelf_nfree - pages. shelf_free, shelf_at_or_after, shelf_take, shelf_take_range - as buddy.h has them; a range lies in one
  * segment. */
 uint64_t shelf_nfree(const struct shelf *shelf);
 void shelf_free(struct shelf *shelf, struct block *block);
-struct block *shelf_covering(struct shelf *shelf, uint64_t off);
+struct block *shelf_at_or_after(struct shelf *shelf, uint64_t off);
 int shelf_take(struct shelf *shelf, uint64_t off, unsigned order, struct block **out);
 void shelf_take_range(struct shelf *shelf, uint64_t from, uint64_t end, struct block_list *out);
 

@@ -295,6 +295,27 @@ static void c6_10_what_breaks_while_a_piece_is_waited_for_is_no_lack_of_space(vo
 	assert_int_equal(space_now().free, PAGES);
 }
 
+/* One run of dirty pages, of which the first are taken: those behind them are found. */
+static void c7_11_memory_that_lies_free_behind_what_is_being_made_ready_is_given_back(void **state)
+{
+	(void)state;
+	struct block_list taken = STAILQ_HEAD_INITIALIZER(taken);
+	const struct space_wish wish = {0, 8, UINT64_MAX, PGMAP_MAX_ORDER};
+	space_set_keep(&t.space, PAGES);
+	make(16, 32, STOCK_DIRTY);
+	(void)pthread_mutex_lock(&t.space.lock);
+	int err = pick_blocks(&t.space, &wish, &taken);
+	(void)pthread_mutex_unlock(&t.space.lock);
+	assert_int_equal(err, 0);
+	assert_int_equal(first_page(&taken), 16);
+	assert_int_equal(space_discard(&t.space, UINT64_MAX), 24);
+	assert_free(0, 0, 56);
+	(void)pthread_mutex_lock(&t.space.lock);
+	pick_put_back(&t.space, &taken);
+	(void)pthread_mutex_unlock(&t.space.lock);
+	assert_free(0, 8, 56);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -311,6 +332,7 @@ int main(void)
 		T(c6_9_what_cannot_be_wiped_is_passed_over),
 		T(c6_10_a_piece_that_is_being_wiped_is_free_and_waited_for),
 		T(c6_10_what_breaks_while_a_piece_is_waited_for_is_no_lack_of_space),
+		T(c7_11_memory_that_lies_free_behind_what_is_being_made_ready_is_given_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
