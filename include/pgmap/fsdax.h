@@ -176,8 +176,9 @@ int fsdax_for_each_lost(struct fsdax *fs, const char *path, int (*fn)(void *arg,
 			void *arg);
 /* fsdax_repair - those pages of a range that have lost their data become zeros, and are good again: then the range can be mapped
  * and written. offset and len are multiples of a page, len not 0. Others stay as they are. -ENODEV some are on a dead
- * device; -EOPNOTSUPP the device cannot; or what it says: those before have been repaired. -EINVAL; -EBUSY some are quarantined:
- * nothing has changed. Who pins some, the caller knows. */
+ * device; -EOPNOTSUPP the device cannot; or what it says: those before have been repaired. -EINVAL, -ENOMEM; -EBUSY REMOTE pins of a
+ * holder that has ended are on some, and it is not fenced (c7.5), quarantined or not: nothing has changed. Who else pins some, the
+ * caller knows. */
 int fsdax_repair(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes);
 /* fsdax_verify - those pages of a range are read (dax_verify()), holes left out: how many of them are lost. Offset and len as above.
  * -ENODEV some are on a dead device, and what dax_verify() says. */

@@ -112,38 +112,39 @@ static int walk_devices(const struct fsdax *fs, const struct walk *all)
 	return err;
 }
 
-static int walk_locked(struct fsdax *fs, const char *path, struct walk *walk)
+int busy_for_each(struct fsdax *fs, const struct inode *only, int (*fn)(void *arg, const struct fsdax_busy *busy),
+		  void *arg)
 {
-	struct inode *only = NULL, *inode;
+	struct walk walk = {.fn = fn, .arg = arg};
+	struct inode *inode;
 	uint64_t n = 0;
-	int err = path ? name_file(fs->root, path, &only) : 0;
-	if (err)
-		return err;
 	for (inode = inode_first(&fs->inodes); inode; inode = inode_next(inode))
 		n += !only || inode == only ? inode->extents.count : 0;
 	if (!n)
 		return 0;
-	walk->blocks = calloc(n, sizeof(*walk->blocks));
-	if (!walk->blocks)
+	walk.blocks = calloc(n, sizeof(*walk.blocks));
+	if (!walk.blocks)
 		return -ENOMEM;
 	for (inode = inode_first(&fs->inodes); inode; inode = inode_next(inode)) {
 		if (!only || inode == only)
-			add(fs, walk, inode);
+			add(fs, &walk, inode);
 	}
-	qsort(walk->blocks, walk->n, sizeof(*walk->blocks), compare);
-	err = walk_devices(fs, walk);
-	free(walk->blocks);
+	qsort(walk.blocks, walk.n, sizeof(*walk.blocks), compare);
+	int err = walk_devices(fs, &walk);
+	free(walk.blocks);
 	return err;
 }
 
 PGMAP_PUBLIC int fsdax_for_each_busy(struct fsdax *fs, const char *path,
 				     int (*fn)(void *arg, const struct fsdax_busy *busy), void *arg)
 {
-	struct walk walk = {.fn = fn, .arg = arg};
+	struct inode *only = NULL;
 	if (!fs || !fn)
 		return -EINVAL;
 	(void)pthread_mutex_lock(&fs->lock);
-	int err = walk_locked(fs, path, &walk);
+	int err = path ? name_file(fs->root, path, &only) : 0;
+	if (!err)
+		err = busy_for_each(fs, only, fn, arg);
 	(void)pthread_mutex_unlock(&fs->lock);
 	return err;
 }

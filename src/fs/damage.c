@@ -9,7 +9,7 @@
  * All under the namespace lock.
  */
 #include <errno.h>
-#include <sched.h>
+#include <stdlib.h>
 
 #include "fs/fs.h"
 #include "fs/name.h"
@@ -161,32 +161,6 @@ PGMAP_PUBLIC int fsdax_for_each_lost(struct fsdax *fs, const char *path,
 /* Of a block, what lies in [first, end) of the file. */
 typedef int64_t part_fn(const struct fsdax *fs, uint64_t at, uint64_t end);
 
-/* Quarantined for a fence. What is just being released may be next: that ends soon. */
-static bool awaits_fence(const struct places *places, uint64_t off)
-{
-	struct folio *folio;
-	while (places_release_quarantined(places, off) != -EBUSY) {
-		if (places_find_folio(places, off, &folio) == 0 || places_idle(places, off, 0))
-			return false;
-		(void)sched_yield();
-	}
-	return true;
-}
-
-/* What somebody's DMA may write to yet is not called zero. */
-static int64_t quarantined_part(const struct fsdax *fs, uint64_t at, uint64_t end)
-{
-	const struct places *places = &fs->space.places;
-	struct places_lost lost;
-	for (; at < end && places_find_lost(places, at, end, &lost); at = lost.end) {
-		for (uint64_t off = lost.from; off < lost.end; off++) {
-			if (awaits_fence(places, off))
-				return -EBUSY;
-		}
-	}
-	return 0;
-}
-
 /* Its bad pages. */
 static int64_t repair_part(const struct fsdax *fs, uint64_t at, uint64_t end)
 {
@@ -228,31 +202,80 @@ static int64_t walk_parts(struct fsdax_file *file, uint64_t first, uint64_t end,
 	return n < 0 ? n : sum;
 }
 
-/* check (or null): first, of all of it, and nobody maps any meanwhile. */
-static int64_t for_each_part(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes, part_fn *check,
-			     part_fn *fn)
+static bool is_range(const struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes)
 {
 	uint64_t end_bytes;
-	if (!file || !len_bytes || offset_bytes % PGMAP_PAGE_SIZE || len_bytes % PGMAP_PAGE_SIZE ||
-	    __builtin_add_overflow(offset_bytes, len_bytes, &end_bytes))
-		return -EINVAL;
-	uint64_t first = offset_bytes >> PGMAP_PAGE_SHIFT, end = end_bytes >> PGMAP_PAGE_SHIFT;
-	(void)pthread_mutex_lock(&file->fs->lock);
-	int64_t n = check ? walk_parts(file, first, end, check) : 0;
-	if (!n)
-		n = walk_parts(file, first, end, fn);
-	(void)pthread_mutex_unlock(&file->fs->lock);
-	return n;
+	return file && len_bytes && !(offset_bytes % PGMAP_PAGE_SIZE) && !(len_bytes % PGMAP_PAGE_SIZE) &&
+	       !__builtin_add_overflow(offset_bytes, len_bytes, &end_bytes);
+}
+
+/* Pages of a file in [first, end) that somebody who is no more may write to yet: nobody has said that it is fenced. */
+struct unfenced {
+	uint64_t first, end;
+	struct page_range {
+		uint64_t from, end;
+	} * ranges;
+	size_t n, room;
+};
+
+static int add_unfenced(void *arg, const struct fsdax_busy *busy)
+{
+	struct unfenced *list = arg;
+	uint64_t from = busy->offset_bytes >> PGMAP_PAGE_SHIFT, end = from + (busy->len_bytes >> PGMAP_PAGE_SHIFT);
+	if (!busy->holder || busy->refs || from >= list->end || end <= list->first)
+		return 0;
+	if (list->n == list->room) {
+		size_t room = list->room ? 2 * list->room : 16;
+		struct page_range *more = reallocarray(list->ranges, room, sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		list->ranges = more;
+		list->room = room;
+	}
+	list->ranges[list->n++] =
+		(struct page_range){from > list->first ? from : list->first, end < list->end ? end : list->end};
+	return 0;
+}
+
+static int64_t lost_part(const struct fsdax *fs, uint64_t at, uint64_t end)
+{
+	struct places_lost lost;
+	return places_find_lost(&fs->space.places, at, end, &lost) ? -EBUSY : 0;
+}
+
+/* What somebody's DMA may write to yet is not called zero. */
+static int64_t check_fenced(struct fsdax_file *file, uint64_t first, uint64_t end)
+{
+	struct unfenced list = {.first = first, .end = end};
+	int64_t err = busy_for_each(file->fs, file->inode, add_unfenced, &list);
+	for (size_t i = 0; i < list.n && !err; i++)
+		err = walk_parts(file, list.ranges[i].from, list.ranges[i].end, lost_part);
+	free(list.ranges);
+	return err;
 }
 
 PGMAP_PUBLIC int fsdax_repair(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes)
 {
-	return (int)for_each_part(file, offset_bytes, len_bytes, quarantined_part, repair_part);
+	if (!is_range(file, offset_bytes, len_bytes))
+		return -EINVAL;
+	uint64_t first = offset_bytes >> PGMAP_PAGE_SHIFT, end = first + (len_bytes >> PGMAP_PAGE_SHIFT);
+	(void)pthread_mutex_lock(&file->fs->lock);
+	int64_t err = check_fenced(file, first, end);
+	if (!err)
+		err = walk_parts(file, first, end, repair_part);
+	(void)pthread_mutex_unlock(&file->fs->lock);
+	return (int)err;
 }
 
 PGMAP_PUBLIC int64_t fsdax_verify(struct fsdax_file *file, uint64_t offset_bytes, uint64_t len_bytes)
 {
-	return for_each_part(file, offset_bytes, len_bytes, NULL, verify_part);
+	if (!is_range(file, offset_bytes, len_bytes))
+		return -EINVAL;
+	uint64_t first = offset_bytes >> PGMAP_PAGE_SHIFT;
+	(void)pthread_mutex_lock(&file->fs->lock);
+	int64_t n = walk_parts(file, first, first + (len_bytes >> PGMAP_PAGE_SHIFT), verify_part);
+	(void)pthread_mutex_unlock(&file->fs->lock);
+	return n;
 }
 
 PGMAP_PUBLIC int fsdax_on_lost(struct fsdax *fs, fsdax_lost_fn *fn, void *arg)

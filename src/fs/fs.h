@@ -120,6 +120,9 @@ void holders_remove(struct fsdax *fs, unsigned device);
 /* leave.c. leave_cancel_all - no device is leaving. */
 void leave_cancel_all(struct fsdax *fs);
 
+/* busy.c. busy_for_each - fsdax_for_each_busy(), of a file, or of all. */
+int busy_for_each(struct fsdax *fs, const struct inode *only, int (*fn)(void *arg, const struct fsdax_busy *busy),
+		  void *arg);
 /* damage.c. damage_isolate - of pages [first, end) of a file, which shall be mapped: -ENODEV, -EHWPOISON some are lost;
  * where only others of their extents are, these are cut off (-ENOMEM). Under the namespace lock. */
 int damage_isolate(struct fsdax *fs, struct extents *extents, uint64_t first_page, uint64_t end_page);

@@ -135,6 +135,26 @@ static void c6_7_a_quarantine_over_bad_pages_holds_until_its_fence(void **state)
 	fsdax_close(file);
 }
 
+/* Held by somebody who lives, and so not quarantined yet. The file's third page is another folio's. */
+static void c7_5_what_somebody_else_maps_too_is_not_repaired_before_its_fence(void **state)
+{
+	(void)state;
+	struct fsdax_file *file = make_file(&pool, "a", 3 * PAGE);
+	struct fsdax_map *other = map_range(file, 0, PAGE, NULL);
+	struct fsdax_holder *dma = quarantine(file);
+	poison(file, 2, 1);
+	assert_int_equal(fsdax_repair(file, 0, 3 * PAGE), -EBUSY);
+	assert_int_equal(lost_of("a").n, 2);
+	assert_int_equal(fsdax_repair(file, PAGE, 2 * PAGE), 0);
+	assert_int_equal(fsdax_repair(file, 0, PAGE), -EBUSY);
+	assert_int_equal(lost_of("a").n, 1);
+	assert_int_equal(fsdax_holder_fence(dma), 0);
+	assert_int_equal(fsdax_repair(file, 0, PAGE), 0);
+	assert_int_equal(lost_of("a").n, 0);
+	fsdax_unmap(other);
+	fsdax_close(file);
+}
+
 static struct fsdax_file *in_between; /* when the pool's lock is let go of next, this one's first page is quarantined */
 static struct fsdax_holder *came_between;
 
@@ -197,13 +217,11 @@ static void c6_7_what_is_about_to_be_quarantined_over_bad_pages_is_held(void **s
 	word_t *word = (word_t *)(uintptr_t)span.folio;
 	quarantined = word_load(word);
 	assert_int_equal(word_state(quarantined), WORD_QUARANTINED);
-	for (int repairs = 0; repairs < 2; repairs++) {
-		word_store(word, word_make(WORD_HELD, 0, 0) | WORD_FENCE);
-		released = word;
-		assert_int_equal(repairs ? fsdax_repair(file, 0, PAGE) : fsdax_punch(file, 0, PAGE, FSDAX_FAIL, 0),
-				 -EBUSY);
-		assert_null(released);
-	}
+	word_store(word, word_make(WORD_HELD, 0, 0) | WORD_FENCE);
+	assert_int_equal(fsdax_repair(file, 0, PAGE), -EBUSY);
+	released = word;
+	assert_int_equal(fsdax_punch(file, 0, PAGE, FSDAX_FAIL, 0), -EBUSY);
+	assert_null(released);
 	assert_int_equal(fsdax_holder_fence(dma), 0);
 	assert_int_equal(fsdax_punch(file, 0, PAGE, FSDAX_FAIL, 0), 0);
 	fsdax_close(file);
@@ -437,6 +455,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		CASE(c6_5_a_bad_page_is_not_mapped_and_its_neighbours_are),
 		CASE(c6_7_a_quarantine_over_bad_pages_holds_until_its_fence),
+		CASE(c7_5_what_somebody_else_maps_too_is_not_repaired_before_its_fence),
 		CASE(c6_7_what_is_about_to_be_quarantined_over_bad_pages_is_held),
 		CASE(c7_5_what_is_quarantined_meanwhile_is_not_repaired),
 		CASE(c6_5_all_is_lost_of_a_single_device_that_is_dead),
