@@ -226,6 +226,8 @@ static void release(struct space *space, struct block_list *blocks)
 {
 	struct block *block;
 	struct block_list others = STAILQ_HEAD_INITIALIZER(others);
+	if (STAILQ_EMPTY(blocks))
+		return;
 	(void)pthread_mutex_lock(&space->lock);
 	while ((block = STAILQ_FIRST(blocks)) != NULL) {
 		STAILQ_REMOVE_HEAD(blocks, list);
@@ -331,9 +333,12 @@ void space_folio_free(struct space *space, uint64_t pgoff, uint64_t npages)
 		block_remove(&space->waiting, block);
 		STAILQ_INSERT_TAIL(&blocks, block, list);
 	}
+	/* Whoever sets a watch after this asks the core after this, and finds the folio RELEASING: it ends soon. */
+	bool watched = !LIST_EMPTY(&space->watches);
 	(void)pthread_mutex_unlock(&space->lock);
 	release(space, &blocks);
-	wake_watches(space, pgoff, pgoff + npages);
+	if (watched)
+		wake_watches(space, pgoff, pgoff + npages);
 }
 
 /* A block that waits: see to it that it becomes free, now or at its last put. space.h says why each case is right. */
