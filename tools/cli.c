@@ -106,6 +106,7 @@ static const struct why whys[] = {
 	{-EPROTO, "the server speaks another protocol version (use its own pgmap)"},
 	{-EMFILE, "too many open files (raise it with: ulimit -n)"},
 	{-ENOMEM, "out of memory (free some, or raise the limit)"},
+	{-ERANGE, "that is beyond its end (look with: pgmap stat)"},
 	{-EINVAL, "no valid name or value (a path has no \".\" or \"..\" in it)"},
 };
 

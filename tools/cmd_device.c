@@ -143,8 +143,9 @@ static int run_remove(struct cli *cli, struct pgmap_client *client)
 	struct removal removal = {.client = client};
 	struct device_list list;
 	int64_t deadline_ns = -1000000;
-	if (cli->option[DEVICE_DEADLINE] && cli_parse_seconds(cli->option[DEVICE_DEADLINE], &deadline_ns))
-		return cli_usage(cli, "%s: no number of seconds", cli->option[DEVICE_DEADLINE]);
+	if (cli->option[DEVICE_DEADLINE])
+		(void)cli_parse_seconds(cli->option[DEVICE_DEADLINE],
+					&deadline_ns); /* which run_device() has looked at */
 	int err = device_list_read(client, &list);
 	int code = CLI_FAILED;
 	removal.device = err ? NULL : device_list_find(cli, &list, cli->argv[1]);
@@ -189,6 +190,9 @@ static int run_device(struct cli *cli)
 		return cli_usage(cli, "%s: --json is of list", cli->argv[0]);
 	if (cli->option[DEVICE_DEADLINE] && cli->option[DEVICE_CANCEL])
 		return cli_usage(cli, "%s: --cancel waits for nothing, so it takes no --deadline", cli->argv[0]);
+	int64_t ns;
+	if (cli->option[DEVICE_DEADLINE] && cli_parse_seconds(cli->option[DEVICE_DEADLINE], &ns))
+		return cli_usage(cli, "%s: no number of seconds", cli->option[DEVICE_DEADLINE]);
 	struct pgmap_client *client = cli_connect(cli);
 	if (!client)
 		return CLI_FAILED;

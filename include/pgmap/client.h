@@ -286,6 +286,7 @@ int pgmap_for_each_lost(struct pgmap_client *client, const char *path,
  *   -EOPNOTSUPP  the device cannot: remove the file, the pool keeps out of use what was lost, or the system's own tools clear it
  *   -EIO         it said that it had, and they are bad still     -EBUSY  somebody has pins on a mapping of the range, or died with them
  *   -EINVAL      offset and len are multiples of 4 KiB           -ENODEV  some are on a device that is gone
+ *   -ERANGE      it begins beyond the end                        -ENOMEM
  *   -ENOENT, -EISDIR, -ENOTDIR, -ENAMETOOLONG; -EACCES this user may only read
  * pgmap_notify_failure - this process has met SIGBUS there: the server reads these bytes of the mapping (4 MiB at most), and answers how many
  * pages of 4 KiB have lost their data. That is its own finding: what a client says is no more than a reason to look. Not from a

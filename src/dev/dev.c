@@ -91,7 +91,9 @@ static int unknown_key(const struct dev_key *keys, const char *key, size_t len, 
 	return dev_refuse(why, -EINVAL, "unknown key '%.*s' (known: %s)", (int)(len < 32 ? len : 32), key, known);
 }
 
-static int parse_arg(const char *arg, size_t len, const struct dev_key *keys, void *request, char why[DEV_WHY_MAX])
+/* seen: bit k, the kth key has come. */
+static int parse_arg(const char *arg, size_t len, const struct dev_key *keys, unsigned *seen, void *request,
+		     char why[DEV_WHY_MAX])
 {
 	char value[DEV_ARG_MAX];
 	const char *eq = memchr(arg, '=', len);
@@ -104,6 +106,9 @@ static int parse_arg(const char *arg, size_t len, const struct dev_key *keys, vo
 		key++;
 	if (!key->name)
 		return unknown_key(keys, arg, key_len, why);
+	if (*seen & 1U << (key - keys))
+		return dev_refuse(why, -EINVAL, "%s is given twice", key->name);
+	*seen |= 1U << (key - keys);
 	if (key->bare != !eq)
 		return dev_refuse(why, -EINVAL, key->bare ? "%s takes no value" : "'%s' is not KEY=VALUE", key->name);
 	memcpy(value, eq ? eq + 1 : "", value_len);
@@ -113,9 +118,10 @@ static int parse_arg(const char *arg, size_t len, const struct dev_key *keys, vo
 
 int dev_parse_args(const char *args, const struct dev_key *keys, void *request, char why[DEV_WHY_MAX])
 {
+	unsigned seen = 0;
 	while (*args) {
 		size_t len = strcspn(args, ",");
-		int err = parse_arg(args, len, keys, request, why);
+		int err = parse_arg(args, len, keys, &seen, request, why);
 		if (err)
 			return err;
 		args += len + (args[len] == ',');

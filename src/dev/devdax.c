@@ -227,9 +227,9 @@ static int devdax_take(struct dev *dev, char why[DEV_WHY_MAX])
 static int devdax_init(struct resident *dax, const char *root, const struct resident_request *req,
 		       char why[DEV_WHY_MAX])
 {
-	int at = open(req->path, O_PATH | O_CLOEXEC);
+	int at = resident_find(req->path, "daxctl list", why);
 	if (at < 0)
-		return dev_refuse(why, -errno, "%s", strerror(errno));
+		return at;
 	int err = look_at(dax, root, at, req, why);
 	if (!err) {
 		resident_watch(dax, "driver");

@@ -22,8 +22,8 @@ struct dev_key {
 
 enum { DEV_ARG_MAX = 96 }; /* a value, with its 0 */
 
-/* dev_parse_args - each argument of args, in order, given to its key's set; keys ends with a null name. -EINVAL, or what
- * set answers, with why. */
+/* dev_parse_args - each argument of args, in order, given to its key's set; keys, 32 at most, ends with a null name. -EINVAL, none
+ * of them, or one twice; or what set answers, with why. */
 int dev_parse_args(const char *args, const struct dev_key *keys, void *request, char why[DEV_WHY_MAX]);
 
 /* dev_parse_path - the same of PATH[,ARGUMENT]...: the path, which has no comma, goes to `path`. -EINVAL, -ENAMETOOLONG too. */

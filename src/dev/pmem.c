@@ -144,9 +144,9 @@ static const struct dax_device_ops pmem_ops = {
 
 static int pmem_init(struct resident *pmem, const char *root, const struct resident_request *req, char why[DEV_WHY_MAX])
 {
-	int at = open(req->path, O_PATH | O_CLOEXEC);
+	int at = resident_find(req->path, "ndctl list", why);
 	if (at < 0)
-		return dev_refuse(why, -errno, "%s", strerror(errno));
+		return at;
 	int err = look_at(pmem, root, at, req, why);
 	if (!err) {
 		resident_watch(pmem, "uevent");

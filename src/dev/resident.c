@@ -301,6 +301,15 @@ void resident_list_bad(struct resident *resident, const char *file, int64_t begi
 	resident->dev.bad_fd = bad_fd;
 }
 
+int resident_find(const char *path, const char *lister, char why[DEV_WHY_MAX])
+{
+	int at = open(path, O_PATH | O_CLOEXEC);
+	if (at >= 0)
+		return at;
+	return errno == ENOENT ? dev_refuse(why, -ENOENT, "No such file or directory (%s says which there are)", lister)
+			       : dev_refuse(why, -errno, "%s", strerror(errno));
+}
+
 int resident_open_at(struct resident *resident, int at, int flags, char why[DEV_WHY_MAX])
 {
 	char again[40];

@@ -110,6 +110,9 @@ void resident_watch(struct resident *resident, const char *name);
  * whatever the device's are. It is opened here, and read again from there: what is found under its name later may be another's. */
 void resident_list_bad(struct resident *resident, const char *file, int64_t begins_bytes);
 
+/* resident_find - an O_PATH descriptor of what is there under this name; -errno with why, and where not, what says what is there. */
+int resident_find(const char *path, const char *lister, char why[DEV_WHY_MAX]);
+
 /* resident_open_at - what the O_PATH descriptor at names becomes dev.fd, with these flags besides. -errno with why. */
 int resident_open_at(struct resident *resident, int at, int flags, char why[DEV_WHY_MAX]);
 

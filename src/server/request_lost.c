@@ -95,6 +95,8 @@ int request_repair(struct session *session, const struct proto_req *req, struct 
 	uint64_t size_bytes = (st.size_bytes + PGMAP_PAGE_SIZE - 1) / PGMAP_PAGE_SIZE * PGMAP_PAGE_SIZE;
 	if (__builtin_add_overflow(req->offset_bytes, req->len_bytes, &end_bytes))
 		err = -EINVAL;
+	else if (req->offset_bytes > size_bytes)
+		err = -ERANGE;
 	else if (!req->len_bytes || end_bytes > size_bytes)
 		end_bytes = size_bytes;
 	if (!err && req->offset_bytes < end_bytes) {

@@ -215,7 +215,7 @@ def test_what_cannot_be_leaves_the_accounts_as_they_were(pool):
     bad = [('truncate', '/f', '65M'), ('put', '-', '/f/x'), ('put', '-', '/f/x/y'), ('mkdir', '/f/x'),
            ('put', '-', '/' + 'n' * 256), ('mkdir', '/' + 'n' * 256), ('mkdir', '/d' + '/n' * 600), ('mkdir', '/d/../x'),
            ('mv', '/f', '/f/x'), ('mv', '/d', '/d/e/x'), ('mv', '/f', '/' + 'n' * 256), ('cp', '/f', '/f/x'), ('mv', '/f', '/none/x'),
-           ('punch', '/f', '1', '4096'), ('punch', '/f/x', '0', '4096'), ('rm', '/f/x'), ('rm', '/d/../f'), ('who', '/f/x')]
+           ('punch', '/f', '1', '4096'), ('punch', '/f/x', '0', '4096'), ('repair', '/f', '--offset', '12K'), ('rm', '/f/x'), ('rm', '/d/../f'), ('who', '/f/x')]
     before = pool.info()
     assert before['used'] + before['free'] + before['waiting'] == before['pages'] and before['used'] == 2
     for args in bad:
@@ -251,6 +251,7 @@ def test_server_not_there(pool):
     for command in (['ls'], ['info'], ['who'], ['stop'], ['rm', '/x'], ['put', '/etc/passwd', '/x']):
         _, errors = cli.run('-s', pool.path('nobody'), *command, code=1)
         assert pool.path('nobody') in errors and 'pgmap serve' in errors, errors
+    cli.run('-s', pool.path('nobody'), 'device', 'remove', '0', '--deadline', 'soon', code=2)  # whoever might be there
 
 
 def test_names_cannot_move_the_cursor(pool):

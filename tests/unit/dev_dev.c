@@ -59,6 +59,8 @@ static void bad_specs_are_refused_and_say_why(void **state)
 	assert_refused("memfd:size=3M,page=2M", -EINVAL, "not a multiple of the page, 2M");
 	assert_refused("memfd:size=1M,page=8K", -EINVAL, "page=8K is not");
 	assert_refused("memfd:size=1M,colour=red", -EINVAL, "unknown key 'colour'");
+	assert_refused("memfd:size=1M,size=2M", -EINVAL, "size is given twice");
+	assert_refused("memfd:size=1M,lock,page=4K,lock", -EINVAL, "lock is given twice");
 	assert_refused("memfd:size=1M,lock=yes", -EINVAL, "lock takes no value");
 	assert_refused("memfd:size=1M,node=K", -EINVAL, "node=K is not the number of a node");
 	assert_refused("memfd:fd=x", -EINVAL, "fd=x");

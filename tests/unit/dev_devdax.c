@@ -78,7 +78,7 @@ static void what_is_no_dax_node_is_refused(void **state)
 	(void)state;
 	char folder[PATH_MAX];
 	refused("", -EINVAL, "no path given");
-	refused("/nonexistent/dax", -ENOENT, "No such file");
+	refused("/nonexistent/dax", -ENOENT, "No such file or directory (daxctl list says which there are)");
 	(void)snprintf(folder, sizeof(folder), "%s/dev", root);
 	refused(folder, -EINVAL, "is no device");
 	refused("/dev/null", -EINVAL, "no DAX node"); /* not in this sysfs at all */

@@ -71,7 +71,7 @@ static void what_is_no_persistent_memory_is_refused(void **state)
 {
 	(void)state;
 	refused("", -EINVAL, "no path given");
-	refused("/nonexistent/pmem", -ENOENT, "No such file");
+	refused("/nonexistent/pmem", -ENOENT, "No such file or directory (ndctl list says which there are)");
 	refused(root, -EINVAL, "is no device");
 	refused("/dev/null", -EINVAL, "not of persistent memory"); /* not in this sysfs at all */
 	link_at("device/subsystem", "../../../bus/scsi");

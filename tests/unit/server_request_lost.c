@@ -131,6 +131,8 @@ static void c6_5_repair_gives_other_memory_that_is_zero(void **state)
 	assert_int_equal(repair("/none", 0, 0), -ENOENT);
 	assert_int_equal(repair("/f", 1, PAGE), -EINVAL);
 	assert_int_equal(repair("/f", PAGE, UINT64_MAX), -EINVAL);
+	assert_int_equal(repair("/f", 2 * MIB + PAGE, 0), -ERANGE);
+	assert_int_equal(repair("/f", 2 * MIB, PAGE), 0);
 	assert_int_equal(repair("/f", 0, 2 * MIB + 1000), -EINVAL); /* though it ends with the file */
 	assert_int_equal(repair("/f", 0, 4 * PAGE), 0);
 	assert_int_equal(reply.rep.count, 1);
