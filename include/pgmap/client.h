@@ -301,7 +301,8 @@ int64_t pgmap_notify_failure(struct pgmap_mapping *mapping, uint64_t offset_byte
  * pgmap_device_add - the device of this spec becomes a part of the pool, all of it; *number (or null) is its own. What it held is
  * dropped. What is refused has changed nothing but what opening a device changes. Returns when it is there: that can take a
  * while, and keeps nobody else.
- *   -EEXIST      it is in this pool already                -E2BIG  the pool has as many devices as can be
+ *   -EEXIST      it is in this pool already                -E2BIG  the pool has as many devices as can be,
+ *                or 4096 have been added to it, those included that have left since: serve it anew
  *   -EOPNOTSUPP  the pool is striped; no pool can lie on such a device, or its file system will not do
  *   -EINVAL      the spec, or its size does not suit the pool              -ENODEV  the pool is draining
  *   -EBUSY       another server has it, or processes that are no clients of this one map it     -EPERM, -EACCES no right to do that
