@@ -449,26 +449,13 @@ static void read_length(struct storm *s, const char *text)
 	const char *seconds = getenv("STORM_SECONDS");
 	uint64_t n = strtoull(text, NULL, 10);
 	s->how_long = text;
+	s->kills = UINT64_MAX;
 	if (strcmp(text, "long") == 0)
 		n = seconds && *seconds ? strtoull(seconds, NULL, 10) : 3600;
-	else if (text[strlen(text) - 1] != 's') {
+	else if (text[strlen(text) - 1] != 's')
 		s->kills = n;
-		return;
-	}
-	s->kills = UINT64_MAX;
-	s->end_ns = now_ns() + (int64_t)n * 1000000000;
-}
-
-/* A pool can get so many devices (4096), and no more: a long storm goes on with another. */
-enum { MOST_GUESTS = 4000 };
-
-static void begin_anew(struct storm *s, char *program)
-{
-	char left[32];
-	(void)snprintf(left, sizeof(left), "%" PRId64 "s", (s->end_ns - now_ns()) / 1000000000);
-	char any[] = "any", *argv[] = {program, any, left, NULL};
-	(void)execv("/proc/self/exe", argv);
-	cannot(s, "another storm");
+	if (s->kills == UINT64_MAX)
+		s->end_ns = now_ns() + (int64_t)n * 1000000000;
 }
 
 int main(int argc, char **argv)
@@ -476,8 +463,8 @@ int main(int argc, char **argv)
 	static struct storm storm;
 	struct storm *s = &storm;
 	pthread_t thread;
-	bool any = argc < 2 || strcmp(argv[1], "any") == 0;
-	s->seed = any ? (uint64_t)now_ns() % 1000000007 : strtoull(argv[1], NULL, 10);
+	s->seed =
+		argc < 2 || strcmp(argv[1], "any") == 0 ? (uint64_t)now_ns() % 1000000007 : strtoull(argv[1], NULL, 10);
 	read_length(s, argc > 2 ? argv[2] : "500");
 	s->planted = argc > 3 ? argv[3] : NULL;
 	s->layout = getenv("STORM_LAYOUT"); /* of two devices; without it there is one */
@@ -495,7 +482,7 @@ int main(int argc, char **argv)
 		spawn(s, i);
 	if (pthread_create(&thread, NULL, watchdog, s))
 		cannot(s, "a thread");
-	while (s->killed < s->kills && (!s->end_ns || now_ns() < s->end_ns) && s->guest.came < MOST_GUESTS) {
+	while (s->killed < s->kills && (!s->end_ns || now_ns() < s->end_ns) && s->guest.came < STORM_GUESTS) {
 		kill_one(s);
 		if (storm_random(&s->random) % 4 == 0)
 			stop_or_go_on(s);
@@ -507,7 +494,7 @@ int main(int argc, char **argv)
 	settle(s);
 	int code = verdict(s);
 	end_all(s);
-	if (!code && s->end_ns && now_ns() < s->end_ns)
-		begin_anew(s, argv[0]);
+	if (!code && s->end_ns - now_ns() > 1000000000)
+		storm_begin_anew(argv[0], s->end_ns - now_ns());
 	return code;
 }

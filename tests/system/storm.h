@@ -67,6 +67,9 @@ struct storm_guest {
 	uint64_t pages, came, left, called_off;
 };
 struct pgmap_client;
+/* A pool can get so many devices in its life (4096 and no more): a longer storm begins anew, in a process of the same pid. */
+enum { STORM_GUESTS = 4000 };
+void storm_begin_anew(char *program, int64_t left_ns);
 /* storm_guest_move - one step, whichever `random` says. storm_guest_remove - it goes, or somebody has pages there and it stays; or some
  * are held still, and it is leaving. */
 void storm_guest_move(struct storm_guest *guest, struct storm_table *table, struct pgmap_client *pool, uint64_t random);
