@@ -126,6 +126,11 @@ int cli_fail_full(const struct cli *cli, struct pgmap_client *client, const char
 		return cli_fail(cli, "%s: %s", what, cli_why(err));
 	if (size_bytes)
 		cli_bytes(want, size_bytes);
+	if (size_bytes && size_bytes <= info.free << 12)
+		return cli_fail(
+			cli,
+			"%s: no memory, or no room on its disk, for %s, though the pool has %s free (free some for it)",
+			what, want, cli_bytes(room, info.free << 12));
 	return cli_fail(cli, "%s: the pool is full: %s does not fit into %s free of %s (make room with: pgmap rm)",
 			what, want, cli_bytes(room, info.free << 12), cli_bytes(pool, info.pages << 12));
 }

@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "dev/hugepages.h"
+#include "dev/mapped.h"
 #include "dev/resident.h"
 
 static int check_type(const struct stat *st, char why[DEV_WHY_MAX])
@@ -204,6 +205,20 @@ static void learn_more(struct resident *dax)
 	resident_list_bad(dax, "../../badblocks", known ? own - region : -1);
 }
 
+/* Of whoever has opened this very node. */
+static bool maps_node(const struct mapped_line *line, const void *arg)
+{
+	const struct stat *node = arg;
+	return line->dev == node->st_dev && line->ino == node->st_ino;
+}
+
+static int check_others(const struct resident *dax, char why[DEV_WHY_MAX])
+{
+	struct stat node;
+	return fstat(dax->dev.fd, &node) == 0 ? mapped_check(dax->root, maps_node, &node, why)
+					      : dev_refuse(why, -errno, "%s", strerror(errno));
+}
+
 /* Byte 0 is ours; it may have been disabled, or made smaller, before that. */
 static int devdax_take(struct dev *dev, char why[DEV_WHY_MAX])
 {
@@ -217,6 +232,8 @@ static int devdax_take(struct dev *dev, char why[DEV_WHY_MAX])
 		err = dev_refuse(why, -EBUSY, "was disabled and enabled while it was taken over");
 	if (!err && (dev->size_bytes != size_bytes || dev->granule_order != granule_order))
 		err = dev_refuse(why, -EBUSY, "somebody changed its size or alignment while it was taken over");
+	if (!err)
+		err = check_others(dax, why);
 	if (!err)
 		err = dev_try_lease(dev, why);
 	if (!err && is_persistent(dax))
@@ -252,6 +269,7 @@ int devdax_open_under(const char *root, const char *args, struct dev **out, char
 	struct resident *dax = resident_create(sizeof(*dax), &dev_devdax);
 	if (!dax)
 		return dev_refuse(why, -ENOMEM, "no memory");
+	dax->root = root;
 	dax->dev.take = devdax_take;
 	err = devdax_init(dax, root, &req, why);
 	if (err) {

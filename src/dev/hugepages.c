@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "dev/kind.h"
 #include "dev/node.h"
@@ -45,6 +46,10 @@ int hugepages_refuse(uint64_t need, uint64_t page_bytes, int node, const char *m
 {
 	char name[24], folder[112];
 	folder_of(page_bytes, node, folder);
+	if (access(folder, F_OK) != 0)
+		return dev_refuse(why, -EINVAL,
+				  "there are no huge pages of %s here, or not on this node (%s): see numactl -H",
+				  page_name(page_bytes, name), folder);
 	return dev_refuse(why, -ENOMEM,
 			  "needs %" PRIu64 " huge pages of %s, %" PRIu64 " are free: reserve more in %s/nr_hugepages%s",
 			  need, page_name(page_bytes, name), hugepages_to_have(page_bytes, node), folder, more);

@@ -9,9 +9,11 @@
  *
  * A device that has a driver is that driver's, which may do with its BAR what it likes: -EBUSY.
  *
- * The lease: the locks lie on the inode of the file in sysfs, which has the same number wherever sysfs is mounted, and every
- * mapping keeps the open file (seen on Linux 6.1, tests/vm/machines/kinds.sh; dev_try_lease looks each time). The choice between the
- * two files is made by the flags alone, so that two servers meet at the same one.
+ * The lease: the locks lie on the inode of the file in sysfs, and every mapping keeps the open file (seen on Linux 6.1,
+ * tests/vm/machines/kinds.sh; dev_try_lease looks each time). The choice between the two files is made by the flags alone, so that two
+ * servers meet at the same one. But when the device is removed and found again its files are others, and so they are in another
+ * network namespace, while a mapping of its addresses stays one. So it is looked for that, too: such a mapping begins, in its
+ * file, at the BAR's address.
  *
  * The type is P2PDMA (c5.5): no long-term pins. That a peer can reach it by DMA is not shown, nor arranged: the kernel has a
  * driver's interface for that, and sysfs has none.
@@ -26,6 +28,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dev/mapped.h"
 #include "dev/resident.h"
 
 enum { FLAG_IO = 0x100, FLAG_MEMORY = 0x200, FLAG_PREFETCH = 0x2000, BARS = 6, LINE_MAX_BYTES = 96 };
@@ -34,7 +37,8 @@ static const uint64_t FLAG_UNSET = 0x20000000;
 struct pci {
 	struct resident resident;
 	unsigned bar;
-	bool combines, enabled; /* enabled: by us */
+	uint64_t start_bytes;   /* the BAR's address */
+	bool combines, enabled; /* enabled: it counts us */
 };
 
 /* DOMAIN:BUS:DEV.FN/BAR, in hexadecimal digits but for the BAR, as lspci -D writes it. */
@@ -96,6 +100,7 @@ static int check_bar(struct pci *pci, char why[DEV_WHY_MAX])
 		return dev_refuse(why, -EINVAL,
 				  "BAR %u, %" PRIu64 " bytes at 0x%" PRIx64 ", is not of whole pages of 4K", pci->bar,
 				  size_bytes, start);
+	pci->start_bytes = start;
 	pci->resident.dev.size_bytes = size_bytes;
 	pci->combines = flags & FLAG_PREFETCH;
 	return 0;
@@ -138,16 +143,20 @@ static int write_enable(const struct pci *pci, const char *word)
 	return err;
 }
 
+/* The kernel counts how often. */
 static int enable(struct pci *pci, char why[DEV_WHY_MAX])
 {
-	int64_t count;
-	if (!resident_number(&pci->resident, "enable", &count))
-		return dev_refuse(why, -EIO, "it cannot be read whether it is enabled");
-	int err = count ? 0 : write_enable(pci, "1");
-	if (err)
-		return dev_refuse(why, err, "cannot be enabled: %s", strerror(-err));
-	pci->enabled = count == 0;
-	return 0;
+	int err = write_enable(pci, "1");
+	pci->enabled = err == 0;
+	return err ? dev_refuse(why, err, "cannot be enabled: %s", strerror(-err)) : 0;
+}
+
+static bool maps_bar(const struct mapped_line *line, const void *arg)
+{
+	const struct pci *pci = arg;
+	return strstr(line->path, "/resource") &&
+	       line->offset_bytes < pci->start_bytes + pci->resident.dev.size_bytes &&
+	       pci->start_bytes < line->offset_bytes + line->len_bytes;
 }
 
 /* Byte 0 is ours; a driver may have come before that, or the device may be another now. */
@@ -163,8 +172,18 @@ static int pci_take(struct dev *dev, char why[DEV_WHY_MAX])
 	if (!err && dev->size_bytes != size_bytes)
 		err = dev_refuse(why, -EBUSY, "somebody changed its size while it was taken over");
 	if (!err)
+		err = mapped_check(pci->resident.root, maps_bar, pci, why);
+	if (!err)
 		err = enable(pci, why);
 	return err ? err : dev_try_lease(dev, why);
+}
+
+/* With a driver its memory is that driver's. */
+static int pci_check(const struct dev *dev)
+{
+	struct resident_name name;
+	int err = resident_check(dev);
+	return err || !*resident_link(&((const struct pci *)dev)->resident, "driver", &name) ? err : -ENXIO;
 }
 
 static void pci_close(struct dev *dev)
@@ -195,12 +214,14 @@ int pci_open_under(const char *root, const char *args, struct dev **out, char wh
 		return dev_refuse(why, -ENOMEM, "no memory");
 	(void)snprintf(pci->resident.sysfs, sizeof(pci->resident.sysfs), "%s/sys/bus/pci/devices/%s", root, folder);
 	pci->bar = bar;
+	pci->resident.root = root;
 	pci->resident.dev.type = PGMAP_P2PDMA;
 	pci->resident.dev.close = pci_close;
 	pci->resident.dev.take = pci_take;
 	err = look_at(pci, req.node, why);
 	if (!err) {
 		resident_watch(&pci->resident, "uevent");
+		pci->resident.dev.check = pci_check;
 		err = open_file(pci, why);
 	}
 	if (err) {

@@ -216,7 +216,7 @@ static ino_t inode_of(const struct resident *resident)
 	return lstat(path, &st) == 0 ? st.st_ino : 0;
 }
 
-static int resident_check(const struct dev *dev)
+int resident_check(const struct dev *dev)
 {
 	const struct resident *resident = (const struct resident *)dev;
 	return inode_of(resident) == resident->watched_ino ? 0 : -ENXIO;

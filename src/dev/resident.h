@@ -55,6 +55,7 @@ struct resident {
 	struct dev dev;
 	struct zero zero;
 	struct persist persist;
+	const char *root;     /* of /proc, too; "": this system's */
 	char sysfs[PATH_MAX]; /* the device's folder */
 	const char *
 		watched; /* a name in it, whose inode is another each time that the device appears, or gets its driver */
@@ -109,6 +110,9 @@ void resident_watch(struct resident *resident, const char *name);
  * begins (less than 0: it is not known which): dev.for_each_bad, dev.bad_fd. They are in sectors, as the kernel's lists of bad blocks are,
  * whatever the device's are. It is opened here, and read again from there: what is found under its name later may be another's. */
 void resident_list_bad(struct resident *resident, const char *file, int64_t begins_bytes);
+
+/* resident_check - dev.check of what is watched: -ENXIO it is another. */
+int resident_check(const struct dev *dev);
 
 /* resident_find - an O_PATH descriptor of what is there under this name; -errno with why, and where not, what says what is there. */
 int resident_find(const char *path, const char *lister, char why[DEV_WHY_MAX]);

@@ -250,9 +250,11 @@ int change_add(struct service *service, const char *spec, uint64_t *id, char why
 	const char *own = strncmp(spec, "limited:", 8) == 0 ? spec + 8 : spec; /* of what is made limited */
 	if (strncmp(own, "memfd:", 6) == 0 && (strncmp(own + 6, "fd=", 3) == 0 || strstr(own, ",fd=")))
 		return refuse(why, -EINVAL, "a descriptor can be inherited only when the server starts (give size=)");
-	if (strncmp(own, "file:", 5) == 0 && own[5] && own[5] != '/')
+	bool has_path = !strncmp(own, "file:", 5) || !strncmp(own, "devdax:", 7) || !strncmp(own, "pmem:", 5);
+	char first = own[strcspn(own, ":") + has_path];
+	if (has_path && first && first != '/')
 		return refuse(why, -EINVAL,
-			      "the server looks for it from the root on (give the whole path: file:/...)");
+			      "the server looks for it from the root on (give the whole path, from / on)");
 	if (strlen(spec) >= DEV_SPEC_MAX)
 		return refuse(why, -ENAMETOOLONG, "the spec is too long (%d bytes at most)", DEV_SPEC_MAX - 1);
 	if (devices_have(&service->devices, spec))

@@ -24,8 +24,8 @@ static int make_memory(struct opened *opened, char why[DEV_WHY_MAX])
 	void *base = mmap(NULL, dev->size_bytes, PROT_READ | PROT_WRITE, shared | MAP_NORESERVE, dev->fd, 0);
 	if (base == MAP_FAILED) {
 		int err = -errno;
-		(void)snprintf(why, DEV_WHY_MAX, "cannot be mapped here: %s (give a smaller one, or raise ulimit -v)",
-			       strerror(-err));
+		(void)snprintf(why, DEV_WHY_MAX, "cannot be mapped here: %s%s", strerror(-err),
+			       err == -ENOMEM ? " (give a smaller one, or raise ulimit -v)" : "");
 		return err;
 	}
 	opened->base = base;

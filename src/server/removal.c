@@ -72,16 +72,18 @@ static void say_gone(struct loop *loop, const char *spec, bool all, bool sum)
 {
 	struct fsdax_statfs st;
 	if (!sum) {
-		log_line("device %s is gone (its driver was unbound): lost: all bytes that lay on it; who touches them "
+		log_line("device %s is gone (unbound, removed, or a driver's now): lost: all bytes that lay on it; who "
+			 "touches them "
 			 "may get SIGBUS%s",
 			 spec, all ? "" : "; the pool goes on with its other devices");
 		return;
 	}
 	fsdax_statfs(loop->service->fs, &st);
-	log_line(
-		"device %s is gone (its driver was unbound): lost: all bytes of %llu files, %llu MiB; who touches them "
-		"may get SIGBUS; no more is mapped: pgmap stop, and serve again when it is back",
-		spec, (unsigned long long)st.files, (unsigned long long)(st.used >> (20 - PGMAP_PAGE_SHIFT)));
+	log_line("device %s is gone (unbound, removed, or a driver's now): lost: all bytes of %llu files, %llu MiB; "
+		 "who touches them "
+		 "may get SIGBUS; no more is mapped: pgmap stop, and end who maps it, before it comes back; then serve "
+		 "again",
+		 spec, (unsigned long long)st.files, (unsigned long long)(st.used >> (20 - PGMAP_PAGE_SHIFT)));
 }
 
 /* A bit for each device that is gone. */

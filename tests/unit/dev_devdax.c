@@ -233,6 +233,24 @@ static void a_second_node_of_the_device_is_refused(void **state)
 	assert_int_equal(unlink(own), 0);
 }
 
+/* A program that knows of no lease. */
+static void one_that_somebody_else_maps_is_refused(void **state)
+{
+	(void)state;
+	char why[DEV_WHY_MAX] = "", mapping[128];
+	struct stat st;
+	assert_int_equal(stat("/dev/zero", &st), 0);
+	(void)snprintf(mapping, sizeof(mapping),
+		       "7f0000000000-7f0000200000 rw-s 00000000 %02x:%02x %lu     /dev/dax0.0", major(st.st_dev),
+		       minor(st.st_dev), (unsigned long)st.st_ino);
+	struct dev *dev = opened("/dev/zero");
+	write_process(4711, "qemu-system-x86", mapping);
+	assert_int_equal(dev->take(dev, why), -EBUSY);
+	assert_non_null(strstr(why, "pid 4711 (qemu-system-x86) maps it"));
+	dev_close(dev);
+	remove_process(4711);
+}
+
 /* Between the first look and byte 0, somebody else may have been there. */
 static void what_changed_before_it_was_taken_is_refused(void **state)
 {
@@ -331,6 +349,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(each_mapping_is_a_piece, no_pieces, no_pieces),
 		cmocka_unit_test_setup_teardown(pieces_that_do_not_make_up_the_node_are_refused, no_pieces, no_pieces),
 		cmocka_unit_test_setup(a_second_node_of_the_device_is_refused, as_it_should_be),
+		cmocka_unit_test_setup(one_that_somebody_else_maps_is_refused, as_it_should_be),
 		cmocka_unit_test_setup(what_changed_before_it_was_taken_is_refused, as_it_should_be),
 		cmocka_unit_test_setup(one_that_was_unbound_stays_gone, as_it_should_be),
 		cmocka_unit_test_setup(discard_says_when_the_memory_is_gone, as_it_should_be),

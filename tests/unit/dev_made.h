@@ -47,6 +47,28 @@ static inline void write_at(const char *name, const char *text)
 	assert_int_equal(fclose(f), 0);
 }
 
+/* One process more there, which has this mapping alone. */
+static inline void write_process(long pid, const char *command, const char *mapping)
+{
+	char path[128];
+	(void)snprintf(path, sizeof(path), "proc/%ld", pid);
+	make(path);
+	for (int i = 0; i < 2; i++) {
+		(void)snprintf(path, sizeof(path), "%s/proc/%ld/%s", root, pid, i ? "maps" : "comm");
+		FILE *f = fopen(path, "we");
+		assert_non_null(f);
+		assert_true(fprintf(f, "%s\n", i ? mapping : command) > 0);
+		assert_int_equal(fclose(f), 0);
+	}
+}
+
+static inline void remove_process(long pid)
+{
+	char command[128];
+	(void)snprintf(command, sizeof(command), "rm -r '%s/proc/%ld'", root, pid);
+	assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c): as above */
+}
+
 /* "": the link goes. */
 static inline void link_at(const char *name, const char *target)
 {

@@ -96,12 +96,50 @@ static void it_is_enabled_once_it_is_ours_and_disabled_in_the_end(void **state)
 	assert_enabled("1\n");
 	dev_close(dev);
 	assert_enabled("0\n");
-	write_at("enable", "2\n"); /* others have it enabled, and go on */
+	write_at("enable", "2\n"); /* others have it enabled too: it counts us, as the kernel's file does */
 	dev = opened("0000:00:04.0/2");
 	assert_int_equal(dev_guard(dev, NULL, why), 0);
 	assert_int_equal(dev->take(dev, why), 0);
+	assert_enabled("1\n");
 	dev_close(dev);
-	assert_enabled("2\n");
+	assert_enabled("0\n");
+}
+
+/* Its file has gone since, with all locks: the device was removed, and found again at the same address. */
+static void c6_8_whoever_maps_the_bars_memory_is_seen_without_a_lock(void **state)
+{
+	(void)state;
+	char why[DEV_WHY_MAX] = "";
+	struct dev *dev = opened("0000:00:04.0/2");
+	write_process(4711, "holder",
+		      "7f0000000000-7f0000002000 rw-s fe7ff000 00:16 4242     "
+		      "/sys/devices/pci0000:00/0000:00:04.0/resource2_wc (deleted)");
+	assert_int_equal(dev_guard(dev, NULL, why), 0);
+	assert_int_equal(dev->take(dev, why), -EBUSY);
+	assert_non_null(strstr(why, "pid 4711 (holder) maps it"));
+	assert_enabled("0\n");
+	write_process(4711, "other",
+		      "7f0000000000-7f0000002000 rw-s fe3fe000 00:16 4242     "
+		      "/sys/devices/pci0000:00/0000:00:04.0/resource2");
+	write_process(getpid(), "self",
+		      "7f0000000000-7f0000002000 rw-s fe400000 00:16 4242     "
+		      "/sys/devices/pci0000:00/0000:00:04.0/resource2");
+	write_process(4712, "file", "7f0000000000-7f0000002000 rw-s fe400000 00:16 4242     /srv/data");
+	assert_int_equal(dev->take(dev, why), 0);
+	dev_close(dev);
+	remove_process(4711);
+	remove_process(4712);
+	remove_process(getpid());
+}
+
+static void one_that_gets_a_driver_is_gone(void **state)
+{
+	(void)state;
+	struct dev *dev = opened("0000:00:04.0/2");
+	assert_int_equal(dev_check(dev), 0);
+	link_at("driver", "../../../../bus/pci/drivers/vfio-pci");
+	assert_int_equal(dev_check(dev), -ENXIO);
+	dev_close(dev);
 }
 
 static void what_names_no_bar_is_refused(void **state)
@@ -155,7 +193,8 @@ static void what_cannot_be_opened_or_enabled_is_refused(void **state)
 	assert_int_equal(as_it_should_be(NULL), 0);
 	struct dev *dev = opened("0000:00:04.0/2");
 	remove_at("enable");
-	assert_int_equal(dev->take(dev, why), -EIO);
+	assert_int_equal(dev->take(dev, why), -ENOENT);
+	assert_non_null(strstr(why, "cannot be enabled"));
 	write_at("enable", "0\n");
 	write_at("resource", "0x0 0x0 0x0\n0x0 0x0 0x0\n0x1000 0x1fff 0x2200\n");
 	assert_int_equal(dev->take(dev, why), -EBUSY);
@@ -176,6 +215,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(c5_5_it_is_what_its_resource_says, as_it_should_be),
 		cmocka_unit_test_setup(it_is_enabled_once_it_is_ours_and_disabled_in_the_end, as_it_should_be),
+		cmocka_unit_test_setup(c6_8_whoever_maps_the_bars_memory_is_seen_without_a_lock, as_it_should_be),
+		cmocka_unit_test_setup(one_that_gets_a_driver_is_gone, as_it_should_be),
 		cmocka_unit_test_setup(what_names_no_bar_is_refused, as_it_should_be),
 		cmocka_unit_test_setup(a_bar_that_is_no_memory_in_whole_pages_is_refused, as_it_should_be),
 		cmocka_unit_test_setup(one_that_has_a_driver_is_refused, as_it_should_be),

@@ -77,6 +77,8 @@ static void what_cannot_be_says_why(void **state)
 	assert_int_equal(add("memfd:size=5000,page=4K,name=fd=x"), -EINVAL); /* a name as any other: its size is why */
 	assert_non_null(strstr(rep.u.why, "5000"));
 	assert_int_equal(refused(PROTO_DEVICE_ADD, 0, "file:pool.img", 0, "the whole path"), -EINVAL);
+	assert_int_equal(refused(PROTO_DEVICE_ADD, 0, "devdax:dax0.0,align=2M", 0, "the whole path"), -EINVAL);
+	assert_int_equal(refused(PROTO_DEVICE_ADD, 0, "limited:pmem:pmem0", 0, "the whole path"), -EINVAL);
 	service_drain(service);
 	assert_int_equal(refused(PROTO_DEVICE_ADD, 0, spec, 0, "draining"), -ENODEV);
 	assert_int_equal(refused(PROTO_DEVICE_REMOVE, 0, "", -1, "draining"), -ENODEV);

@@ -210,7 +210,7 @@ case_unbound_while_mapped_and_pinned() {
 	expect pin ok
 	unbind dax0.0
 	until_true grep -q 'is gone' /tmp/server.err
-	says /tmp/server.err 'device devdax:/dev/dax0.0 is gone (its driver was unbound): lost: all bytes of 1 files, 8 MiB'
+	says /tmp/server.err 'device devdax:/dev/dax0.0 is gone (unbound, removed, or a driver'"'"'s now): lost: all bytes of 1 files, 8 MiB'
 	expect check SIGBUS
 	expect fill SIGBUS
 	expect pin ENODEV

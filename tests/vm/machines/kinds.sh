@@ -173,6 +173,46 @@ case_pci_removed_while_mapped() {
 	expect check zero
 }
 
+# Its files are others then, without a lock, but its memory lies where it lay, and an old mapping leads there.
+case_pci_c6_8_found_again_while_somebody_maps_it() {
+	serve pci:$pci/2
+	holder /f 1
+	expect fill filled
+	killed "$server"
+	echo 1 >$bar/remove
+	echo 1 >/sys/bus/pci/rescan
+	refused pci:$pci/2 "pid $holder (vm_holder) maps it"
+	killed "$holder"
+	serve pci:$pci/2
+	holder /f 1
+	expect check zero
+}
+
+# There, too, its files are others.
+case_pci_c6_8_in_another_network() {
+	serve pci:$pci/2
+	if unshare -n -m sh -c "mount -t sysfs none /sys && timeout 5 pgmap serve --device pci:$pci/2 --socket /tmp/n.sock" >log 2>&1; then
+		fail 'it was had twice'
+	fi
+	says log "maps it"
+}
+
+case_pci_that_gets_a_driver_is_gone() {
+	serve pci:$pci/2
+	holder /f 1
+	echo pci-stub >$bar/driver_override
+	echo $pci >/sys/bus/pci/drivers_probe
+	until_true grep -q 'is gone' /tmp/server.err
+	expect pin EPERM
+	expect unmap ok
+	pgmap rm /f
+	stop
+	killed "$holder"
+	echo $pci >/sys/bus/pci/drivers/pci-stub/unbind
+	echo >$bar/driver_override
+	serve pci:$pci/2
+}
+
 # What is mapped is page cache, which stays for those who have it.
 case_pmem_unbound_while_mapped() {
 	serve pmem:/dev/pmem0
