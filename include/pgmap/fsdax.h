@@ -80,7 +80,8 @@ typedef void fsdax_gone_fn(void *cookie, uint64_t first_span, uint64_t nspans);
  * device dies (dax_kill() of a part), the rest goes on: what is free there is handed out no more, nor is what comes back from
  * there; files keep their pages, and mapping these answers -ENODEV. Pages that are reported as having lost their
  * data (DAX_FAILURE_POISON) are handed out no more either, and mapping them answers -EHWPOISON, until they are overwritten
- * whole (fsdax_repair()), or the device says that they are good. Such pages, where no file has them, count as waiting (and as
+ * whole (fsdax_repair(); and by an allocation that is short of space, where no file has them), or the device says that they are
+ * good. Such pages, where no file has them, count as waiting (and as
  * lost). Where there is no memory to note them by the page, some of their free neighbours count so too.
  */
 
@@ -129,7 +130,7 @@ enum fsdax_mode {
  * The hole has no pages; a mapping of it gets new ones, that read as zero.
  *   -EBUSY      FAIL: somebody holds some of it
  *   -ETIMEDOUT  WAIT: somebody still did at the deadline
- *   -ENODEV     WAIT and FAIL: the device is going (dax_kill() says so to those who wait at once, pgmap_kill() at the next
+ *   -ENODEV     WAIT and FAIL: the device is going (dax_kill() says so to those who wait at once, pgmap_kill() at the last
  *               put of what they wait for, or the deadline)
  *   -ENOENT     unlink: no such file, or the path leads elsewhere since
  *   -EINVAL, -ENOMEM, and those of fsdax_truncate() and fsdax_unlink()
@@ -208,7 +209,9 @@ int fsdax_unlink(struct fsdax *fs, const char *path); /* -EISDIR for a directory
 int fsdax_unlink_file(struct fsdax_file *file);       /* by whatever name it has now; -ENOENT none */
 int fsdax_mkdir(struct fsdax *fs, const char *path);
 int fsdax_rmdir(struct fsdax *fs, const char *path); /* -ENOTEMPTY, -EBUSY the root */
-/* fsdax_rename - another name; replaces a file atomically. Errors as above; -EINVAL into its own child; a directory replaces only an empty directory. */
+/* fsdax_rename - another name; replaces a file atomically. Errors as above; -EINVAL into its own child; a directory replaces only an empty directory. That
+ * of a directory can make the paths below it longer than FSDAX_PATH_MAX: such a file is reached by a handle, or through a shorter name of a
+ * directory above it, and what names it may be cut. */
 int fsdax_rename(struct fsdax *fs, const char *from, const char *to);
 /* fsdax_readdir - what a directory holds: fn once an entry, in byte order of the names, under the pool's lock; non-zero ends and is returned. */
 int fsdax_readdir(struct fsdax *fs, const char *path,
@@ -325,7 +328,7 @@ int fsdax_device(const struct fsdax *fs, unsigned i, struct fsdax_device *out);
  * fsdax_add_device - dax becomes the stack's last part (dax_linear_add()), all of it; its pages are free, and every holder of the
  * pool (struct fsdax_holder) is one there, too. *index (or null): its number. What fails has changed nothing.
  *   -EOPNOTSUPP  the pool lies on no linear stack
- *   -EINVAL      null argument; dax lies on several memories, or on one that cannot have folios (LIMITED); it is in the
+ *   -EINVAL      null argument; dax lies on several memories, is a stripe (of one part, too), or on one that cannot have folios (LIMITED); it is in the
  *                pool already, at any depth; its pages are not whole granules of the pool, whose granule stays what it
  *                was at first (a device with a bigger one keeps its own)
  *   -EBUSY       somebody holds it    -ENXIO it is dead, or all of the pool is    -ENOMEM    -E2BIG as dax_linear_add() says
@@ -350,7 +353,7 @@ struct fsdax_owned {
  *   -EALREADY    it is leaving
  *   -EBUSY       owned->bytes is not 0: files own pages there. It is 0: no other device is left that is alive and not leaving.
  *                What waits for memory in another thread gets it elsewhere, or is counted here: there is no third case.
- *   -EOPNOTSUPP  the pool lies on no linear stack, or the device is not all that the stack's part lies on
+ *   -EOPNOTSUPP  the pool lies on no linear stack, or the device is not all that the stack's part lies on, or that part is a stripe
  *   -ENOMEM
  * *owned (or null) is set by each of these answers, and by 0 (then to nothing), but not where fs is null.
  * fsdax_leave_held - pages of a device that is leaving that are not the pool's again: held, releasing or quarantined, or of

@@ -28,8 +28,7 @@ static void device_failed(void *holder, enum dax_failure what, uint64_t pgoff, u
 	struct fsdax *fs = holder;
 	if (what == DAX_FAILURE_DEAD && !dax_alive(fs->dax))
 		atomic_store_explicit(&fs->dead, true, memory_order_relaxed); /* the wake's lock orders it */
-	else
-		space_damage(&fs->space, pgoff, npages);
+	space_damage(&fs->space, pgoff, npages);
 	if (what == DAX_FAILURE_POISON && fs->lost)
 		fs->lost(fs->lost_arg, pgoff, npages);
 	space_watch_wake(&fs->space, NULL);
@@ -212,10 +211,10 @@ static int open_locked(struct fsdax *fs, const char *path, unsigned flags, struc
 	int err = name_walk(fs->root, path, &at);
 	if (err)
 		return err;
-	if (at.inode && at.inode->type == FSDAX_DIR)
-		return -EISDIR;
 	if (at.inode && (flags & FSDAX_CREATE) && (flags & FSDAX_EXCL))
 		return -EEXIST;
+	if (at.inode && at.inode->type == FSDAX_DIR)
+		return -EISDIR;
 	if (!at.inode && !(flags & FSDAX_CREATE))
 		return -ENOENT;
 	bool made = !at.inode;

@@ -34,11 +34,12 @@ static int count_memory(const struct dax_device *memory, void *arg)
 	return ++*(unsigned *)arg > 1;
 }
 
-/* What the stack stands on there, if that is this memory and nothing else; or null. */
+/* What the stack stands on there, if that is this memory and nothing else, and has pages that are its alone; or null. */
 static struct dax_device *part_of(const struct fsdax *fs, const struct places_device *device)
 {
 	unsigned memories = 0;
-	struct dax_device *part = linear_is(fs->dax) ? linear_part_on(fs->dax, device->memory) : NULL;
+	const struct space_device *own = &fs->space.devices[device - places_now(&fs->space.places)->devices];
+	struct dax_device *part = linear_is(fs->dax) && own->npages ? linear_part_on(fs->dax, device->memory) : NULL;
 	return part && where_each_memory(part, count_memory, &memories) == 0 ? part : NULL;
 }
 

@@ -136,7 +136,7 @@ int places_init(struct places *places, struct dax_device *dax)
 		if (first[i].granule_order < places->granule_order)
 			places->granule_order = first[i].granule_order;
 	look_for_others(table, places->granule_order);
-	if (table->nsegments == 1 && first->device >= 0 && first->base == first->pgoff)
+	if (table->nsegments == 1 && first->device == 0 && first->base == first->pgoff)
 		atomic_store_explicit(&places->only, table->devices[first->device].span.pgmap, memory_order_relaxed);
 	atomic_store_explicit(&places->table, table, memory_order_release);
 	return 0;
@@ -223,6 +223,8 @@ int places_with(const struct places *places, struct dax_device *dax, struct plac
 		struct segment segment = all.at[i];
 		struct where where;
 		where_is(dax, segment.pgoff, segment.npages, &where);
+		if (where.npages != segment.npages) /* they take turns, though it is with themselves */
+			err = -EINVAL;
 		segment.pgoff += dax_npages(places->dax);
 		if (segment.granule_order < places->granule_order)
 			segment.granule_order = places->granule_order;

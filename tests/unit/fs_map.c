@@ -33,7 +33,8 @@ static int tear_down(void **state)
 {
 	(void)state;
 	assert_int_equal(pgmap_live_pages(pool.pgmap), 0);
-	assert_int_equal(pool_statfs(&pool).waiting, 0);
+	struct fsdax_statfs st = pool_statfs(&pool);
+	assert_int_equal(st.waiting, st.lost);
 	pool_close(&pool);
 	return 0;
 }
@@ -172,7 +173,7 @@ static void a_killed_device_maps_nothing_more(void **state)
 	assert_int_equal(dax_kill(pool.dax), 0);
 	assert_int_equal(fsdax_map(file, 0, 1, NULL, NULL, &map), -ENODEV);
 	assert_int_equal(fsdax_truncate(file, 3 * PAGE), -ENXIO);
-	assert_space(&pool, 1, 0);
+	assert_space(&pool, 1, 16 * MIB / PAGE - 1); /* what is free there is handed out no more */
 	fsdax_close(file);
 }
 
