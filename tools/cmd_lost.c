@@ -120,6 +120,8 @@ static int run_repair(struct cli *cli)
 		return code;
 	if ((offset | len) % PGMAP_PAGE_SIZE)
 		return cli_fail(cli, "%s: the offset and the length are multiples of 4K", cli->argv[0]);
+	if (offset + len < offset)
+		return cli_fail(cli, "%s: no file has so many bytes", cli->argv[0]);
 	struct pgmap_client *client = cli_connect(cli);
 	if (!client)
 		return CLI_FAILED;

@@ -28,9 +28,14 @@ static int run_truncate(struct cli *cli)
 	struct pgmap_client *client = cli_connect(cli);
 	if (!client)
 		return CLI_FAILED;
-	int err = pgmap_open(client, path, PGMAP_O_CREATE, &file);
+	int err = pgmap_open(client, path, 0, &file);
+	bool made = err == -ENOENT;
+	if (made)
+		err = pgmap_open(client, path, PGMAP_O_CREATE | PGMAP_O_EXCL, &file);
 	if (err == 0) {
 		err = pgmap_truncate_how(file, size, how.mode, how_timeout_ms(&how));
+		if (err && made)
+			(void)pgmap_unlink(client, path);
 		pgmap_close(file);
 	}
 	code = how_answer(cli, client, path, err);

@@ -101,7 +101,7 @@ enum {
  * pgmap_punch leaves a hole: the file keeps its size, the hole has no pages, and reads as zero when it is mapped, which
  * gives it new ones. offset_bytes and len_bytes are multiples of the pool's granule; the range may go beyond the end. -EINVAL
  * also where it would cut a bigger granule, on a pool whose devices differ: multiples of pgmap_stat.granule_order never do.
- *   -EBUSY      FAIL: somebody holds some of it; an unlink: or has the file open; pgmap_who() says who
+ *   -EBUSY      FAIL: somebody holds some of it; an unlink: or has the file open; pgmap_who() says who maps some
  *   -ETIMEDOUT  WAIT: somebody still does          -ENODEV  WAIT and FAIL: the pool is draining
  *   -ENOENT     unlink: no such file, or the path leads elsewhere since
  *   -EUSERS     64 requests of this connection wait     -EMFILE, -ENFILE  WAIT: no descriptor to wait with
@@ -290,7 +290,8 @@ int pgmap_for_each_lost(struct pgmap_client *client, const char *path,
  *   -ENOENT, -EISDIR, -ENOTDIR, -ENAMETOOLONG; -EACCES this user may only read
  * pgmap_notify_failure - this process has met SIGBUS there: the server reads these bytes of the mapping (4 MiB at most), and answers how many
  * pages of 4 KiB have lost their data. That is its own finding: what a client says is no more than a reason to look. Not from a
- * signal handler. -EINVAL empty or outside of the mapping, -E2BIG; -EIO they cannot be read, and it is no memory error.
+ * signal handler. -EINVAL empty or outside of the mapping, -E2BIG; -EIO they cannot be read, and it is no memory error. A pool
+ * in this process reads them only if dax_catch_errors() catches what that can meet; else it counts what is known to be lost.
  */
 int64_t pgmap_repair(struct pgmap_client *client, const char *path, uint64_t offset_bytes, uint64_t len_bytes);
 int64_t pgmap_notify_failure(struct pgmap_mapping *mapping, uint64_t offset_bytes, uint64_t len_bytes);

@@ -51,6 +51,9 @@ static int ask(struct pgmap_client *client, struct proto_req *req, const char *s
 		why[0] = 0;
 	if (!err && spec)
 		err = connection_set_path(req->path, spec);
+	if (!err && spec && !*spec &&
+	    req->type != PROTO_DEVICE_ADD) /* to the server that is any spec; here it is nobody's */
+		err = -ENOENT;
 	if (err)
 		return err;
 	err = connection_wait(client, req, rep);

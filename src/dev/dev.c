@@ -124,6 +124,8 @@ int dev_parse_args(const char *args, const struct dev_key *keys, void *request, 
 		int err = parse_arg(args, len, keys, &seen, request, why);
 		if (err)
 			return err;
+		if (args[len] && !args[len + 1])
+			return dev_refuse(why, -EINVAL, "ends with a comma");
 		args += len + (args[len] == ',');
 	}
 	return 0;

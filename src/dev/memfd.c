@@ -119,8 +119,7 @@ static int inherit(struct request *req, char why[DEV_WHY_MAX])
 	struct statfs fs;
 	int seals = fcntl(req->fd, F_GET_SEALS);
 	if (seals < 0)
-		return dev_refuse(why, errno == EBADF ? -EBADF : -EINVAL, "descriptor %d is no memfd: %s", req->fd,
-				  strerror(errno));
+		return dev_refuse(why, -EINVAL, "descriptor %d is no memfd: %s", req->fd, strerror(errno));
 	if (fstat(req->fd, &st) || fstatfs(req->fd, &fs))
 		return dev_refuse(why, -errno, "descriptor %d: %s", req->fd, strerror(errno));
 	if ((fcntl(req->fd, F_GETFL) & O_ACCMODE) != O_RDWR || (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)))

@@ -166,7 +166,7 @@ static void run(struct loop *loop)
 	}
 }
 
-static void say_ready(const struct server_options *options, struct loop *loop)
+static void say_ready(const struct server_options *options, struct loop *loop, int ready_fd)
 {
 	const struct devices *devices = service_devices(loop->service);
 	char names[512];
@@ -183,9 +183,9 @@ static void say_ready(const struct server_options *options, struct loop *loop)
 			      (unsigned long long)(dax_npages(devices->dax) >> (20 - PGMAP_PAGE_SHIFT)),
 			      4ULL << devices->granule_order, loop->listener.addr.sun_path);
 	}
-	if (options->ready_fd >= 0) {
-		(void)!write(options->ready_fd, "", 1);
-		(void)close(options->ready_fd);
+	if (ready_fd >= 0) {
+		(void)!write(ready_fd, "", 1);
+		(void)close(ready_fd);
 	}
 }
 
@@ -234,6 +234,19 @@ static void have_standard_descriptors(void)
 		(void)close(fd);
 }
 
+/* Of what was inherited, before anything is opened: a number of nothing would become that of a descriptor of ours. The standard ones
+ * stay open. */
+static int take_ready(int fd, int *own)
+{
+	int flags = fd < 0 ? O_WRONLY : fcntl(fd, F_GETFL);
+	*own = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY || (fd >= 0 && *own < 0))
+		return -EBADF;
+	if (fd > STDERR_FILENO)
+		(void)close(fd);
+	return 0;
+}
+
 /* Of what could not be opened. */
 static const char *name_of(const struct server_options *options, unsigned which)
 {
@@ -255,14 +268,18 @@ int server_run(const struct server_options *options)
 	char why[DEV_WHY_MAX];
 	static struct loop the_loop; /* static: helper threads may still point to it at the end */
 	struct loop *loop = &the_loop;
+	int ready_fd, err = take_ready(options->ready_fd, &ready_fd);
 	have_standard_descriptors();
+	if (err)
+		return complain("ready-fd", "its descriptor",
+				"is not open for writing (give one that the server inherits)");
 	(void)signal(SIGPIPE, SIG_IGN);            /* stderr may be a pipe whose reader has gone */
 	int caught = dax_catch_errors(NULL, NULL); /* the holder of what is lost is the pool, which is told */
 	if (caught)
 		return complain("start", "memory errors cannot be caught", strerror(-caught));
 	raise_descriptor_limit();
 	loop->quiet = options->quiet;
-	int err = listener_open(&loop->listener, options->socket_path, why);
+	err = listener_open(&loop->listener, options->socket_path, why);
 	if (err)
 		return complain("socket", name_of_socket(loop, options), why);
 	unsigned which;
@@ -284,7 +301,7 @@ int server_run(const struct server_options *options)
 	}
 	if (!options->quiet)
 		service_on_event(loop->service, log_event, NULL);
-	say_ready(options, loop);
+	say_ready(options, loop, ready_fd);
 	run(loop);
 	if (loop->exit_code)
 		listener_close(&loop->listener);

@@ -24,7 +24,9 @@ int sockpath_resolve(const char *target, struct sockaddr_un *out)
 		target = dir ? dir : "/run";
 		tail = "/pgmap/pgmapd.sock";
 	}
-	if (!*target)
+	if (strncmp(target, "unix:", 5) == 0) /* as a client says it */
+		target += 5;
+	if (!*target || strncmp(target, "embedded:", 9) == 0)
 		return -EINVAL;
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	int n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s%s", target, tail);

@@ -215,7 +215,8 @@ def test_what_cannot_be_leaves_the_accounts_as_they_were(pool):
     bad = [('truncate', '/f', '65M'), ('put', '-', '/f/x'), ('put', '-', '/f/x/y'), ('mkdir', '/f/x'),
            ('put', '-', '/' + 'n' * 256), ('mkdir', '/' + 'n' * 256), ('mkdir', '/d' + '/n' * 600), ('mkdir', '/d/../x'),
            ('mv', '/f', '/f/x'), ('mv', '/d', '/d/e/x'), ('mv', '/f', '/' + 'n' * 256), ('cp', '/f', '/f/x'), ('mv', '/f', '/none/x'),
-           ('punch', '/f', '1', '4096'), ('punch', '/f/x', '0', '4096'), ('repair', '/f', '--offset', '12K'), ('rm', '/f/x'), ('rm', '/d/../f'), ('who', '/f/x')]
+           ('punch', '/f', '1', '4096'), ('punch', '/f/x', '0', '4096'), ('repair', '/f', '--offset', '12K'),
+           ('repair', '/f', '--offset', '8K', '--length', str(2**64 - 4096)), ('rm', '/f/x'), ('rm', '/d/../f'), ('who', '/f/x')]
     before = pool.info()
     assert before['used'] + before['free'] + before['waiting'] == before['pages'] and before['used'] == 2
     for args in bad:
@@ -235,6 +236,39 @@ def test_get_into_a_folder_that_refuses(pool):
     with open('/dev/full', 'wb') as full:
         done = subprocess.run([cli.PGMAP, '-s', pool.socket, 'cat', '/f'], stdout=full, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 1 and done.stderr.count(b'\n') == 1
+
+
+def test_a_truncate_that_is_refused_leaves_no_file(pool):
+    for how in ((), ('--fail',)):
+        _, errors = pool.run('truncate', '/new', '65M', *how, code=1)
+        assert 'whole pool' in errors, errors
+        assert pool.run('ls')[0] == b'', 'a file is left'
+    pool.run('truncate', '/new', '8K')
+    pool.run('truncate', '/new', '65M', code=1)
+    assert json.loads(pool.run('stat', '-j', '/new')[0])['size_bytes'] == 8192
+
+
+def test_a_ready_descriptor_that_is_not_there(pool):
+    with open('/dev/null', 'rb') as reader:
+        for number in (77, reader.fileno()):
+            done = subprocess.run([os.environ['PGMAPD'], '--device', 'memfd:size=4M', '--socket', pool.path('other'), '--ready-fd', str(number)],
+                                  pass_fds=(reader.fileno(),), capture_output=True, text=True, timeout=60, check=False)
+            assert done.returncode == 1 and len(done.stderr.splitlines()) == 1 and 'not open for writing' in done.stderr, done
+    assert not os.path.exists(pool.path('other'))
+
+
+def test_a_server_has_a_socket_in_the_file_system(pool):
+    _, errors = cli.run('-s', 'embedded:memfd:size=4M', 'serve', '--device', 'memfd:size=4M', code=1)
+    assert 'embedded:' in errors and not os.path.exists('embedded:memfd:size=4M'), errors
+    ours, theirs = os.pipe()
+    with subprocess.Popen([os.environ['PGMAPD'], '--quiet', '--device', 'memfd:size=4M', '--socket', 'unix:' + pool.path('other'),
+                           '--ready-fd', str(theirs)], pass_fds=(theirs,)) as server:
+        os.close(theirs)
+        assert os.read(ours, 1) == b'\0' and os.read(ours, 1) == b''
+        os.close(ours)
+        cli.run('-s', pool.path('other'), 'ls')
+        cli.run('-s', 'unix:' + pool.path('other'), 'stop')
+        assert server.wait() == 0
 
 
 def test_wrong_usage(pool):

@@ -71,7 +71,9 @@ static void they_come_and_go(void **state)
 	assert_int_equal(pgmap_device_remove(client, 1, NULL, -1, why), -ENOTEMPTY);
 	assert_non_null(strstr(why, "/f"));
 	assert_int_equal(pgmap_unlink(client, "/f"), 0);
+	assert_int_equal(pgmap_device_remove(client, 1, "", 0, why), -ENOENT); /* no device is called so */
 	assert_int_equal(pgmap_device_remove(client, 1, seen.spec, 0, why), -ETIMEDOUT);
+	assert_int_equal(pgmap_device_cancel(client, 1, "", why), -ENOENT);
 	assert_int_equal(pgmap_device_remove(client, 1, NULL, 1, NULL), -ETIMEDOUT);
 	assert_int_equal(pgmap_device_cancel(client, 1, NULL, why), 0);
 	assert_string_equal(why, "");

@@ -60,6 +60,7 @@ static void bad_specs_are_refused_and_say_why(void **state)
 	assert_refused("memfd:size=1M,page=8K", -EINVAL, "page=8K is not");
 	assert_refused("memfd:size=1M,colour=red", -EINVAL, "unknown key 'colour'");
 	assert_refused("memfd:size=1M,size=2M", -EINVAL, "size is given twice");
+	assert_refused("memfd:size=1M,", -EINVAL, "ends with a comma");
 	assert_refused("memfd:size=1M,lock,page=4K,lock", -EINVAL, "lock is given twice");
 	assert_refused("memfd:size=1M,lock=yes", -EINVAL, "lock takes no value");
 	assert_refused("memfd:size=1M,node=K", -EINVAL, "node=K is not the number of a node");

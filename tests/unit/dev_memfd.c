@@ -151,7 +151,7 @@ static void what_is_no_fit_memfd_is_refused_and_left_alone(void **state)
 	(void)state;
 	struct dev *dev = NULL;
 	char why[DEV_WHY_MAX];
-	assert_int_equal(open_fd(999, &dev, why), -EBADF);
+	assert_int_equal(open_fd(999, &dev, why), -EINVAL);
 	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	assert_int_equal(open_fd(fd, &dev, why), -EINVAL);
 	assert_non_null(strstr(why, "no memfd"));
