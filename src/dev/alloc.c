@@ -38,7 +38,7 @@ static int steps(int fd, int mode, uint64_t from, uint64_t to)
 
 int alloc_fill(int fd, uint64_t from, uint64_t to)
 {
-	return steps(fd, FALLOC_FL_KEEP_SIZE, from, to); /* who cut it from outside gets no zeros */
+	return steps(fd, 0, from, to);
 }
 
 int alloc_punch(int fd, uint64_t from, uint64_t to)

@@ -296,21 +296,6 @@ static void c7_11_memory_is_there_after_populate_and_back_after_discard(void **s
 	remove_file("f");
 }
 
-/* What it held is gone, and does not become zeros by being asked for memory. */
-static void one_that_somebody_cuts_stays_cut(void **state)
-{
-	(void)state;
-	struct stat st;
-	struct dev *dev = open_dev(spec_of("cut", ",size=1M,create"));
-	assert_int_equal(dev->ops->populate(dev, 0, MIB), 0);
-	assert_int_equal(truncate(path_of("cut"), 65536), 0);
-	(void)dev->ops->populate(dev, MIB / 2, MIB / 4);
-	assert_int_equal(fstat(dev->fd, &st), 0);
-	assert_int_equal(st.st_size, 65536);
-	dev_close(dev);
-	remove_file("cut");
-}
-
 static void a_path_too_long_to_show_is_shown_by_its_end(void **state)
 {
 	(void)state;
@@ -432,7 +417,6 @@ static int run(const char *parent)
 		cmocka_unit_test(what_a_drained_pool_leaves_is_taken_again_and_what_a_killed_one_leaves_is_not),
 		cmocka_unit_test(c7_12_links_lead_to_the_same_lease),
 		cmocka_unit_test(c7_11_memory_is_there_after_populate_and_back_after_discard),
-		cmocka_unit_test(one_that_somebody_cuts_stays_cut),
 		cmocka_unit_test(a_path_too_long_to_show_is_shown_by_its_end),
 		cmocka_unit_test(c7_2_no_lease_is_held_where_locks_are_not_kept),
 		cmocka_unit_test(what_changes_while_it_is_taken_over_is_refused),

@@ -82,7 +82,7 @@ static void more_than_there_are_is_refused_and_leaves_no_promise(void **state)
 	(void)snprintf(words, sizeof(words), "needs %ld huge pages of %s, %ld are free", before + 1, page, before);
 	assert_refused(spec_of(before + 1, ""), -ENOMEM, words);
 	assert_refused(spec_of(before + 1, ",node=0"), -ENOMEM, "/sys/devices/system/node/node0/hugepages");
-	assert_refused(spec_of(1, ",node=1000"), -ENOMEM, "0 are free");
+	assert_refused(spec_of(1, ",node=1000"), -EINVAL, "not on this node (/sys/devices/system/node/node1000/");
 	assert_int_equal(unpromised(), before);
 }
 
